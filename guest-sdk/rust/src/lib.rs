@@ -1,0 +1,1 @@
+//! Write Pelton transforms in Rust.

@@ -1,0 +1,29 @@
+//! Pelton turns a Postgres change stream into public data.
+//!
+//! The line, one module a station:
+//!
+//! ```text
+//! WAL bytes → message → transaction → changes → guest → public rows → sink → checkpoint → feedback
+//! ```
+//!
+//! `ARCHITECTURE.md` states the floors (a file imports lower floors only) and the invariants; a test holds the floors.
+
+// Floor 0: what flows. No tokio, no I/O, no serde.
+pub mod change;
+pub mod lsn;
+
+// Floor 1: pure logic.
+pub mod manifest;
+pub mod pgoutput;
+pub mod progress;
+
+// Floor 2: the outside world.
+pub mod postgres;
+pub mod sink;
+pub mod wasm;
+
+// Floor 3: the line itself.
+pub mod engine;
+
+// Floor 4: faces.
+pub mod cli;
