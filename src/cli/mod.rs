@@ -1,1 +1,3 @@
-//! Stub
+//! The faces of the program: its commands.
+
+pub mod init;
