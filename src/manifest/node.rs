@@ -175,7 +175,7 @@ impl Builder<'_> {
                 self.count(1, 1, at)?;
                 self.check_tag(tag.as_deref(), at);
                 let value = scalar(&text, style, tag.as_deref());
-                self.close(Node { at, end, value }, anchor);
+                self.close(Node { at, end, value }, anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
                 self.count(1, 1, at)?;
@@ -192,9 +192,9 @@ impl Builder<'_> {
                 let Some(Open { at, anchor, items }) = self.open.pop() else { return Ok(()) };
                 let value = match items {
                     Items::List(items) => Value::List(items),
-                    Items::Map { entries, .. } => Value::Map(self.merged(entries)?),
+                    Items::Map { entries, .. } => Value::Map(self.merged(entries)),
                 };
-                self.close(Node { at, end, value }, anchor);
+                self.close(Node { at, end, value }, anchor)?;
             }
             Event::Alias(anchor) => {
                 let Some((node, nodes, depth)) = self.anchors.get(&anchor).cloned() else {
@@ -202,7 +202,7 @@ impl Builder<'_> {
                     return Err((at, "this alias lies inside of what it stands for".to_owned(), hint));
                 };
                 self.count(nodes, depth, at)?;
-                self.close(node, 0);
+                self.close(node, 0)?;
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
         }
@@ -231,14 +231,16 @@ impl Builder<'_> {
     }
 
     /// Puts a whole node where it belongs: into the list or map that is open, as a key, or as the root.
-    fn close(&mut self, node: Node, anchor: usize) {
+    fn close(&mut self, node: Node, anchor: usize) -> Result<(), Refused> {
         if anchor != 0 {
             let (nodes, depth) = node.size();
+            // What is kept for aliases is a copy, and anchors may lie within one another.
+            self.count(nodes, 0, node.at)?;
             self.anchors.insert(anchor, (node.clone(), nodes, depth));
         }
-        let Some(open) = self.open.last_mut() else {
+        let Some((open, outer)) = self.open.split_last_mut() else {
             self.root = Some(node);
-            return;
+            return Ok(());
         };
         match &mut open.items {
             Items::List(items) => items.push(node),
@@ -246,10 +248,10 @@ impl Builder<'_> {
                 None => *key = Some((key_text(&node, self.report), node.at)),
                 Some((key, key_at)) => match lines.get(&key) {
                     Some(line) => {
-                        // The path is not known here; the place is.
+                        let path = path(outer, &key);
                         let message = format!("{} stands here a second time", quoted(&key));
                         let hint = format!("it stands on line {line} already; remove one");
-                        self.report.error(key_at, &key, Code::DuplicateField, message, Some(hint));
+                        self.report.error(key_at, &path, Code::DuplicateField, message, Some(hint));
                         self.report.mask(node.at, node.end);
                     }
                     None => {
@@ -259,11 +261,12 @@ impl Builder<'_> {
                 },
             },
         }
+        Ok(())
     }
 
     /// Puts in what `<<` names: entries that the map does not have itself.
-    fn merged(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Refused> {
-        let Some(index) = entries.iter().position(|entry| entry.key == "<<") else { return Ok(entries) };
+    fn merged(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let Some(index) = entries.iter().position(|entry| entry.key == "<<") else { return entries };
         let merge = entries.remove(index);
         let maps = match merge.value.value {
             Value::List(maps) => maps,
@@ -278,8 +281,26 @@ impl Builder<'_> {
             };
             entries.extend(inherited.into_iter().filter(|entry| own.insert(entry.key.clone())));
         }
-        Ok(entries)
+        entries
     }
+}
+
+/// Returns the path of a field in the innermost of the maps that are open.
+fn path(outer: &[Open], field: &str) -> String {
+    let mut path = String::new();
+    for open in outer {
+        match &open.items {
+            Items::List(items) => path += &format!("[{}]", items.len()),
+            Items::Map { key: Some((key, _)), .. } => path = join(&path, key),
+            Items::Map { key: None, .. } => {}
+        }
+    }
+    join(&path, field)
+}
+
+/// Appends a field to a path.
+pub(crate) fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
 fn key_text(key: &Node, report: &mut Report) -> String {

@@ -79,9 +79,13 @@ fn bombs_are_refused_quickly() {
     assert_eq!(read_text(&"[".repeat(100_000)), "1:256 values are nested too deep\n");
     let keys: String = (0..90_000).map(|i| format!("k{i}: 1\n")).collect();
     assert!(read_text(&keys).starts_with("{\"k0\":1,"));
-    for deep in ["- [".repeat(100), "- ".repeat(100_000), "- {a: ".repeat(100), "? ".repeat(100_000)] {
+    for deep in ["[".repeat(100), "- ".repeat(100_000), "{a: ".repeat(100), "? ".repeat(100_000)] {
         assert!(read_text(&deep).contains("nested "), "{}", read_text(&deep));
     }
+    let nested: String = (0..60).map(|i| format!("&a{i} [")).collect();
+    assert!(
+        read_text(&format!("{nested}{}{}", "x,".repeat(10_000), "]".repeat(60))).contains("more than 200000 values")
+    );
     let stairs: String =
         (1..200).fold("a0: &a0 [x]\n".to_owned(), |text, i| text + &format!("a{i}: &a{i} [*a{}]\n", i - 1));
     assert!(read_text(&stairs).contains("nested more than 64 deep"));

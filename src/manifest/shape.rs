@@ -9,7 +9,7 @@ use super::environment::{Environment, Expanded, expand};
 use super::fields::{Choice, Field, Kind, Object, Rule, Variant, size_bytes};
 use super::model::ProjectedColumn;
 use super::nearest::nearest;
-use super::node::{self, Entry, Node, to_json, whole_number};
+use super::node::{self, Entry, Node, join, to_json, whole_number};
 use super::problem::{Code, Place};
 use super::report::{Report, quoted};
 use super::table_name::{TableName, reads_otherwise_in_sql};
@@ -195,7 +195,7 @@ impl Shaper<'_> {
         };
         let scalar = matches!(node.value, node::Value::Number(_) | node::Value::Bool(_));
         let hint = match (kind, &node.value) {
-            _ if scalar && matches!(kind.expected(), "text" | "a word" | "a path") || secret && scalar => {
+            (Kind::Text(_) | Kind::Choice(_) | Kind::Path | Kind::Table | Kind::Secret | Kind::Url, _) if scalar => {
                 Some("put it in quotes".to_owned())
             }
             (Kind::Bool, node::Value::Text(text)) => match text.to_lowercase().as_str() {
@@ -550,10 +550,6 @@ fn is_bare_variable(text: &str) -> bool {
 
 fn is_collection(kind: &Kind) -> bool {
     matches!(kind, Kind::Object(_) | Kind::Variant(_) | Kind::List(_) | Kind::Settings | Kind::Columns | Kind::Json)
-}
-
-pub(crate) fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
 /// Names what lies at `path` in a message.

@@ -5,6 +5,7 @@ mod documents;
 mod fields;
 mod random;
 mod secrets;
+mod together;
 mod valid;
 
 use std::io;
