@@ -12,12 +12,13 @@ use super::url::{Parts, UrlError};
 
 /// Builds a manifest; `None` only when a problem was reported.
 pub(crate) fn build(root: &Shaped, connections: Vec<Option<Connection>>, file: &str) -> Option<Manifest> {
+    let slug = root.text_of("slug")?;
     Some(Manifest {
         file: file.to_owned(),
-        slug: root.text_of("slug")?.to_owned(),
+        slug: slug.to_owned(),
         workspaces: all(root.items("workspaces"), Shaped::path_buf)?,
         connections: connections.into_iter().collect::<Option<_>>()?,
-        data_stores: all(root.items("dataStores"), data_store)?,
+        data_stores: all(root.items("dataStores"), |store| data_store(store, slug))?,
         event_stores: all(root.items("eventStores"), event_store)?,
         public_schemas: all(root.items("publicSchemas"), public_schema)?,
         consumer_schemas: all(root.items("consumerSchemas"), consumer_schema)?,
@@ -111,15 +112,14 @@ fn postgres(config: &Shaped, report: &mut Report) -> Option<PostgresConnection> 
     }
 }
 
-fn data_store(shaped: &Shaped) -> Option<DataStore> {
-    let slug = owned(shaped, "connectionSlug")?;
-    let source = optional(shaped, "config", |config| source(config, &slug))?;
-    Some(DataStore { slug, source, at: shaped.at })
+fn data_store(shaped: &Shaped, manifest: &str) -> Option<DataStore> {
+    let source = optional(shaped, "config", |config| source(config, manifest))?;
+    Some(DataStore { slug: owned(shaped, "connectionSlug")?, source, at: shaped.at })
 }
 
-fn source(config: &Shaped, slug: &str) -> Option<SourceConfig> {
+fn source(config: &Shaped, manifest: &str) -> Option<SourceConfig> {
     let name = |field| {
-        Some(optional(config, field, |name| name.text().map(str::to_owned))?.unwrap_or_else(|| default_name(slug)))
+        Some(optional(config, field, |name| name.text().map(str::to_owned))?.unwrap_or_else(|| default_name(manifest)))
     };
     let listed = all(config.items("tables"), |table| table.table().cloned())?;
     let tables = match optional(config, "allTables", Shaped::bool)? {
@@ -135,10 +135,12 @@ fn source(config: &Shaped, slug: &str) -> Option<SourceConfig> {
     })
 }
 
-/// Returns the name of a slot or publication that the manifest leaves to us.
+/// Returns the name of a slot or publication that the manifest of that slug leaves to us.
+///
+/// Of the connection's slug it would be a name that manifests share: half of them call their connection `source`.
 pub(crate) fn default_name(slug: &str) -> String {
     let fit = |c: char| if is_slot_name(&c.to_string()) { c } else { '_' };
-    let name: String = slug.to_lowercase().chars().map(fit).collect();
+    let name: String = slug.chars().map(fit).collect();
     let mut name = format!("pelton_{name}");
     name.truncate(63);
     name
@@ -260,8 +262,8 @@ mod tests {
 
     #[test]
     fn default_names_fit_a_slot() {
-        assert_eq!(default_name("source"), "pelton_source");
-        assert_eq!(default_name("My Source-2.é"), "pelton_my_source_2__");
+        assert_eq!(default_name("shop"), "pelton_shop");
+        assert_eq!(default_name("@team/my-shop"), "pelton__team_my_shop");
         assert_eq!(default_name(&"x".repeat(200)).len(), 63);
     }
 }

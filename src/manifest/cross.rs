@@ -120,13 +120,14 @@ impl<'a> Cross<'a> {
             }
             self.source(store);
         }
+        let manifest = self.root.text_of("slug");
         let slots = |store: &'a Shaped| {
             let slug = store.text_of("connectionSlug")?;
             let config = store.get("config")?;
             let at = config.get("slotName").unwrap_or(config);
             let name = match config.get("slotName") {
                 Some(name) => name.text()?.to_owned(),
-                None => default_name(slug),
+                None => default_name(manifest?),
             };
             Some((slug, name, at))
         };

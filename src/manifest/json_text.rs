@@ -2,10 +2,24 @@
 
 use std::fmt::Write;
 
+use super::problem::Place;
+
 /// Returns true for a text that is JSON as a whole.
 pub(crate) fn is_json(text: &str) -> bool {
     // Most manifests are YAML: look at the first character before all of them.
     text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Returns where a text stops being JSON, and why.
+pub(crate) fn json_error(text: &str) -> Option<(Place, String)> {
+    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+    let line = text.split('\n').nth(error.line().checked_sub(1)?)?;
+    // It counts bytes, and up to the one that it has read last.
+    let column = line.bytes().take(error.column()).filter(|byte| byte & 0xc0 != 0x80).count();
+    let at = Place { line: u32::try_from(error.line()).ok()?, column: u32::try_from(column.max(1)).ok()? };
+    let told = error.to_string();
+    let told = told.rsplit_once(" at line ").map_or(told.as_str(), |(told, _)| told);
+    Some((at, format!("this is not valid JSON: {told}")))
 }
 
 /// Turns JSON into YAML of the same meaning, every character at its place or two columns off it.
@@ -65,6 +79,9 @@ mod tests {
             as_yaml(r#"["\ud83d\ude00","\u0041\u0042","\\ud83d\\ude00"]"#),
             r#"["\U0001F600","\u0041\u0042","\\ud83d\\ude00"]"#
         );
+        assert_eq!(json_error("{}"), None);
+        let (at, message) = json_error("{\n  \"é\": 1\n  \"b\": 2\n}").unwrap();
+        assert_eq!((at.line, at.column, message.as_str()), (3, 3, "this is not valid JSON: expected `,` or `}`"));
         assert!(is_json(" {\"a\": [1, null]}\n"));
         assert!(!is_json("{a: 1}") && !is_json("a: 1") && !is_json(""));
     }

@@ -29,6 +29,8 @@ mod problem;
 #[cfg(test)]
 mod reference;
 mod report;
+mod scalar;
+mod secret;
 mod shape;
 mod table_name;
 mod together;

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::json_text::{as_yaml, is_json};
+use super::json_text::{as_yaml, is_json, json_error};
 use super::problem::{Code, Place};
 use super::report::{Report, quoted};
 
@@ -70,7 +70,9 @@ impl Node {
 }
 
 /// Reads a text. `None`: it is no tree at all, and the report says why.
-pub(crate) fn read(text: &str, report: &mut Report) -> Option<Node> {
+///
+/// Of a `.json` file that is not even YAML the report says what is wrong with it as JSON.
+pub(crate) fn read(text: &str, json_file: bool, report: &mut Report) -> Option<Node> {
     let converted;
     let text = match is_json(text) {
         true => {
@@ -86,8 +88,14 @@ pub(crate) fn read(text: &str, report: &mut Report) -> Option<Node> {
         let (event, span) = match next {
             Ok(next) => next,
             Err(error) => {
-                let at = place(error.marker());
-                let (message, hint) = syntax_error(text, at, error.info());
+                let (at, message, hint) = match json_error(text).filter(|_| json_file) {
+                    Some((at, message)) => (at, message, "check quotes, brackets and commas, here and just before"),
+                    None => {
+                        let at = place(error.marker());
+                        let (message, hint) = syntax_error(text, at, error.info());
+                        (at, message, hint)
+                    }
+                };
                 builder.report.error(at, "", Code::Syntax, message, Some(hint.to_owned()));
                 return None;
             }

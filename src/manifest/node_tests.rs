@@ -5,7 +5,7 @@ use super::*;
 /// Prints the tree as JSON, or the problems.
 fn read_text(text: &str) -> String {
     let mut report = Report::default();
-    let node = read(text, &mut report);
+    let node = read(text, false, &mut report);
     let problems = report.finish("m", text).0;
     match node {
         Some(node) if problems.is_empty() => to_json(&node).to_string(),
@@ -57,7 +57,7 @@ fn what_is_no_tree_is_refused_at_its_place() {
 fn hints_say_what_is_most_often_behind_it() {
     let hint = |text: &str| {
         let mut report = Report::default();
-        assert!(read(text, &mut report).is_none());
+        assert!(read(text, false, &mut report).is_none());
         report.finish("m", text).0.remove(0).hint.unwrap()
     };
     assert!(hint("a: {b: ${C}}").contains("\"${NAME}\""), "{}", hint("a: {b: ${C}}"));

@@ -70,7 +70,7 @@ pub fn parse(content: &[u8], origin: &Origin, environment: &dyn Environment) -> 
 
 fn read(content: &[u8], origin: &Origin, environment: &dyn Environment, report: &mut Report) -> Option<Manifest> {
     let text = text(content, report)?;
-    let root = root(text, report)?;
+    let root = root(text, origin, report)?;
     let mut shaper = Shaper { report, environment, folder: &origin.folder };
     let shaped = shaper.object(&description::MANIFEST, &root, "");
     let connections = build::connections(&shaped, report);
@@ -101,8 +101,8 @@ fn text<'a>(content: &'a [u8], report: &mut Report) -> Option<&'a str> {
     )
 }
 
-fn root(text: &str, report: &mut Report) -> Option<Node> {
-    let root = node::read(text, report);
+fn root(text: &str, origin: &Origin, report: &mut Report) -> Option<Node> {
+    let root = node::read(text, origin.file.ends_with(".json"), report);
     let empty = match &root {
         None => !report.has_errors(),
         Some(node) => matches!(node.value, node::Value::Null),

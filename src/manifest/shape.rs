@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::Secret;
-use super::environment::{Environment, Expanded, expand};
-use super::fields::{Choice, Field, Kind, Object, Rule, Variant, size_bytes};
+use super::environment::{Environment, Expanded};
+use super::fields::{Kind, Object, Variant};
 use super::model::ProjectedColumn;
 use super::nearest::nearest;
-use super::node::{self, Entry, Node, join, to_json, whole_number};
+use super::node::{self, Entry, Node, join, to_json};
 use super::problem::{Code, Place};
 use super::report::{Report, quoted};
-use super::table_name::{TableName, reads_otherwise_in_sql};
+use super::table_name::TableName;
 use super::url::Parts;
 
 /// A value in the type that the description gives it.
@@ -181,52 +181,7 @@ impl Shaper<'_> {
         near
     }
 
-    fn wrong_type(&mut self, node: &Node, path: &str, kind: &Kind) {
-        let secret = matches!(kind, Kind::Secret | Kind::Url);
-        let found = match &node.value {
-            node::Value::Text(text) | node::Value::Number(text) if !secret && !is_collection(kind) => {
-                format!("{} {}", node.kind(), quoted(text))
-            }
-            node::Value::Bool(value) => format!("`{value}`"),
-            _ => {
-                self.report.mask(node.at, node.end);
-                node.kind().to_owned()
-            }
-        };
-        let scalar = matches!(node.value, node::Value::Number(_) | node::Value::Bool(_));
-        let hint = match (kind, &node.value) {
-            (Kind::Text(_) | Kind::Choice(_) | Kind::Path | Kind::Table | Kind::Secret | Kind::Url, _) if scalar => {
-                Some("put it in quotes".to_owned())
-            }
-            (Kind::Bool, node::Value::Text(text)) => match text.to_lowercase().as_str() {
-                "yes" | "on" | "true" | "y" => Some("write `true`, without quotes".to_owned()),
-                "no" | "off" | "false" | "n" => Some("write `false`, without quotes".to_owned()),
-                _ => None,
-            },
-            (Kind::Integer { .. }, node::Value::Text(text)) if whole_number(text).is_some() => {
-                Some("write it without quotes".to_owned())
-            }
-            (Kind::List(_) | Kind::Columns, node::Value::Text(_) | node::Value::Map(_)) => {
-                Some("write it as a list: `[ … ]`, or one item a line after `- `".to_owned())
-            }
-            (Kind::Object(Object { name: "version", .. }), _) => Some("write `{ major: 1, minor: 0 }`".to_owned()),
-            (Kind::Object(object), _) => {
-                let fields: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
-                Some(format!("its fields are {}", fields.join(", ")))
-            }
-            (Kind::Size, _) => Some("write a number and its unit: kB, MB, GB or TB".to_owned()),
-            _ => None,
-        };
-        let message = format!("{}: expected {}, found {found}", subject(path), kind.expected());
-        self.report.error(node.at, path, Code::WrongType, message, hint);
-    }
-
-    fn bad(&mut self, node: &Node, path: &str, message: String, hint: Option<String>) -> Value {
-        self.report.error(node.at, path, Code::BadValue, format!("{}: {message}", subject(path)), hint);
-        Value::Invalid
-    }
-
-    fn value(&mut self, kind: &'static Kind, node: &Node, path: &str) -> Shaped {
+    pub(super) fn value(&mut self, kind: &'static Kind, node: &Node, path: &str) -> Shaped {
         let value = match kind {
             Kind::Object(object) => return self.object(object, node, path),
             Kind::Variant(variant) => return self.variant(variant, node, path),
@@ -309,192 +264,6 @@ impl Shaper<'_> {
         Shaped { value: Value::Object(fields), ..invalid }
     }
 
-    /// Returns a text with its variables put in.
-    fn text(&mut self, kind: &Kind, node: &Node, path: &str) -> Option<Expanded> {
-        let node::Value::Text(text) = &node.value else {
-            self.wrong_type(node, path, kind);
-            return None;
-        };
-        match expand(text, self.environment) {
-            Ok(expanded) => Some(expanded),
-            Err(errors) => {
-                for error in errors {
-                    let message = format!("{}: {error}", subject(path));
-                    self.report.error(node.at, path, Code::MissingVariable, message, error.hint());
-                }
-                None
-            }
-        }
-    }
-
-    fn scalar(&mut self, kind: &'static Kind, node: &Node, path: &str) -> Option<Value> {
-        // What is neither text nor made of variables is held against its kind as it stands.
-        match (kind, &node.value) {
-            (Kind::Bool, node::Value::Bool(value)) => return Some(Value::Bool(*value)),
-            (Kind::Integer { min, max }, node::Value::Number(text)) => {
-                return Some(match whole_number(text).filter(|number| (min..=max).contains(&number)) {
-                    Some(number) => Value::Integer(number),
-                    None => self.out_of_bounds(node, path, text, *min, *max),
-                });
-            }
-            _ => {}
-        }
-        let Expanded { text, from_outside } = self.text(kind, node, path)?;
-        if !from_outside && matches!(kind, Kind::Bool | Kind::Integer { .. }) {
-            self.wrong_type(node, path, kind);
-            return None;
-        }
-        // A value from outside may be anything, and is not shown.
-        let shown = if from_outside { "what the environment gives".to_owned() } else { quoted(&text) };
-        Some(match kind {
-            Kind::Text(rule) => self.ruled(rule, node, path, text, &shown),
-            Kind::Choice(choices) => self.choice(choices, node, path, text, &shown),
-            Kind::Bool => match text.as_str() {
-                "true" => Value::Bool(true),
-                "false" => Value::Bool(false),
-                _ => self.bad(node, path, format!("expected `true` or `false`, found {shown}"), None),
-            },
-            Kind::Integer { min, max } => match whole_number(&text).filter(|number| (min..=max).contains(&number)) {
-                Some(number) => Value::Integer(number),
-                None => self.out_of_bounds(node, path, &shown, *min, *max),
-            },
-            Kind::Size => match size_bytes(&text) {
-                Some(bytes) => Value::Integer(bytes),
-                None => {
-                    let hint = Some("write a number and its unit: kB, MB, GB or TB".to_owned());
-                    self.bad(node, path, format!("expected a size such as `10GB`, found {shown}"), hint)
-                }
-            },
-            Kind::Path if text.is_empty() || text.contains('\0') => {
-                self.bad(node, path, "the path is empty or holds a NUL".to_owned(), None)
-            }
-            Kind::Path => Value::Path(resolve(self.folder, Path::new(&text))),
-            _ => self.table(node, path, &text, &shown),
-        })
-    }
-
-    fn out_of_bounds(&mut self, node: &Node, path: &str, shown: &str, min: u64, max: u64) -> Value {
-        let expected = match min == max {
-            true => format!("{min}"),
-            false => format!("a whole number from {min} to {max}"),
-        };
-        self.bad(node, path, format!("expected {expected}, found {shown}"), None)
-    }
-
-    fn ruled(&mut self, rule: &Rule, node: &Node, path: &str, text: String, shown: &str) -> Value {
-        if (rule.holds)(&text) {
-            return Value::Text(text);
-        }
-        self.bad(node, path, format!("expected {}, found {shown}", rule.expected), Some(rule.hint.to_owned()))
-    }
-
-    fn choice(&mut self, choices: &[Choice], node: &Node, path: &str, text: String, shown: &str) -> Value {
-        let supported = || choices.iter().filter(|choice| choice.supported).map(|choice| choice.name);
-        let words = || supported().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        match choices.iter().find(|choice| choice.name == text) {
-            Some(Choice { supported: true, .. }) => Value::Text(text),
-            Some(Choice { supported: false, .. }) => {
-                let message = format!("{}: {shown} is not supported yet", subject(path));
-                let hint = format!("only {} for now", words());
-                self.report.error(node.at, path, Code::NotSupported, message, Some(hint));
-                Value::Invalid
-            }
-            None => {
-                let hint = match nearest(&text, supported()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("one of {}", words()),
-                };
-                self.bad(node, path, format!("unknown word {shown}"), Some(hint))
-            }
-        }
-    }
-
-    fn table(&mut self, node: &Node, path: &str, text: &str, shown: &str) -> Value {
-        match text.parse::<TableName>() {
-            Ok(table) => {
-                if reads_otherwise_in_sql(text, &table) {
-                    let message = format!("{}: SQL reads {shown} otherwise without quotes", subject(path));
-                    let hint = format!(
-                        "it is taken as {}; write it so, or in lower case if that is the table",
-                        quoted(&table.to_string())
-                    );
-                    self.report.warning(node.at, path, Code::UnquotedName, message, Some(hint));
-                }
-                Value::Table(table)
-            }
-            Err(error) => self.bad(node, path, format!("{shown} is no table: {error}"), error.hint()),
-        }
-    }
-
-    /// Reads a secret: a text, or what the file that it names holds.
-    fn secret_text(&mut self, kind: &Kind, node: &Node, path: &str) -> Option<String> {
-        match &node.value {
-            // The name of a variable or a file tells nothing, and is what its problem is about.
-            node::Value::Text(text) if is_bare_variable(text) => {}
-            node::Value::Map(_) => {}
-            _ => self.report.mask(node.at, node.end),
-        }
-        static FILE: Object = Object {
-            name: "secret file",
-            doc: "A secret in a file of its own.",
-            fields: &[Field::new("file", Kind::Path, "The file that holds the secret; a line break at its end is cut")
-                .required()],
-            any_of: &[],
-            example: "{ file: /run/secrets/x }",
-        };
-        let text = match &node.value {
-            node::Value::Map(_) => {
-                let shaped = self.object(&FILE, node, path);
-                let file = shaped.get("file").and_then(Shaped::path_buf)?;
-                self.secret_file(&file, node, path)?
-            }
-            // ReJot's way to say that there is none.
-            node::Value::Text(text) if text.is_empty() && matches!(kind, Kind::Secret) => return Some(String::new()),
-            _ => self.text(kind, node, path)?.text,
-        };
-        if text.is_empty() || text.contains('\0') {
-            let message = format!("{}: the secret is empty or holds a NUL", subject(path));
-            let hint = Some("fill it in, or leave the field out".to_owned());
-            self.report.error(node.at, path, Code::BadValue, message, hint);
-            return None;
-        }
-        Some(text)
-    }
-
-    fn secret_file(&mut self, file: &Path, node: &Node, path: &str) -> Option<String> {
-        match self.environment.secret_file(file) {
-            Ok(text) => {
-                let cut = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
-                Some(cut.unwrap_or(&text).to_owned())
-            }
-            Err(error) => {
-                let message = format!("{}: cannot read the secret in {}: {error}", subject(path), file.display());
-                let hint = Some(
-                    "relative paths begin at the manifest's folder; check that the file is there and readable"
-                        .to_owned(),
-                );
-                self.report.error(node.at, path, Code::SecretUnreadable, message, hint);
-                None
-            }
-        }
-    }
-
-    fn url(&mut self, kind: &Kind, node: &Node, path: &str) -> Option<Value> {
-        let text = self.secret_text(kind, node, path)?;
-        Some(match Parts::from_url(&text) {
-            Ok(mut parts) => {
-                // `system` is no file.
-                for file in [&mut parts.sslrootcert, &mut parts.sslcert, &mut parts.sslkey].into_iter().flatten() {
-                    if file.as_os_str() != "system" {
-                        *file = resolve(self.folder, file);
-                    }
-                }
-                Value::Url(parts)
-            }
-            Err(error) => self.bad(node, path, error.to_string(), error.hint()),
-        })
-    }
-
     fn settings(&mut self, kind: &Kind, node: &Node, path: &str) -> Option<Value> {
         static TEXT: Kind = super::fields::any_text();
         let entries = self.entries(node, path, kind)?;
@@ -535,21 +304,6 @@ impl Shaper<'_> {
         let value = column.map_or(Value::Invalid, Value::Column);
         Shaped { at: node.at, path: path.to_owned(), value }
     }
-}
-
-/// Resolves a path against the manifest's folder, without the `.` that people write.
-fn resolve(folder: &Path, path: &Path) -> PathBuf {
-    folder.join(path).components().collect()
-}
-
-/// Returns true for `${NAME}` and nothing else.
-fn is_bare_variable(text: &str) -> bool {
-    let name = text.strip_prefix("${").and_then(|text| text.strip_suffix('}'));
-    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
-}
-
-fn is_collection(kind: &Kind) -> bool {
-    matches!(kind, Kind::Object(_) | Kind::Variant(_) | Kind::List(_) | Kind::Settings | Kind::Columns | Kind::Json)
 }
 
 /// Names what lies at `path` in a message.

@@ -5,7 +5,11 @@
 use serde_json::Value;
 
 use super::*;
+use crate::manifest::description::MANIFEST;
+use crate::manifest::fields::{Kind, Object};
 use crate::manifest::reference::reference;
+use crate::manifest::report::Report;
+use crate::manifest::shape::Shaper;
 
 const BEGIN: &str = "<!-- From here on the text is made of the description in src/manifest/description.rs -->\n";
 
@@ -48,6 +52,37 @@ fn the_manifests_in_the_documentation_are_valid() {
     for manifest in manifests.iter().filter(|text| text.starts_with("slug:")) {
         valid(manifest);
     }
+}
+
+/// Holds the examples against the parser, all that is below a kind.
+fn examples(kind: &'static Kind, shaper: &mut Shaper<'_>, count: &mut usize) {
+    let objects: Vec<&'static Object> = match kind {
+        Kind::Object(object) => vec![object],
+        Kind::Variant(variant) => variant.cases.iter().map(|(_, object)| *object).collect(),
+        Kind::List(item) => return examples(item, shaper, count),
+        _ => return,
+    };
+    for object in objects {
+        let node = crate::manifest::node::read(object.example, false, shaper.report).unwrap();
+        shaper.value(kind, &node, object.name);
+        *count += 1;
+        object.fields.iter().for_each(|field| examples(&field.kind, shaper, count));
+    }
+}
+
+#[test]
+fn the_examples_of_all_objects_are_valid() {
+    let mut report = Report::default();
+    let mut shaper = Shaper { report: &mut report, environment: &System, folder: Path::new("/m") };
+    let mut count = 0;
+    for field in MANIFEST.fields {
+        examples(&field.kind, &mut shaper, &mut count);
+    }
+    let outside = |p: &Problem| matches!(p.code, Code::MissingVariable | Code::SecretUnreadable);
+    let problems: Vec<String> =
+        report.finish("", "").0.iter().filter(|p| !outside(p)).map(|p| p.message.clone()).collect();
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(count > 15, "{count}");
 }
 
 /// As much of JSON Schema as ours uses: returns what is wrong.
@@ -119,8 +154,8 @@ fn against(schema: &Value, value: &Value, root: &Value) -> Result<(), String> {
 }
 
 fn fits_schema(text: &str) -> Result<(), String> {
-    let mut report = crate::manifest::report::Report::default();
-    let node = crate::manifest::node::read(text, &mut report).unwrap();
+    let mut report = Report::default();
+    let node = crate::manifest::node::read(text, false, &mut report).unwrap();
     let schema = json_schema();
     against(&schema, &crate::manifest::node::to_json(&node), &schema)
 }

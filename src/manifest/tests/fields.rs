@@ -235,6 +235,17 @@ fn files_that_are_no_manifest_say_so() {
 }
 
 #[test]
+fn json_files_that_are_broken_are_told_in_jsons_words() {
+    let message = |file: &str| {
+        let content = b"{ \"slug\": \"s\"\n  \"connections\": [] }";
+        let problem = parse(content, &Origin::of(Path::new(file)), &Outside).unwrap_err().0.remove(0);
+        format!("{}:{} {}", problem.at.line, problem.at.column, problem.message)
+    };
+    assert_eq!(message("m.json"), "2:3 this is not valid JSON: expected `,` or `}`");
+    assert!(message("m.yaml").contains("not valid YAML"), "{}", message("m.yaml"));
+}
+
+#[test]
 fn a_file_that_is_not_there_names_init() {
     let error = load(Path::new("/nowhere/pelton.yaml")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the manifest /nowhere/pelton.yaml");

@@ -49,10 +49,12 @@ fn consumers_find_public_schemas_of_other_manifests() {
 #[test]
 fn manifests_do_not_share_slugs_slots_or_tables() {
     let other = small("slug: shop", "slug: b").replace("sourceManifestSlug: shop", "sourceManifestSlug: b");
+    assert!(!together(&[("a", SMALL.to_owned()), ("b", other.clone())]).contains("DUPLICATE_SLOT"));
+    let other = other.replace("config: { tables", "config: { slotName: pelton_shop, tables");
     assert_eq!(
         together(&[("a", SMALL.to_owned()), ("b", other)]),
         "b:20 DUPLICATE_DESTINATION table `public.orders` is written by a too\n\
-         b:8 DUPLICATE_SLOT slot `pelton_source` of the same server is read by a too\n"
+         b:8 DUPLICATE_SLOT slot `pelton_shop` of the same server is read by a too\n"
     );
     let same = together(&[("a", SMALL.to_owned()), ("b", SMALL.to_owned())]);
     assert!(same.starts_with("b:1 DUPLICATE_MANIFEST_SLUG the slug `shop` is that of a too\n"), "{same}");

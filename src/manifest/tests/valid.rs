@@ -10,8 +10,8 @@ fn a_small_manifest_is_read_with_its_defaults() {
     assert_eq!(manifest.postgres("source").unwrap().to_string(), "me@db:5432/me");
     assert_eq!(manifest.postgres("warehouse").unwrap().password.as_ref().unwrap().reveal(), "hunter2");
     let expected = SourceConfig {
-        slot_name: "pelton_source".to_owned(),
-        publication_name: "pelton_source".to_owned(),
+        slot_name: "pelton_shop".to_owned(),
+        publication_name: "pelton_shop".to_owned(),
         tables: Tables::Listed(vec![TableName::new("public", "orders")]),
         detached_wal_max_bytes: None,
     };
