@@ -3,7 +3,7 @@
 //!
 //! A list in which a name could not be read is never the ground for "not found": its problem is reported already.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::build::{default_name, wasm};
@@ -231,10 +231,11 @@ impl<'a> Cross<'a> {
                 self.error(empty, Code::BadValue, format!("`{}` is empty", empty.path), hint);
             }
         }
-        let known: Option<Vec<&str>> = columns.iter().map(|item| name(item).map(|(name, ..)| name)).collect();
+        let known: Option<HashSet<&str>> = columns.iter().map(|item| name(item).map(|(name, ..)| name)).collect();
         let Some(known) = known.filter(|known| !known.is_empty()) else { return };
         for item in key {
             let Some(name) = item.text().filter(|name| !known.contains(name)) else { continue };
+            let known: Vec<&str> = known.iter().copied().take(NAMES_SHOWN_MAX).collect();
             let hint = did_you_mean(name, &known, "add it to `columns`; a key names public columns");
             self.error(item, Code::BadValue, format!("key column {} is not among `columns`", quoted(name)), hint);
         }

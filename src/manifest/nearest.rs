@@ -1,5 +1,8 @@
 //! The known name that somebody meant.
 
+/// A manifest may have thousands of names, and as many that are wrong.
+const KNOWN_MAX: usize = 200;
+
 /// Returns the name among `known` that is nearest to `written`, if one is near enough to be meant.
 ///
 /// Case, `-` and `_` do not count: `connection_slug` is `connectionSlug`.
@@ -11,6 +14,9 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
     let allowed = (target.chars().count() / 3).max(1);
     known
         .into_iter()
+        .take(KNOWN_MAX)
+        // Names that differ in length by more can't be near.
+        .filter(|name| plain(name).chars().count().abs_diff(target.chars().count()) <= allowed)
         .map(|name| (strsim::damerau_levenshtein(&target, &plain(name)), name))
         // The last clause: of one or two characters nothing may be left to guess from.
         .filter(|(distance, name)| *distance <= allowed && *distance < name.chars().count().min(target.chars().count()))

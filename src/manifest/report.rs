@@ -101,7 +101,9 @@ fn excerpt(line: &str, at: Place, masks: &[(Place, Place)]) -> Excerpt {
     let mut text = String::new();
     let mut caret = 0;
     let mut masked_before = false;
-    let masks: Vec<_> = masks.iter().filter(|(from, to)| from.line <= at.line && at.line <= to.line).collect();
+    let comment = comment(line, at);
+    let masks: Vec<_> =
+        masks.iter().chain(&comment).filter(|(from, to)| from.line <= at.line && at.line <= to.line).collect();
     for (index, c) in line.chars().enumerate() {
         let here = Place { line: at.line, column: index as u32 + 1 };
         if here.column == at.column {
@@ -120,6 +122,15 @@ fn excerpt(line: &str, at: Place, masks: &[(Place, Place)]) -> Excerpt {
     }
     let (text, caret) = hide_url_password(&text, caret);
     clip(text, caret)
+}
+
+/// Returns where a comment behind the caret stands: nobody knows what is in it. What looks like one inside quotes is
+/// hidden too.
+fn comment(line: &str, at: Place) -> Option<(Place, Place)> {
+    let before = line.char_indices().nth(at.column as usize - 1).map_or(line.len(), |(index, _)| index);
+    let start = before + line[before..].find(" #")? + 2;
+    let column = line[..start].chars().count() as u32 + 1;
+    Some((Place { line: at.line, column }, Place { line: at.line, column: u32::MAX }))
 }
 
 /// Keeps a window of a long line around the caret.
@@ -190,7 +201,7 @@ mod tests {
 
     #[test]
     fn masked_values_are_hidden_and_the_caret_stays_right() {
-        assert_eq!(shown("pasword: hunter2 # x", 1, &[(place(1, 10), place(1, 17))]), "pasword: … # x\n^");
+        assert_eq!(shown("pasword: hunter2 # x", 1, &[(place(1, 10), place(1, 17))]), "pasword: … #…\n^");
         assert_eq!(shown("{p: hunter2, q: 1}", 14, &[(place(1, 5), place(1, 12))]), "{p: …, q: 1}\n       ^");
         assert_eq!(shown("second line", 1, &[(place(0, 5), place(2, 1))]), "…\n^");
         assert_eq!(shown("a\u{1b}[2J: b", 99, &[]), "a\u{fffd}[2J: b\n        ^");
@@ -198,7 +209,7 @@ mod tests {
 
     #[test]
     fn passwords_in_urls_are_hidden() {
-        assert_eq!(shown("url: postgres://me:p@w@db/x # no", 1, &[]), "url: postgres://…@db/x # no\n^");
+        assert_eq!(shown("url: postgres://me:p@w@db/x # no", 1, &[]), "url: postgres://…@db/x #…\n^");
         assert_eq!(shown("u: a://b:c@d, v: 1", 15, &[]), "u: a://…@d, v: 1\n            ^");
         assert_eq!(quoted("postgres://me:pw@db"), "`postgres://…@db`");
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::Secret;
 use super::environment::{Environment, Expanded};
-use super::fields::{Kind, Object, Variant};
+use super::fields::{Field, Kind, Object, Variant};
 use super::model::ProjectedColumn;
 use super::nearest::nearest;
 use super::node::{self, Entry, Node, join, to_json};
@@ -123,11 +123,13 @@ impl Shaper<'_> {
         path: &str,
     ) -> Vec<(&'static str, Shaped)> {
         let mut shaped = Vec::new();
+        let free = |field: &&Field| entries.iter().all(|entry| entry.key != field.name);
+        let free: Vec<&'static str> = object.fields.iter().filter(free).map(|field| field.name).collect();
         // A field that is misspelt is not missing as well.
         let mut meant = Vec::new();
         for entry in entries {
             let Some(field) = object.field(&entry.key) else {
-                meant.extend(self.unknown_field(object, entry, entries, path));
+                meant.extend(self.unknown_field(object, entry, &free, path));
                 continue;
             };
             // `publicSchemas:` with all of its items commented out is a field left out.
@@ -161,12 +163,11 @@ impl Shaper<'_> {
         &mut self,
         object: &'static Object,
         entry: &Entry,
-        entries: &[&Entry],
+        free: &[&'static str],
         path: &str,
     ) -> Option<&'static str> {
         self.report.mask(entry.value.at, entry.value.end);
-        let free = object.fields.iter().map(|field| field.name).filter(|name| entries.iter().all(|e| e.key != *name));
-        let near = nearest(&entry.key, free);
+        let near = nearest(&entry.key, free.iter().copied());
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if object.fields.is_empty() => "remove it; no further fields are known here".to_owned(),
