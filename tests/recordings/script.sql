@@ -200,6 +200,23 @@ UPDATE listed SET id = id + 5;
 UPDATE listed SET id = id + 5;
 UPDATE listed SET id = id - 20;
 DELETE FROM listed;
+-- The root is FULL, its partition is not: an old row comes that says it is whole and holds the key alone.
+CREATE TABLE mixed (id integer PRIMARY KEY, note text) PARTITION BY RANGE (id);
+CREATE TABLE mixed_1 PARTITION OF mixed FOR VALUES FROM (0) TO (10);
+ALTER TABLE mixed REPLICA IDENTITY FULL;
+ALTER PUBLICATION narrow ADD TABLE mixed;
+INSERT INTO mixed VALUES (1, 'a note');
+UPDATE mixed SET note = 'same key';
+UPDATE mixed SET id = 2;
+DELETE FROM mixed;
+-- The filter turns an update into an insert, and leaves out what the update left alone.
+CREATE TABLE filtered (id integer PRIMARY KEY, body text);
+ALTER TABLE filtered ALTER body SET STORAGE EXTERNAL;
+-- from 15
+ALTER PUBLICATION narrow ADD TABLE filtered WHERE (id > 10);
+INSERT INTO filtered VALUES (1, repeat('f', 2100));
+UPDATE filtered SET id = 11;
+DELETE FROM filtered;
 -- from 18
 ALTER PUBLICATION narrow SET (publish_generated_columns = stored);
 -- from 18
