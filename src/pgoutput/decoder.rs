@@ -251,6 +251,7 @@ impl Decoder {
             return Err(DecodeError::OldRow {
                 message: reader.message,
                 field,
+                index,
                 relation: known.relation.display_name(),
                 identity: known.relation.identity,
                 key_columns: known.relation.columns.iter().filter(|column| column.key).count(),
