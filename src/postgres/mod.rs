@@ -16,6 +16,7 @@ pub mod publication;
 pub mod quote;
 pub mod replication;
 pub mod slot;
+pub mod throwaway;
 
 mod connect_error;
 mod identity;
