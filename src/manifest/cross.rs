@@ -378,8 +378,8 @@ fn did_you_mean(written: &str, known: &[&str], otherwise: &str) -> String {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => otherwise.to_owned(),
         None => {
-            let names: BTreeSet<&str> = known.iter().copied().collect();
-            let names: Vec<&str> = names.into_iter().take(NAMES_SHOWN_MAX).collect();
+            let names: BTreeSet<&str> = known.iter().copied().take(NAMES_SHOWN_MAX).collect();
+            let names: Vec<&str> = names.into_iter().collect();
             format!("{otherwise}; known are {}", names.join(", "))
         }
     }

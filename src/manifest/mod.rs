@@ -4,12 +4,12 @@
 //! bytes → node (tree with places) → shape (held against the description) → cross checks → Manifest | all Problems
 //! ```
 //!
-//! One [`description`] of every field drives the parser, the JSON Schema for editors and the reference in
-//! `docs/manifest.md`; to add a field is to add it there and to read it in [`build`].
+//! One `description` of every field drives the parser, the JSON Schema for editors and the reference in
+//! `docs/manifest.md`; to add a field is to add it there and to read it in `build`.
 //!
-//! Promises: no text makes it panic, run long or grow large ([`node`] names the bounds). All problems come at once, each
+//! Promises: no text makes it panic, run long or grow large (`node` names the bounds). All problems come at once, each
 //! with its place and what to do; only a text that is no YAML ends at the first. A [`Manifest`] is always valid.
-//! No problem tells a secret ([`report`] says how). Nothing here knows Postgres's answers: whether a table is there,
+//! No problem tells a secret (`report` says how). Nothing here knows Postgres's answers: whether a table is there,
 //! and a component is what it should be, is for `check` and the engine to find out.
 
 mod build;
