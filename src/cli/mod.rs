@@ -1,1 +1,3 @@
-//! Stub
+//! The commands, one module each.
+
+pub mod build;
