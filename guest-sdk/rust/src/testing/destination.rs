@@ -1,6 +1,5 @@
 //! The tables that public rows are kept in: what a reader of the destination sees.
 
-use crate::error::{Error, Result};
 use crate::model::Op;
 use crate::public::PublicSchema;
 
@@ -17,47 +16,39 @@ impl Destination {
     }
 
     /// Applies public rows in their order.
-    pub fn apply(&mut self, rows: &[PublicRow]) -> Result<()> {
-        rows.iter().try_for_each(|row| self.apply_one(row))
+    pub fn apply(&mut self, rows: &[PublicRow]) {
+        rows.iter().for_each(|row| self.apply_one(row));
     }
 
-    fn apply_one(&mut self, row: &PublicRow) -> Result<()> {
+    fn apply_one(&mut self, row: &PublicRow) {
         let (schema, table) = (self.schemas[row.index], &mut self.tables[row.index]);
         let keys: Vec<usize> = (0..schema.columns.len()).filter(|&i| schema.columns[i].key).collect();
         let key = |values: &[Value]| -> Vec<Value> { keys.iter().map(|&i| values[i].clone()).collect() };
         let mut values: Vec<Value> = row.columns.iter().map(|(_, value)| value.clone()).collect();
         if row.op == Op::Truncate {
             table.clear();
-            return Ok(());
+            return;
         }
         if keys.is_empty() {
             table.push(values);
-            return Ok(());
+            return;
         }
         let old = row.old_key.clone().unwrap_or_else(|| key(&values));
         let at = table.iter().position(|existing| key(existing) == old);
         let existing = at.map(|at| table.remove(at));
         if row.op == Op::Delete {
-            return Ok(());
+            return;
         }
-        for (i, value) in values.iter_mut().enumerate() {
-            if *value != Value::Unchanged {
-                continue;
-            }
+        for (i, value) in values.iter_mut().enumerate().filter(|(_, value)| **value == Value::Unchanged) {
             match &existing {
                 Some(existing) => *value = existing[i].clone(),
-                None => {
-                    return Err(Error::fatal(format_args!(
-                        "an update of public schema `{}` leaves column `{}` unchanged, and there is no such row",
-                        schema.name, schema.columns[i].name
-                    )));
-                }
+                // There is nothing to leave as it is: an UPDATE that finds no row.
+                None => return,
             }
         }
         let new = key(&values);
         table.retain(|other| key(other) != new);
         table.push(values);
-        Ok(())
     }
 
     /// Returns the rows of a schema as text, sorted by their keys.

@@ -76,7 +76,8 @@ impl<T: Transform> Harness<T> {
     /// Makes a host whose tables have their `#[key]` fields as primary keys.
     pub fn new() -> Self {
         let tables = T::tables();
-        let relation = |(id, handler): (usize, &crate::transform::Handler<T>)| encode::relation(id as u32, handler.table);
+        let relation =
+            |(id, handler): (usize, &crate::transform::Handler<T>)| encode::relation(id as u32, handler.table);
         Harness {
             settings: Vec::new(),
             relations: tables.iter().enumerate().map(relation).collect(),
@@ -165,7 +166,7 @@ impl<T: Transform> Harness<T> {
         match ran {
             Ok((rows, rejected)) => {
                 self.state = state;
-                self.destination.apply(&rows)?;
+                self.destination.apply(&rows);
                 Ok(Output { rows, rejected, logs })
             }
             Err(error) => {

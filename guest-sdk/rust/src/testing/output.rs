@@ -96,11 +96,7 @@ impl fmt::Display for PublicRow {
 }
 
 /// Reads a transform's output as the host does, `sources` being the changes of its batch.
-pub fn read(
-    schemas: &[&'static PublicSchema],
-    output: &transform::Output,
-    sources: &[u32],
-) -> Result<Vec<PublicRow>> {
+pub fn read(schemas: &[&'static PublicSchema], output: &transform::Output, sources: &[u32]) -> Result<Vec<PublicRow>> {
     let mut reader = Reader::new(&output.payload);
     let count = reader.array().map_err(malformed)?;
     assert_eq!(count, output.count, "the rows are as many as the output says");
