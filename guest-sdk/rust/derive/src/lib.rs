@@ -10,6 +10,8 @@ mod public;
 mod settings;
 mod source;
 mod state_value;
+#[cfg(test)]
+mod tests;
 mod transform;
 
 type Expansion = syn::Result<proc_macro2::TokenStream>;
