@@ -506,7 +506,13 @@ fn state_is_committed_with_the_batch_and_dropped_with_it() {
     assert_eq!(host.with_state(|| SEEN.get(&(2, "b".to_owned()))).unwrap(), None, "its change was rejected");
     let keys = |host: &mut Harness<remembering>| {
         let mut keys = Vec::new();
-        host.with_state(|| SEEN.for_each(|key, _| Ok(keys.push(key.clone())))).unwrap();
+        host.with_state(|| {
+            SEEN.for_each(|key, _| {
+                keys.push(key.clone());
+                Ok(())
+            })
+        })
+        .unwrap();
         keys
     };
     assert_eq!(keys(&mut host), [(-1, "z".to_owned()), (1, "a".to_owned())], "in key order, and no other map's");
@@ -524,7 +530,10 @@ fn scans_go_in_batches_and_see_what_was_written() {
         }
         OTHER.remove(&500)?;
         let mut ids = Vec::new();
-        OTHER.for_each(|id, ()| Ok(ids.push(*id)))?;
+        OTHER.for_each(|id, ()| {
+            ids.push(*id);
+            Ok(())
+        })?;
         assert_eq!(ids, (0..1000).filter(|id| *id != 500).collect::<Vec<_>>());
         assert_eq!(OTHER.scan(Some(&997), 10)?.len(), 2);
         OTHER.clear()?;

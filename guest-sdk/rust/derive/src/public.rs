@@ -35,6 +35,7 @@ pub fn expand(input: DeriveInput) -> Expansion {
     });
     Ok(quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl #generics ::pelton_sdk::Public for #ty {
             type Key = #key_type;
             const SCHEMA: &'static ::pelton_sdk::public::PublicSchema = &::pelton_sdk::public::PublicSchema {

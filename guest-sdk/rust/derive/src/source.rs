@@ -70,6 +70,7 @@ pub fn expand(input: DeriveInput) -> Expansion {
 
     Ok(quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl #generics ::pelton_sdk::source::SourceRow for #ty {
             type Key = #key_type;
             const TABLE: &'static ::pelton_sdk::source::Table = &::pelton_sdk::source::Table {
@@ -89,6 +90,7 @@ pub fn expand(input: DeriveInput) -> Expansion {
         }
 
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl<#lifetime> ::pelton_sdk::source::Source<#lifetime> for #ty {
             fn decode(row: &mut ::pelton_sdk::source::RowReader<#lifetime, '_>) -> ::pelton_sdk::Result<Self> {
                 #all

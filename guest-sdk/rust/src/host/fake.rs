@@ -15,6 +15,8 @@ pub struct Fake {
     pub level: Level,
     /// The transform declares itself `stateful`; otherwise the host refuses it its state.
     pub stateful: bool,
+    /// How often it was asked for values.
+    pub reads: usize,
 }
 
 thread_local! {
@@ -43,6 +45,7 @@ fn state<R>(act: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>) -> R) -> Result<R>
 }
 
 pub fn get(keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+    with(|fake| fake.reads += 1);
     state(|state| keys.iter().map(|key| state.get(key).cloned()).collect())
 }
 

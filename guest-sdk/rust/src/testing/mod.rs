@@ -162,12 +162,12 @@ impl<T: Transform> Harness<T> {
         self.xid += 1;
         self.enter();
         let ran = self.run_batch(&batch);
-        let (state, logs) = fake::with(|fake| (std::mem::take(&mut fake.state), std::mem::take(&mut fake.lines)));
+        let fake = fake::with(std::mem::take);
         match ran {
             Ok((rows, rejected)) => {
-                self.state = state;
+                self.state = fake.state;
                 self.destination.apply(&rows);
-                Ok(Output { rows, rejected, logs })
+                Ok(Output { rows, rejected, logs: fake.lines, state_reads: fake.reads })
             }
             Err(error) => {
                 if matches!(error, Error::Retry { .. }) {
@@ -207,6 +207,7 @@ impl<T: Transform> Harness<T> {
         fake::with(|fake| {
             fake.state.clone_from(&self.state);
             fake.lines.clear();
+            fake.reads = 0;
             fake.level = self.level;
             fake.stateful = T::STATEFUL;
         });

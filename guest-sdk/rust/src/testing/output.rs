@@ -17,6 +17,8 @@ pub struct Output {
     /// By the index of the change since the last run.
     pub rejected: Vec<Rejection>,
     pub logs: Vec<Line>,
+    /// How often the host was asked for values of the state: once, where all was read ahead.
+    pub state_reads: usize,
 }
 
 impl fmt::Display for Output {
@@ -90,8 +92,8 @@ impl fmt::Display for PublicRow {
             write!(f, " from ({})", key.join(", "))?;
         }
         let hidden = |value: &Value| self.op == Op::Delete && *value == Value::Unchanged;
-        let shown = self.columns.iter().filter(|(_, value)| !hidden(value));
-        shown.map(|(name, value)| write!(f, " {name}={value}")).collect()
+        let mut shown = self.columns.iter().filter(|(_, value)| !hidden(value));
+        shown.try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }
 

@@ -17,7 +17,7 @@ impl<S: AsRef<str>> Date<S> {
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no date.
     pub fn unix_days(&self) -> Result<Moment<i64>> {
-        moment(self.as_str(), |text, bc| date(text, bc)).ok_or_else(|| unreadable("date"))
+        moment(self.as_str(), date).ok_or_else(|| unreadable("date"))
     }
 }
 
@@ -27,7 +27,7 @@ impl<S: AsRef<str>> Timestamp<S> {
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no timestamp.
     pub fn micros(&self) -> Result<Moment<i64>> {
-        moment(self.as_str(), |text, bc| timestamp(text, bc)).ok_or_else(|| unreadable("timestamp"))
+        moment(self.as_str(), timestamp).ok_or_else(|| unreadable("timestamp"))
     }
 }
 
