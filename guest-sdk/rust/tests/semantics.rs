@@ -358,6 +358,27 @@ fn a_rejected_change_leaves_nothing_behind_and_stops_nobody() {
 }
 
 #[test]
+fn what_a_rejected_change_had_published_is_not_sent() {
+    let columns = vec![
+        column("place", Kind::Int32, true),
+        column("number", Kind::Int32, true),
+        column("colour", Kind::Enumeration, false),
+    ];
+    let (schema, name, identity) = ("public".to_owned(), "things".to_owned(), Identity::Default);
+    let relation = Relation { id: 0, version: 1, schema, name, identity, columns, attrs: Vec::new() };
+    let settings = vec![("prefix".to_owned(), String::new())];
+    let context = Context { settings, relations: vec![relation], instances: 1, ..Context::default() };
+    let mut running = Runner::<House>::new(&context).unwrap();
+    let (spans, count, payload) =
+        batch(&[b"\x94\x00\x00\x93\x02\xff\xa3red\xc0", b"\x94\x00\x00\x93\x03\x03\xa3red\xc0"]);
+    let output = running.process(spans, count, &payload).unwrap();
+    assert_eq!(output.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [0]);
+    let expected =
+        b"\xdd\0\0\0\x02\x95\x00\x00\x01\x94\xa13\x03\x03\xa3red\xc0\x95\x01\x00\x01\x92\xa8end of 7\x00\xc0";
+    assert_eq!(output.payload, expected, "the row of the second change, and the end of the transaction");
+}
+
+#[test]
 fn a_batch_to_be_retried_comes_again() {
     let mut host = Harness::<House>::new().setting("prefix", "");
     host.insert(&thing(1, 13, Colour::Red));

@@ -135,7 +135,8 @@ mod tests {
     use super::*;
 
     fn metadata(crate_types: &str) -> Vec<u8> {
-        let package = r#"{"name":"my-orders","manifest_path":"/x/Cargo.toml","targets":[{"name":"my-orders","crate_types":["#;
+        let package =
+            r#"{"name":"my-orders","manifest_path":"/x/Cargo.toml","targets":[{"name":"my-orders","crate_types":["#;
         format!("{{\"packages\":[{package}{crate_types}]}}]}}]}}").into_bytes()
     }
 

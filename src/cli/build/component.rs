@@ -23,7 +23,10 @@ pub struct Made {
 /// # Errors
 /// When it was written for no world, or another one, or imports what the sandbox does not serve.
 pub fn of_module(library: &str, module: &[u8]) -> Result<Made, BuildError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| BuildError::Component { library: library.to_owned(), source };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| BuildError::Component {
+        library: library.to_owned(),
+        source,
+    };
     let strangers = strangers(module).map_err(|e| failed(e.into()))?;
     if !strangers.is_empty() {
         return Err(BuildError::Imports { library: library.to_owned(), imports: strangers });
