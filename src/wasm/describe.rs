@@ -155,7 +155,7 @@ fn is_type_name(name: &str) -> bool {
                 _ => return false,
             },
             '(' => match rest.find(')') {
-                Some(end) if rest[1..end].bytes().all(|b| b.is_ascii_digit() || b", -".contains(&b)) => {
+                Some(end) if end > 1 && rest[1..end].bytes().all(|b| b.is_ascii_digit() || b", -".contains(&b)) => {
                     rest = &rest[end + 1..];
                 }
                 _ => return false,

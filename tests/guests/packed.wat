@@ -55,6 +55,7 @@
     (i32.store (i32.const 20) (local.get $count))
     (i32.store (i32.const 24) (local.get $payload))
     (i32.store (i32.const 28) (local.get $length))
+    (i32.store (i32.const 32) (i32.const 0))
     (i32.store (i32.const 36) (i32.const 0))
     (i32.const 16))
 

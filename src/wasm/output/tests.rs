@@ -35,7 +35,7 @@ fn read(json: &str) -> String {
             .iter()
             .map(|row| {
                 let show = |tuple: &crate::change::Tuple| {
-                    let text = |value| match value {
+                    let text = |value: Value<'_>| match value {
                         Value::Null => "NULL".to_owned(),
                         Value::Unchanged => "-".to_owned(),
                         Value::Text(text) => String::from_utf8(text.to_vec()).unwrap(),

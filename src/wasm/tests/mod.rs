@@ -35,7 +35,7 @@ fn options() -> Options {
 
 /// `public.t (id bigint key, v text)`
 fn table() -> Arc<Relation> {
-    let column = |name: &str, kind, type_oid, key| Column {
+    let column = |name: &str, kind, type_oid, key: bool| Column {
         name: name.into(),
         kind,
         type_oid,
@@ -114,7 +114,7 @@ fn run(guest: Guest, batch: Arc<Batch>) -> Result<Output, GuestError> {
 
 /// Prints rows as `insert 1 a @0`.
 fn show(rows: &[Row]) -> String {
-    let text = |value| match value {
+    let text = |value: Value<'_>| match value {
         Value::Null => "NULL".to_owned(),
         Value::Unchanged => "-".to_owned(),
         Value::Text(text) => String::from_utf8(text.to_vec()).expect("text"),
