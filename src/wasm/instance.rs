@@ -392,7 +392,10 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
                 frame.push_str(place);
             }
             // `0: 0x1a2b - module!function`
-            _ => frames.push(line.split_once(" - ").map_or(line, |(_, name)| name).to_owned()),
+            _ => {
+                let name = line.split_once(" - ").map_or(line, |(_, name)| name);
+                frames.push(name.strip_prefix("<unknown>!").unwrap_or(name).to_owned());
+            }
         }
     }
     frames.truncate(FRAMES_MAX);

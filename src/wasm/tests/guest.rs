@@ -6,6 +6,26 @@ use wit_parser::Resolve;
 
 const TEMPLATE: &str = include_str!("../../../tests/guests/packed.wat");
 const WIT: &str = include_str!("../../../wit/transform.wit");
+/// The world `transformer` with some of what stock toolchains import.
+const WASI: [&str; 4] = [
+    "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }",
+    "package wasi:clocks@0.2.0;
+     interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
+     interface monotonic-clock {
+       use wasi:io/poll@0.2.0.{pollable};
+       now: func() -> u64;
+       subscribe-duration: func(when: u64) -> pollable;
+     }",
+    "package wasi:random@0.2.0; interface random { get-random-u64: func() -> u64; }",
+    "package test:guest;
+     world with-wasi {
+       include pelton:transform/transformer@0.1.0;
+       import wasi:io/poll@0.2.0;
+       import wasi:clocks/wall-clock@0.2.0;
+       import wasi:clocks/monotonic-clock@0.2.0;
+       import wasi:random/random@0.2.0;
+     }",
+];
 const IMAGE_AT: u32 = 1024;
 
 /// A guest that subscribes to `public.t` and publishes `t 1.0 (id bigint key, v text not null)`.
@@ -26,6 +46,8 @@ pub struct Guest {
     pub stateful: bool,
     pub parallel: bool,
     pub whole_transactions: bool,
+    /// Index of the enum.
+    pub encoding: u8,
     pub world: &'static str,
 }
 
@@ -47,6 +69,7 @@ impl Default for Guest {
             stateful: false,
             parallel: false,
             whole_transactions: false,
+            encoding: 0,
             world: "transformer",
         }
     }
@@ -106,8 +129,7 @@ impl Guest {
             &[0; 4][..],
             &image.text("guest"),
             &image.text("0.1.0"),
-            // msgpack
-            &[0; 4],
+            &[self.encoding, 0, 0, 0],
             &subscriptions,
             &schemas,
             // settings
@@ -131,12 +153,23 @@ impl Guest {
             .replace("{relation-changed}", self.relation_changed)
             .replace("{process}", self.process)
             .replace("{functions}", self.functions);
+        let wat = match self.world {
+            "typed-transformer" => wat
+                .replace("(export \"pelton:transform/packed@0.1.0#process\")", "")
+                .replace("cabi_post_pelton:transform/packed@", "cabi_post_pelton:transform/typed@"),
+            _ => wat,
+        };
         wat::parse_str(&wat).expect("the guest's text")
     }
 
     pub fn component(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("transform.wit", WIT).expect("our WIT");
+        let mut package = resolve.push_str("transform.wit", WIT).expect("our WIT");
+        if self.world == "with-wasi" {
+            for wit in WASI {
+                package = resolve.push_str("wasi.wit", wit).expect("a piece of WASI");
+            }
+        }
         let world = resolve.select_world(&[package], Some(self.world)).expect("a world of our WIT");
         let mut module = self.module();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");

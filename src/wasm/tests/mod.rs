@@ -5,6 +5,7 @@ mod hostile;
 mod load;
 mod speed;
 mod transforms;
+mod worlds;
 
 use std::sync::{Arc, LazyLock};
 
