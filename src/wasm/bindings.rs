@@ -26,3 +26,6 @@ pub(super) use packed::pelton::transform::{host, state, types};
 pub(super) use packed::{Transformer, TransformerPre};
 pub(super) use typed::exports::pelton::transform::typed as typed_export;
 pub(super) use typed::{TypedTransformer, TypedTransformerPre};
+
+/// The host functions are implemented on the store's data itself.
+pub(super) type HasSelf = wasmtime::component::HasSelf<super::sandbox::Sandbox>;

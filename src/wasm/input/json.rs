@@ -67,6 +67,11 @@ impl Write for Json {
 }
 
 impl Json {
+    /// Writes into a buffer that was used before.
+    pub(in crate::wasm) fn into_buffer(text: Vec<u8>) -> Json {
+        Json { text, behind_item: false }
+    }
+
     fn separate(&mut self) {
         if self.behind_item {
             self.text.push(b',');

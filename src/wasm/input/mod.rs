@@ -11,7 +11,7 @@ pub(super) use scalar::{Scalar, Travel, int};
 pub(super) use typed::typed_change;
 
 use super::relation::Plan;
-use crate::change::{Change, Old, Tuple, Value};
+use crate::change::{Change, Value};
 
 /// A packed encoding.
 pub(super) trait Write {
@@ -72,11 +72,4 @@ fn project<'a>(
         at = column + 1;
     }
     Ok(())
-}
-
-/// Returns the tuple of an old row, key or full.
-pub(super) fn old_tuple(old: &Old) -> &Tuple {
-    match old {
-        Old::Key(tuple) | Old::Full(tuple) => tuple,
-    }
 }
