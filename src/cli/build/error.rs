@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use super::toolchain::TARGET;
+use crate::wasm::WasmError;
 
 /// Why a crate did not become a component.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum BuildError {
     #[error("`{library}` imports {}, which the sandbox does not serve", imports.join(", "))]
     Imports { library: String, imports: Vec<String> },
 
+    #[error("`{library}` is a component, but does not run")]
+    Describe { library: String, source: Box<WasmError> },
+
     #[error("{} could not be read", path.display())]
     Read { path: PathBuf, source: std::io::Error },
 
@@ -76,6 +80,7 @@ impl BuildError {
                  (`cargo tree --target wasm32-unknown-unknown`) and leave it or its feature out"
                     .to_owned(),
             ),
+            BuildError::Describe { source, .. } => source.hint(),
             BuildError::OneOutForMany { .. } => Some("build them one by one, or leave --out away".to_owned()),
             _ => None,
         }

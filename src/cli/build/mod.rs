@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 pub use error::BuildError;
 
+use crate::wasm::{Descriptor, Host, HostOptions, Limits};
+
 /// Builds Rust transforms into components.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,6 +44,8 @@ pub struct Built {
     pub bytes: u64,
     /// The interfaces that it imports, such as `pelton:transform/host@0.1.0`.
     pub imports: Vec<String>,
+    /// What it says of itself: the tables that it reads, the public schemas that it publishes, its settings.
+    pub descriptor: Descriptor,
     /// How long cargo took.
     pub compiled_in: Duration,
     /// How long making the component and checking it took.
@@ -65,6 +69,7 @@ pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildErr
     let read = std::fs::read(&module);
     let module = read.map_err(|source| BuildError::Read { path: module, source })?;
     let made = component::of_module(&library.name, &module)?;
+    let descriptor = describe(&library.name, &made.bytes)?;
     let path = match out {
         Some(path) => path.to_path_buf(),
         None => library.dir.join(&library.name).with_extension("wasm"),
@@ -75,9 +80,18 @@ pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildErr
         path,
         bytes: made.bytes.len() as u64,
         imports: made.imports,
+        descriptor,
         compiled_in,
         componentised_in: started.elapsed(),
     })
+}
+
+/// Asks the component what it is, in the sandbox where it will run. What is compiled here is there when it is deployed.
+fn describe(library: &str, bytes: &[u8]) -> Result<Descriptor, BuildError> {
+    let loaded = Host::new(HostOptions::for_user()).and_then(|host| host.load(bytes, library, Limits::default()));
+    let loaded =
+        loaded.map_err(|source| BuildError::Describe { library: library.to_owned(), source: Box::new(source) })?;
+    Ok(loaded.descriptor().clone())
 }
 
 /// Writes the component whole or not at all: a running `pelton` may be about to load it.
@@ -126,12 +140,24 @@ pub fn run(args: Args) -> Result<(), BuildError> {
 }
 
 impl Built {
+    /// Returns the subscribed tables, `schema.table`.
+    fn reads(&self) -> Vec<String> {
+        self.descriptor.subscriptions.iter().map(|s| format!("{}.{}", s.schema, s.table)).collect()
+    }
+
+    /// Returns the public schemas with their versions, `orders 1.0`.
+    fn publishes(&self) -> Vec<String> {
+        self.descriptor.public_schemas.iter().map(|s| format!("{} {}.{}", s.name, s.major, s.minor)).collect()
+    }
+
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "name": self.name,
             "path": self.path,
             "bytes": self.bytes,
             "imports": self.imports,
+            "reads": self.reads(),
+            "publishes": self.publishes(),
             "compiledInMs": self.compiled_in.as_millis() as u64,
             "componentisedInMs": self.componentised_in.as_millis() as u64,
         })
@@ -139,15 +165,18 @@ impl Built {
 }
 
 impl std::fmt::Display for Built {
-    /// `Built examples/orders/orders.wasm: 187 KiB, compiled in 6.1 s, made a component in 12 ms.`
+    /// `Built examples/orders/orders.wasm: 187 KiB, compiled in 6.1 s, made a component in 12 ms; reads public.orders,
+    /// publishes orders 1.0.`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Built {}: {} KiB, compiled in {:.1} s, made a component in {} ms.",
+            "Built {}: {} KiB, compiled in {:.1} s, made a component in {} ms; reads {}, publishes {}.",
             self.path.display(),
             self.bytes.div_ceil(1024),
             self.compiled_in.as_secs_f64(),
-            self.componentised_in.as_millis()
+            self.componentised_in.as_millis(),
+            self.reads().join(", "),
+            self.publishes().join(", ")
         )
     }
 }

@@ -37,6 +37,8 @@ fn the_example_becomes_a_component_with_the_contracts_imports_alone() {
     assert_eq!(built.name, "orders");
     assert!(built.imports.iter().all(|import| import.starts_with("pelton:transform/")), "{:?}", built.imports);
     assert!(built.imports.iter().any(|import| import == "pelton:transform/state@0.1.0"), "{:?}", built.imports);
+    let line = built.to_string();
+    assert!(line.ends_with("reads public.orders, publishes orders 1.0, customer_totals 1.0."), "{line}");
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!(built.bytes, bytes.len() as u64);
     assert_eq!(bytes[..8], *b"\0asm\x0d\0\x01\0", "a component, not a core module");
