@@ -139,7 +139,10 @@ pub struct Writing {
 
 impl Writing {
     pub async fn to(database: &Database, targets: Vec<TableTarget>) -> Writing {
-        let client = session(database).await;
+        Writing::over(session(database).await, targets).await
+    }
+
+    pub async fn over(client: Client, targets: Vec<TableTarget>) -> Writing {
         let mut tables = Vec::new();
         for target in targets {
             tables.push(TableWriter::prepare(&client, target).await.expect("the table is fit"));
