@@ -376,7 +376,7 @@ async fn run(seed: u64, rounds: usize) -> WriteStats {
             let row = change(&mut rng, &tables[table]);
             if naive(&oracle, &tables[table], &row).await {
                 rows.push((table, row));
-            } else if rng.u8(..20) == 0 {
+            } else if rng.u16(..500) == 0 {
                 break;
             }
         }
