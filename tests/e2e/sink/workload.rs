@@ -223,9 +223,9 @@ fn change(rng: &mut Rng, table: &Table) -> Row {
     }
     let mut values = whole(rng);
     let partial = |rng: &mut Rng, values: &mut Vec<Cell>| {
-        for i in 0..width {
+        for (i, value) in values.iter_mut().enumerate() {
             if !key.contains(&i) && rng.bool() {
-                values[i] = Cell::Unchanged;
+                *value = Cell::Unchanged;
             }
         }
     };
