@@ -316,7 +316,11 @@ impl Instance {
 
     fn broken(&mut self, fault: OutputFault) -> Failure {
         self.dead = true;
-        Failure::Error(GuestError::Output { transform: self.transform.to_string(), fault, place: None })
+        Failure::Error(GuestError::Output {
+            transform: self.transform.to_string(),
+            fault: Box::new(fault),
+            place: None,
+        })
     }
 }
 

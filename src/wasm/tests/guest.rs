@@ -84,7 +84,7 @@ struct Image(Vec<u8>);
 impl Image {
     /// Lays `bytes` down and returns their address.
     fn put(&mut self, bytes: &[u8]) -> u32 {
-        while self.0.len() % 8 != 0 {
+        while !self.0.len().is_multiple_of(8) {
             self.0.push(0);
         }
         let at = IMAGE_AT + self.0.len() as u32;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::guest::Guest;
 use super::*;
-use crate::wasm::{Encoding, WasmError, World};
+use crate::wasm::{Encoding, World};
 
 fn refused(bytes: &[u8]) -> String {
     let error = HOST.load(bytes, "orders.wasm", Limits::default()).expect_err("it is refused");
