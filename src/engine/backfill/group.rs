@@ -36,13 +36,13 @@ pub struct Position {
     pub commit_time: i64,
 }
 
-enum How {
+pub(super) enum How {
     Keyed(Box<TableMerge>),
     Whole(WholeMerge),
 }
 
-struct Table {
-    how: How,
+pub(super) struct Table {
+    pub(super) how: How,
     /// Progress has changed since it was last taken.
     changed: bool,
     since: Option<(Instant, u64)>,
@@ -66,12 +66,12 @@ impl Table {
 
 /// Merges the stream of one group of flows with the chunks of its tables. Pure: it reads no socket and no clock.
 pub struct Backfill {
-    tables: Vec<Table>,
+    pub(super) tables: Vec<Table>,
     by_oid: HashMap<u32, usize>,
     delivered: Delivered,
     /// Counts the batches.
     clock: u64,
-    position: Position,
+    pub(super) position: Position,
     /// The stream is past this position; at least `position.end_lsn`.
     passed: Lsn,
     inside_transaction: bool,

@@ -6,6 +6,8 @@ mod group;
 mod held;
 mod key;
 mod merge;
+#[cfg(test)]
+mod model;
 mod order;
 mod pace;
 mod read;
