@@ -10,14 +10,17 @@
 
 // Floor 0: what flows. No tokio, no I/O, no serde.
 pub mod change;
+pub mod fault;
 pub mod lsn;
 
 // Floor 1: pure logic.
+pub mod batch;
 pub mod manifest;
 pub mod pgoutput;
 pub mod progress;
 
 // Floor 2: the outside world.
+pub mod datastore;
 pub mod postgres;
 pub mod sink;
 pub mod wasm;

@@ -1,0 +1,48 @@
+//! Named points at which a test kills the process, and sabotage that the tests of the promises must notice.
+//!
+//! `PELTON_FAULT=after-copy:3` kills the process with SIGKILL when it passes that point for the third time;
+//! `PELTON_SABOTAGE=feedback` breaks one promise on purpose. Both exist only with the feature `fault-injection`, which
+//! the tests switch on and no build for users does.
+
+#[cfg(feature = "fault-injection")]
+mod enabled {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static FAULT: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+        let setting = std::env::var("PELTON_FAULT").ok()?;
+        let (point, pass) = setting.split_once(':')?;
+        Some((point.to_owned(), pass.parse().ok()?))
+    });
+    static SABOTAGE: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("PELTON_SABOTAGE").ok());
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    pub fn point(name: &str) {
+        let Some((point, pass)) = &*FAULT else { return };
+        if name == point && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *pass {
+            // SIGKILL, as `kill -9` would: no destructor runs, no buffer is flushed.
+            let me = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-9", &me]).status();
+            std::process::abort();
+        }
+    }
+
+    pub fn sabotaged(what: &str) -> bool {
+        SABOTAGE.as_deref() == Some(what)
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+pub use enabled::{point, sabotaged};
+
+/// Marks a point at which a test may kill the process.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn point(_name: &str) {}
+
+/// Returns true where a test wants this promise broken.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn sabotaged(_what: &str) -> bool {
+    false
+}

@@ -1,0 +1,344 @@
+//! What can go wrong at a destination table, whether it passes by itself, and what the operator should do.
+
+use std::fmt;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::change::Op;
+
+/// What was being done when the server refused, or what was found wrong before it was asked.
+///
+/// Row values never appear here: the server's DETAIL and CONTEXT quote them, and so do the messages of some error
+/// classes, so those stay behind (see [`Refusal`]).
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("destination table {table} does not exist")]
+    TableMissing { table: String },
+    #[error("destination {table} is {found}, not a table")]
+    NotATable { table: String, found: &'static str },
+    #[error("destination table {table} lacks column {column}")]
+    ColumnMissing { table: String, column: String, type_name: String },
+    #[error("column {column} of destination table {table} is {found}, which does not take {expected}")]
+    WrongType { table: String, column: String, expected: String, found: String },
+    #[error(
+        "column {column} of destination table {table} is NOT NULL without a default, and the public schema lacks it"
+    )]
+    RequiredColumn { table: String, column: String },
+    #[error("column {column} of destination table {table} is generated, so nothing can be written to it")]
+    GeneratedColumn { table: String, column: String },
+    #[error("column {column} of destination table {table} is GENERATED ALWAYS AS IDENTITY, so it can't be updated")]
+    IdentityColumn { table: String, column: String },
+    #[error("destination table {table} has no unique index on exactly its key ({columns})")]
+    KeyNotUnique { table: String, columns: String },
+    #[error(
+        "the public schema of destination table {table} names no type {type_name} that the destination knows (column {column})"
+    )]
+    TypeMissing { table: String, column: String, type_name: String },
+    #[error("the role lacks {privilege} on destination table {table}")]
+    Privilege { table: String, privilege: &'static str },
+    #[error("the public schema of destination table {table} has no columns")]
+    NoColumns { table: String },
+    #[error("a row for destination table {table} has {found} columns instead of {expected}")]
+    ColumnCount { table: String, expected: usize, found: usize },
+    #[error("a row for destination table {table} has NULL in its key column {column}")]
+    NullKey { table: String, column: String },
+    #[error("a row for destination table {table} does not say the value of column {column}")]
+    ValueUnknown { table: String, column: String },
+    #[error("{op} on destination table {table}, whose public schema has no key: it only takes new rows")]
+    AppendOnly { table: String, op: &'static str },
+    #[error("column {column} of destination table {table} got a {kind} in binary form, which can't be written")]
+    BinaryValue { table: String, column: String, kind: String },
+    #[error("a row is addressed to destination table number {index}, and there are {tables}")]
+    UnknownTable { index: usize, tables: usize },
+    /// The server refused.
+    #[error("cannot {act}{}", on(table))]
+    Refused {
+        act: &'static str,
+        /// The table by name, where the error can be attributed.
+        table: Option<String>,
+        /// The same as an index into the destination's tables.
+        index: Option<usize>,
+        source: Refusal,
+    },
+    /// The connection broke, or what came over it made no sense.
+    #[error("lost the destination while trying to {act}")]
+    Connection { act: &'static str, source: tokio_postgres::Error },
+}
+
+fn on(table: &Option<String>) -> String {
+    table.as_ref().map(|table| format!(" (destination table {table})")).unwrap_or_default()
+}
+
+/// A server's error without the values of rows.
+///
+/// DETAIL, HINT and CONTEXT are left out, for they quote rows (`Key (id)=(42) already exists`). The message itself is
+/// kept only in error classes whose messages name objects and never data; a class 22 message, for one, says
+/// `invalid input syntax for type integer: "secret"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub sqlstate: String,
+    /// The server's own message, or ours where its message may hold data.
+    pub message: String,
+    pub constraint: Option<String>,
+    pub column: Option<String>,
+    /// The table that the server names: not always the one written to, think of foreign keys and partitions.
+    pub relation: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {}", self.message, self.sqlstate)?;
+        for (label, name) in [("constraint", &self.constraint), ("table", &self.relation), ("column", &self.column)] {
+            if let Some(name) = name {
+                write!(f, ", {label} {name}")?;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Refusal {
+    /// Takes from a server's error what may be shown.
+    pub fn of(error: &DbError) -> Refusal {
+        let sqlstate = error.code().code().to_owned();
+        // The classes whose messages name objects only.
+        let names_only = matches!(
+            &sqlstate[..2.min(sqlstate.len())],
+            "08" | "0A"
+                | "21"
+                | "23"
+                | "25"
+                | "26"
+                | "28"
+                | "34"
+                | "3D"
+                | "3F"
+                | "40"
+                | "42"
+                | "53"
+                | "55"
+                | "57"
+                | "58"
+        );
+        let message = if names_only { error.message().to_owned() } else { describe(&sqlstate).to_owned() };
+        Refusal {
+            message,
+            sqlstate,
+            constraint: error.constraint().map(str::to_owned),
+            column: error.column().map(str::to_owned).or_else(|| column_of_copy(error.where_()?)),
+            relation: error.table().map(|table| match error.schema() {
+                Some(schema) => format!("{schema}.{table}"),
+                None => table.to_owned(),
+            }),
+        }
+    }
+
+    /// Returns true when the same statements may succeed later, with nobody changing the tables.
+    pub fn is_transient(&self) -> bool {
+        let code = self.sqlstate.as_str();
+        // 55P03 a lock timeout, 55006 object in use, 57014 cancelled or statement_timeout, 25006 read-only: after a
+        // failover the same address leads to the new primary. 53 covers a full disk, memory and connections.
+        code.starts_with("08")
+            || code.starts_with("40")
+            || code.starts_with("53")
+            || code.starts_with("57P")
+            || matches!(code, "25006" | "55P03" | "55006" | "57014" | "58030" | "25P03")
+    }
+
+    fn hint(&self) -> Option<String> {
+        let constraint = self.constraint.as_deref().unwrap_or("the constraint");
+        let text = match self.sqlstate.as_str() {
+            "53100" => "Free disk space at the destination; Pelton goes on by itself.".to_owned(),
+            "53300" => "The destination has no connection left: raise max_connections or close some.".to_owned(),
+            "25006" => "The destination is read-only: point the connection at the primary, or end its read-only mode \
+                        (default_transaction_read_only)."
+                .to_owned(),
+            "55P03" | "57014" => {
+                "Another session holds a lock on the table, or a timeout of the role is too short: see \
+                                  pg_stat_activity and pg_blocking_pids()."
+                    .to_owned()
+            }
+            "23505" => format!(
+                "The rows are unique at the source by their key, and {constraint} asks for more. Where the source swaps \
+                 values within a transaction, make it DEFERRABLE; else drop it, or remove the rows in its way."
+            ),
+            "23P01" => format!("Make {constraint} DEFERRABLE, drop it, or remove the rows in its way."),
+            "23503" => format!(
+                "The rows that {constraint} asks for are not there: let the same manifest write both tables, or make \
+                 the constraint DEFERRABLE, or drop it."
+            ),
+            "23502" => "Drop NOT NULL from that column, or have the transform fill it.".to_owned(),
+            "23514" => format!("Drop {constraint}, or have the transform keep to it."),
+            "22001" | "22003" | "22026" => {
+                "Widen the column at the destination (ALTER TABLE … ALTER COLUMN … TYPE …).".to_owned()
+            }
+            "22P02" | "22007" | "22008" | "22P03" => {
+                "The column's type at the destination does not take what the transform emits: compare `pelton check` \
+                 with the table."
+                    .to_owned()
+            }
+            "54000" => "A value or row is larger than Postgres can take in one statement.".to_owned(),
+            "42501" => {
+                "GRANT SELECT, INSERT, UPDATE, DELETE on the table to the role of the connection (and CREATE on the \
+                        schema where createTable is set)."
+                    .to_owned()
+            }
+            "42P01" | "42703" | "42704" | "42804" | "0A000" => {
+                "The table was changed since Pelton looked at it: restart, and it is checked anew.".to_owned()
+            }
+            "26000" | "42P05" => {
+                "A transaction pooler loses prepared statements: connect to Postgres itself, or pool by session."
+                    .to_owned()
+            }
+            "428C9" => "ALTER TABLE … ALTER COLUMN … SET GENERATED BY DEFAULT.".to_owned(),
+            "P0001" => "A trigger at the destination raised the error: its text is in the server's log.".to_owned(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+/// Says in our words what a code means whose message may hold data.
+fn describe(sqlstate: &str) -> &'static str {
+    match sqlstate {
+        "22001" => "a value is too long for its column",
+        "22003" => "a number is out of range for its column",
+        "22007" | "22008" => "a date or time is not valid for its column",
+        "22021" => "a text holds bytes that the destination's encoding lacks",
+        "22026" => "a bit string has another length than its column",
+        "22P02" | "22P03" => "a value is not valid for the type of its column",
+        "22P04" => "the rows don't fit the table's columns",
+        "54000" => "a value or statement is larger than the server's limits",
+        "P0001" => "a trigger raised an error",
+        code if code.starts_with("22") => "a value is not valid for its column",
+        code if code.starts_with("P0") => "a function at the destination failed",
+        code if code.starts_with("54") => "the server's limits are exceeded",
+        code if code.starts_with("XX") => "the server had an internal error",
+        _ => "the server refused",
+    }
+}
+
+/// Takes the column's name out of COPY's context, `COPY t, line 3, column price: "…"`; the value stays behind.
+fn column_of_copy(context: &str) -> Option<String> {
+    let rest = context.strip_prefix("COPY ")?;
+    let (_, rest) = rest.split_once(", column ")?;
+    let (column, _) = rest.split_once(": ").or_else(|| rest.split_once(','))?;
+    Some(column.to_owned())
+}
+
+impl SinkError {
+    /// Wraps what a server or a connection said while it was asked to `act`.
+    pub(super) fn server(
+        act: &'static str,
+        index: Option<usize>,
+        table: Option<&str>,
+        error: tokio_postgres::Error,
+    ) -> SinkError {
+        match error.as_db_error() {
+            Some(db) => SinkError::Refused { act, table: table.map(str::to_owned), index, source: Refusal::of(db) },
+            None => SinkError::Connection { act, source: error },
+        }
+    }
+
+    /// Wraps what came back from the caller's own COMMIT, where deferred constraints are checked.
+    pub fn at_commit(error: tokio_postgres::Error) -> SinkError {
+        SinkError::server("commit", None, None, error)
+    }
+
+    /// Returns the index of the table that failed, where that is known.
+    pub fn table_index(&self) -> Option<usize> {
+        match self {
+            SinkError::Refused { index, .. } => *index,
+            _ => None,
+        }
+    }
+
+    /// Returns the server's SQLSTATE, if it was the server that refused.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            SinkError::Refused { source, .. } => Some(&source.sqlstate),
+            _ => None,
+        }
+    }
+
+    /// Returns true when the same rows may be accepted later without anybody changing them or the tables: the
+    /// transaction is to be rolled back and run again. Everything else stays wrong until someone mends it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            SinkError::Connection { .. } => true,
+            SinkError::Refused { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Returns what the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            SinkError::TableMissing { .. } => {
+                "Set `createTable: true` in the consumer schema, or create the table.".to_owned()
+            }
+            SinkError::NotATable { .. } => "Name an ordinary or a partitioned table.".to_owned(),
+            SinkError::ColumnMissing { table, column, type_name } => {
+                format!("ALTER TABLE {table} ADD COLUMN {column} {type_name}")
+            }
+            SinkError::WrongType { table, column, expected, .. } => {
+                format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {expected}")
+            }
+            SinkError::RequiredColumn { table, column } => {
+                format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+            }
+            SinkError::GeneratedColumn { table, column } => {
+                format!("ALTER TABLE {table} ALTER COLUMN {column} DROP EXPRESSION")
+            }
+            SinkError::IdentityColumn { table, column } => {
+                format!("ALTER TABLE {table} ALTER COLUMN {column} SET GENERATED BY DEFAULT")
+            }
+            SinkError::KeyNotUnique { table, columns } => {
+                format!("ALTER TABLE {table} ADD PRIMARY KEY ({columns})")
+            }
+            SinkError::TypeMissing { type_name, .. } => format!(
+                "Create {type_name} at the destination (CREATE EXTENSION or CREATE TYPE), or create the table yourself \
+                 with a text column."
+            ),
+            SinkError::Privilege { table, privilege } => format!("GRANT {privilege} ON {table} TO the connection's role"),
+            SinkError::NoColumns { .. } => "Give the public schema at least one column.".to_owned(),
+            SinkError::ColumnCount { .. } | SinkError::ValueUnknown { .. } => {
+                "The transform must emit one value for every column of its public schema, and every key column.".to_owned()
+            }
+            SinkError::NullKey { .. } => "A key holds no NULL: have the transform fill it or leave the row out.".to_owned(),
+            SinkError::AppendOnly { .. } => {
+                "Give the public schema a key (`key: true`, or a primary key at the source), or have the transform emit \
+                 inserts only."
+                    .to_owned()
+            }
+            SinkError::BinaryValue { .. } => "Emit this column as text.".to_owned(),
+            SinkError::UnknownTable { .. } => return None,
+            SinkError::Connection { .. } => {
+                "Is the destination up and reachable? Pelton tries again by itself.".to_owned()
+            }
+            SinkError::Refused { source, .. } => return source.hint(),
+        };
+        Some(text)
+    }
+
+    /// True for a constraint that may hold once the rows are applied one by one in source order.
+    pub(super) fn is_order_dependent(&self) -> bool {
+        matches!(self.sqlstate(), Some("23505" | "23503" | "23P01" | "23001" | "P0001"))
+    }
+
+    pub(super) fn is_unique_violation(&self) -> bool {
+        self.sqlstate() == Some(SqlState::UNIQUE_VIOLATION.code())
+    }
+
+    pub(super) fn append_only(table: &str, op: Op) -> SinkError {
+        let op = match op {
+            Op::Insert => "insert",
+            Op::Update => "update",
+            Op::Delete => "delete",
+            Op::Truncate => "truncate",
+        };
+        SinkError::AppendOnly { table: table.to_owned(), op }
+    }
+}

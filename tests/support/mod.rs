@@ -1,0 +1,47 @@
+//! What tests against a real PostgreSQL need: a server, a fresh database on it, the `pelton` program, and comparisons in SQL.
+//!
+//! [`database`] gives an empty database on a server that all tests of a run share, in some ten milliseconds; a test that
+//! stops its server or wants it otherwise takes its own with [`server`], in a second or two. Nothing has to be cleaned up.
+//! `PELTON_PG_BIN` chooses the version. Without PostgreSQL the tests fail, with a hint.
+
+mod compare;
+mod database;
+mod program;
+mod shared;
+
+pub use compare::assert_same;
+pub use database::Database;
+pub use program::Pelton;
+
+use pelton::postgres::throwaway::{Builder, Server, ThrowawayError};
+
+/// How long a test waits for anything before it fails. Far more than a slow machine needs, for no test waits in vain.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Makes an empty database on the shared server.
+pub async fn database() -> Database {
+    Database::create(shared::address().await.clone()).await
+}
+
+/// Starts a server of the test's own.
+pub async fn server() -> Server {
+    server_with(|builder| builder).await
+}
+
+/// Starts a server of the test's own, as `change` wants it.
+pub async fn server_with(change: impl FnOnce(Builder) -> Builder) -> Server {
+    started(change(Server::builder()).start().await)
+}
+
+/// Makes an empty database on a server of the test's own.
+pub async fn database_on(server: &Server) -> Database {
+    Database::create(server.address().clone()).await
+}
+
+/// Fails the test with what the operator should do.
+fn started<T>(done: Result<T, ThrowawayError>) -> T {
+    done.unwrap_or_else(|error| {
+        let hint = error.hint().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+        panic!("no PostgreSQL server for this test: {error}{hint}")
+    })
+}
