@@ -3,4 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backfill_merge;
+mod backfill_reader;
 mod throwaway;

@@ -192,7 +192,7 @@ impl Backfill {
 
     /// Takes Postgres's answers: for each key of the question, is it greater than the bound?
     pub fn learn(&mut self, question: Question, greater: Vec<bool>) {
-        if let How::Keyed(table) = &mut self.tables[question.table].how {
+        if let Some(Table { how: How::Keyed(table), .. }) = self.tables.get_mut(question.table) {
             table.learn(question.keys.into_iter().zip(greater));
         }
     }

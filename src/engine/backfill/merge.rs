@@ -37,6 +37,8 @@ use crate::lsn::Lsn;
 const HELD_BYTES_MAX: usize = 16 << 20;
 /// How many keys may wait to be read one by one.
 const UNREAD_MAX: usize = 10_000;
+/// How many of them are read at once: their rows are all held in memory, and may be large.
+const UNREAD_READ_MAX: usize = 64;
 /// How many chunks of one table are read or wait to enter.
 const READS_MAX: usize = 2;
 
@@ -334,7 +336,8 @@ impl TableMerge {
         }
         let reads_keys = self.reads.iter().any(|read| matches!(read.scope, Scope::Keys(_)));
         let (scope, what) = if !self.unread.is_empty() && !reads_keys {
-            (Scope::Keys(self.unread.clone()), What::Keys(self.unread.iter().cloned().collect()))
+            let some: HashSet<Key> = self.unread.iter().take(UNREAD_READ_MAX).cloned().collect();
+            (Scope::Keys(some.clone()), What::Keys(some.into_iter().collect()))
         } else {
             let last = self.reads.iter().rev().find(|read| matches!(read.scope, Scope::Range));
             let after = match last {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::delivered::MustSee;
 use super::key::Key;
+use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::table::TablePlan;
 use crate::change::{Relation, Tuple};
@@ -57,6 +58,30 @@ pub struct Arrived {
     pub elapsed: Duration,
 }
 
+/// What readers report.
+#[derive(Debug)]
+pub enum Event {
+    Opened(Opened),
+    Arrived(Arrived),
+    /// Nothing comes of this read.
+    Failed {
+        read: ReadId,
+        error: ReadError,
+    },
+    /// A part of a table that is copied whole.
+    Piece {
+        table: usize,
+        relation: Arc<Relation>,
+        rows: Vec<Tuple>,
+        last: bool,
+    },
+    /// Nothing more comes of this copy.
+    CopyFailed {
+        table: usize,
+        error: ReadError,
+    },
+}
+
 /// Some keys whose order only Postgres knows.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -66,4 +91,11 @@ pub struct Question {
     /// Which of `keys` are greater than this one?
     pub bound: Key,
     pub keys: Vec<Key>,
+}
+
+impl Question {
+    /// Asks which of `keys` are greater than `bound`, for its own sake.
+    pub fn new(plan: Arc<TablePlan>, bound: Key, keys: Vec<Key>) -> Question {
+        Question { table: usize::MAX, plan, bound, keys }
+    }
 }
