@@ -50,7 +50,7 @@ impl Store {
             let columns = key_columns[name];
             let table = self.tables.entry(name.to_owned()).or_default();
             let new_key = change.new.as_ref().map(|new| key(new, columns));
-            let old_key = change.old.as_ref().map(|Old::Key(old)| Old::Full(old) | key(old, columns));
+            let old_key = change.old.as_ref().map(|(Old::Key(old) | Old::Full(old))| key(old, columns));
             match change.op {
                 Op::Insert => {
                     let new = row(change.new.as_ref().unwrap(), None);
