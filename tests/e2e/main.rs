@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod postgres_catalog;
+mod postgres_connect;
+mod postgres_stream;
 mod throwaway;
