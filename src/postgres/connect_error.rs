@@ -44,6 +44,8 @@ pub enum ConnectError {
     NoSuchDatabase { server: String, source: ServerError },
     #[error("the role of {server} may not connect to this database")]
     NotPermitted { server: String, source: ServerError },
+    #[error("the role of {server} may not replicate")]
+    MayNotReplicate { server: String, source: ServerError },
     #[error("{server} has no connection to spare")]
     TooManyConnections { server: String, source: ServerError },
     #[error("{server} is starting up, shutting down or recovering")]
@@ -145,6 +147,9 @@ impl ConnectError {
             }
             ConnectError::NoSuchDatabase { .. } => "check the database's name, or CREATE DATABASE it".to_owned(),
             ConnectError::NotPermitted { .. } => "GRANT CONNECT ON DATABASE … TO the role".to_owned(),
+            ConnectError::MayNotReplicate { .. } => {
+                "ALTER ROLE … REPLICATION (on Amazon RDS: GRANT rds_replication TO the role)".to_owned()
+            }
             ConnectError::TooManyConnections { .. } => {
                 "raise max_connections (or the role's or the database's CONNECTION LIMIT), or close other sessions"
                     .to_owned()

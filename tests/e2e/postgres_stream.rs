@@ -108,7 +108,7 @@ async fn delivers_transactions_and_acknowledges_what_is_confirmed_alone() {
     let (server, client) = source_with(&[]).await;
     let mut stream = start(&tcp(&server)).await;
     client.batch_execute("INSERT INTO t VALUES (1, 'a'); UPDATE t SET v = 'b'").await.unwrap();
-    client.batch_execute("SELECT pg_logical_emit_message(false, 'x', 'y')").await.unwrap();
+    client.batch_execute("SELECT pg_logical_emit_message(true, 'x', 'y')").await.unwrap();
     let seen = until(&mut stream, 2).await;
     assert!(seen.kinds.starts_with("BRI"), "{}", seen.kinds);
     let system = text(&client, "SELECT system_identifier::text FROM pg_control_system()").await;
@@ -200,7 +200,7 @@ async fn a_slot_that_cannot_be_read_says_so() {
             Ok(mut stream) => end_of(&mut stream).await,
         }
     };
-    client.batch_execute("SELECT pg_create_physical_replication_slot('physical')").await.unwrap();
+    client.batch_execute("SELECT pg_create_physical_replication_slot('physical', true)").await.unwrap();
     let error = said("physical", "p").await;
     assert!(matches!(error, ReplicationError::WrongSlot { .. }), "{error:?}");
     client.batch_execute("SELECT pg_create_logical_replication_slot('decoding', 'test_decoding')").await.ok();
