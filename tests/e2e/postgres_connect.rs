@@ -203,11 +203,10 @@ async fn a_running_statement_is_cancelled() {
     let token = client.cancel_token();
     let sleeping = tokio::spawn(async move { client.batch_execute("SELECT pg_sleep(600)").await });
     let watcher = server.connect("postgres").await.unwrap();
-    loop {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        if watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1 {
-            break;
-        }
+    let begun = std::time::Instant::now();
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(begun.elapsed() < support::PATIENCE, "the statement never began");
     }
     postgres::cancel(&tcp(&server), &token).await.unwrap();
     let error = sleeping.await.unwrap().unwrap_err();

@@ -64,7 +64,7 @@ async fn start(wire: &mut Wire, to: &PostgresConnection, session: &Session) -> R
             b'E' => {
                 let source = ServerError::parse(&payload);
                 // The right to the database is refused with the same code, by another routine; texts are translated.
-                if source.code == "42501" && payload.split(|b| *b == 0).any(|field| field == b"RInitPostgres") {
+                if &*source.code == "42501" && payload.split(|b| *b == 0).any(|field| field == b"RInitPostgres") {
                     return Err(ConnectError::MayNotReplicate { server, source });
                 }
                 return Err(ConnectError::refused(&server, source));

@@ -141,7 +141,9 @@ mod tests {
         for (text, micros) in cases {
             assert_eq!(Timestamptz::new(text).unix_micros(), Ok(Moment::At(micros)), "{text}");
         }
-        for text in ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"] {
+        for text in
+            ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"]
+        {
             assert!(Timestamptz::new(text).unix_micros().is_err(), "{text}");
         }
     }
