@@ -5,4 +5,7 @@ mod support;
 
 mod backfill_merge;
 mod backfill_reader;
+mod postgres_catalog;
+mod postgres_connect;
+mod postgres_stream;
 mod throwaway;
