@@ -10,6 +10,7 @@ use pelton::change::{Batch, Change, Old, Op, Phase, Relation, Span, Tuple, Value
 use pelton::engine::backfill::{Backfill, Event, Fence, Position, Readers};
 use pelton::lsn::Lsn;
 use pelton::pgoutput::{Decoder, Message};
+use pelton::postgres::replication::{SnapshotSlot, create_slot_with_snapshot};
 use pelton::postgres::{Session, connect};
 use tokio_postgres::Client;
 
@@ -318,4 +319,51 @@ async fn a_commit_that_is_delivered_before_it_is_visible_is_not_lost() {
     line.until_done().await;
     assert_eq!(line.store.tables["t"].len(), 11);
     line.assert_same(&database).await;
+    // The database is dropped behind the test, which would wait for the standby too.
+    database.execute("ALTER SYSTEM RESET synchronous_standby_names").await;
+    database.execute("SELECT pg_reload_conf()").await;
+}
+
+/// A table without a key is copied under a slot's snapshot; what came later waits behind the copy, and a copy that broke
+/// off begins on an emptied table.
+#[tokio::test]
+async fn a_table_without_a_key_is_copied_whole() {
+    let database = support::database().await;
+    database
+        .execute(
+            "CREATE TABLE t (v text); ALTER TABLE t REPLICA IDENTITY FULL; CREATE PUBLICATION p FOR TABLE t; \
+             INSERT INTO t SELECT 'row ' || g % 50 FROM generate_series(1, 100) g",
+        )
+        .await;
+    let mut line = Line::start(&database).await;
+    database.execute("INSERT INTO t VALUES ('before the snapshot')").await;
+    let [(table, plan)] = &line.backfill.tables_to_copy_whole()[..] else { panic!("one table has no key") };
+    let (table, plan) = (*table, plan.clone());
+    assert!(plan.key.is_none());
+    let mut changes = 0;
+    for broken in [true, false] {
+        let slot = SnapshotSlot { name: format!("c_{}_{broken}", database.name()), temporary: true };
+        let exported = create_slot_with_snapshot(&connection(&database), "test", &slot).await.unwrap();
+        assert!(line.backfill.begin_whole(table, exported.consistent_point));
+        database.execute("INSERT INTO t VALUES ('behind the snapshot')").await;
+        line.readers.start_whole(table, plan.clone(), exported.name.clone());
+        let Event::Piece { relation, mut rows, last, .. } = line.readers.event().await else { panic!("no piece") };
+        assert!(last);
+        assert_eq!(rows.len(), if broken { 101 } else { 102 });
+        if broken {
+            rows.truncate(10);
+        }
+        let batch = line.backfill.enter_piece(table, relation, rows, !broken).unwrap();
+        assert_eq!(batch.changes[0].op == Op::Truncate, !broken);
+        changes += batch.changes.len();
+        if broken {
+            // The process dies, and what it saved with that piece is all that is left.
+            let saved = line.backfill.take_progress().into_iter().collect();
+            let position = Position::default();
+            line.backfill = Backfill::new(vec![(*plan).clone()], position, None, &saved).unwrap();
+            assert!(!line.backfill.is_done());
+        }
+    }
+    assert_eq!(changes, 10 + 1 + 102);
+    assert!(line.backfill.is_done());
 }

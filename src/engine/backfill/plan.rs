@@ -14,17 +14,20 @@ use crate::postgres::QueryError;
 use crate::postgres::catalog::{self, Table, TableKind, Which};
 use crate::postgres::publication::{Publication, PublishedTable};
 
-/// What of the database decides how texts are ordered.
+/// What has to be known of the database: how it orders texts, and what its version publishes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Encoding {
+pub(super) struct Database {
     utf8: bool,
     /// The default collation compares bytes.
     bytewise: bool,
+    /// Generated columns are in the stream if the publication lists them: from PostgreSQL 18 on.
+    publishes_generated: bool,
 }
 
-const ENCODING: &str = "\
+const DATABASE: &str = "\
     SELECT pg_catalog.pg_encoding_to_char(d.encoding)::text, d.datcollate::text, \
-           coalesce(pg_catalog.to_jsonb(d)->>'datlocprovider', 'c') \
+           coalesce(pg_catalog.to_jsonb(d)->>'datlocprovider', 'c'), \
+           pg_catalog.current_setting('server_version_num')::int >= 180000 \
     FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
 
 /// Plans the backfill of published tables, in their order.
@@ -37,16 +40,17 @@ pub async fn plan_tables(
     tables: &[PublishedTable],
 ) -> Result<Vec<TablePlan>, ReadError> {
     let failed = |error| QueryError::new("plan the backfill", error);
-    let row = client.query_one(ENCODING, &[]).await.map_err(failed)?;
-    let read = || -> Result<Encoding, tokio_postgres::Error> {
+    let row = client.query_one(DATABASE, &[]).await.map_err(failed)?;
+    let read = || -> Result<Database, tokio_postgres::Error> {
         let (encoding, collate, provider): (String, String, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        Ok(Encoding {
+        Ok(Database {
             utf8: encoding == "UTF8",
             bytewise: provider == "c" && matches!(collate.as_str(), "C" | "POSIX"),
+            publishes_generated: row.try_get(3)?,
         })
     };
-    let encoding = read().map_err(failed)?;
+    let database = read().map_err(failed)?;
     let names: Vec<_> = tables.iter().map(|table| table.name.clone()).collect();
     let loaded = catalog::load(client, Which::Named(&names)).await?;
     let mut plans = Vec::with_capacity(tables.len());
@@ -54,18 +58,23 @@ pub async fn plan_tables(
         let Some(table) = loaded.iter().find(|table| table.name == published.name) else {
             return Err(ReadError::Gone { table: format!("{}.{}", published.name.schema, published.name.name) });
         };
-        let mut plan = plan(table, &publication.name, published, encoding);
+        let mut plan = plan(table, &publication.name, published, database);
         plan.rows_estimate = estimate(client, &plan).await?;
         plans.push(plan);
     }
     Ok(plans)
 }
 
-fn plan(table: &Table, publication: &str, published: &PublishedTable, encoding: Encoding) -> TablePlan {
-    let relation = relation(table, &published.columns);
+fn plan(table: &Table, publication: &str, published: &PublishedTable, database: Database) -> TablePlan {
+    let in_stream = |name: &&String| {
+        database.publishes_generated
+            || table.columns.iter().any(|c| c.name == **name && c.generated == catalog::Generated::No)
+    };
+    let columns: Vec<String> = published.columns.iter().filter(in_stream).cloned().collect();
+    let relation = relation(table, &columns);
     TablePlan {
         publication: publication.into(),
-        key: key(table, &relation, encoding),
+        key: key(table, &relation, database),
         relation: Arc::new(relation),
         partitioned: table.kind == TableKind::Partitioned,
         row_filter: published.row_filter.as_deref().map(Into::into),
@@ -100,7 +109,7 @@ pub(super) fn relation(table: &Table, published: &[String]) -> Relation {
 
 /// Returns the key by which the table is copied: the replica identity's, or the primary key where the whole row is the
 /// identity. All of its columns must be published, and ordered as `ORDER BY` orders.
-fn key(table: &Table, relation: &Relation, encoding: Encoding) -> Option<KeySpec> {
+fn key(table: &Table, relation: &Relation, database: Database) -> Option<KeySpec> {
     let key = table.row_key()?;
     let columns = key.columns.iter().map(|in_key| {
         let column = &table.columns[in_key.column];
@@ -108,10 +117,10 @@ fn key(table: &Table, relation: &Relation, encoding: Encoding) -> Option<KeySpec
         if !in_key.default_order {
             return None;
         }
-        let bytewise = encoding.utf8
+        let bytewise = database.utf8
             && match in_key.collation.as_deref() {
                 Some(r#""pg_catalog"."C""# | r#""pg_catalog"."POSIX""#) => true,
-                Some(r#""pg_catalog"."default""#) => encoding.bytewise,
+                Some(r#""pg_catalog"."default""#) => database.bytewise,
                 _ => false,
             };
         Some(KeyColumn {

@@ -19,6 +19,8 @@ pub enum ReadError {
         "the key column {column} of {table} has another type, or is not published any more, since its backfill began"
     )]
     KeyChanged { table: String, column: String },
+    #[error("{table} was rewritten after the snapshot for its copy was taken, and has to be copied under another one")]
+    Rewritten { table: String },
     #[error("a row of {table} is not what COPY writes")]
     BadRow { table: String },
     #[error("the source's answer has no snapshot")]
@@ -33,6 +35,7 @@ impl ReadError {
         match self {
             ReadError::Connect(error) => error.is_transient(),
             ReadError::Query(error) => error.is_transient(),
+            ReadError::Rewritten { .. } => true,
             _ => false,
         }
     }
@@ -51,6 +54,7 @@ impl ReadError {
             ReadError::KeyChanged { table, .. } => {
                 Some(format!("run the backfill of {table} again from the start, with `pelton sync --rebuild`"))
             }
+            ReadError::Rewritten { .. } => None,
             ReadError::BadRow { .. } | ReadError::BadSnapshot(_) | ReadError::BadLsn(_) => {
                 Some("is a proxy between Pelton and Postgres? Connect to Postgres itself".to_owned())
             }

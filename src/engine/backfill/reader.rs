@@ -120,9 +120,26 @@ impl ChunkReader {
         bytes: usize,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), ReadError> {
-        let failed = |error| QueryError::new(format!("take the snapshot for {}", plan.name()), error);
-        self.client.batch_execute(&sql::begin_whole(plan, snapshot)).await.map_err(failed)?;
+        let copied = self.read_whole_in_transaction(table, plan, snapshot, bytes, events).await;
+        self.end().await;
+        copied
+    }
+
+    async fn read_whole_in_transaction(
+        &mut self,
+        table: usize,
+        plan: &TablePlan,
+        snapshot: &str,
+        bytes: usize,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), ReadError> {
+        self.client.batch_execute(&sql::begin_whole(plan, snapshot)).await.map_err(|e| cannot_lock(plan, e))?;
         let open = self.look(plan, None).await?;
+        let failed = |error| QueryError::new(format!("look whether {} was rewritten", plan.name()), error);
+        let row = self.client.query_one(sql::WAS_REWRITTEN, &[&plan.relation.oid]).await.map_err(failed)?;
+        if row.try_get::<_, bool>(0).map_err(failed)? {
+            return Err(ReadError::Rewritten { table: plan.name() });
+        }
         let sql = sql::copy(plan, &open.relation, open.row_filter.as_deref(), None);
         let failed = |error| QueryError::new(format!("copy {}", plan.name()), error);
         let stream = self.client.copy_out(&sql).await.map_err(failed)?;
@@ -138,7 +155,6 @@ impl ChunkReader {
             }
         }
         lines.finish().map_err(|_| bad_row(plan))?;
-        self.end().await;
         let _ = events.send(Event::Piece { table, relation: open.relation, rows: rows.finish(), last: true }).await;
         Ok(())
     }
@@ -168,8 +184,7 @@ impl ChunkReader {
             true => Some(self.replayed(plan).await?),
             false => None,
         };
-        let failed = |error| QueryError::new(format!("lock {} for reading", plan.name()), error);
-        self.client.batch_execute(&sql::begin(plan)).await.map_err(failed)?;
+        self.client.batch_execute(&sql::begin(plan)).await.map_err(|error| cannot_lock(plan, error))?;
         self.look(plan, before).await
     }
 
@@ -269,6 +284,15 @@ impl ChunkReader {
         if !self.spent && self.client.batch_execute("ROLLBACK").await.is_err() {
             self.spent = true;
         }
+    }
+}
+
+fn cannot_lock(plan: &TablePlan, error: tokio_postgres::Error) -> ReadError {
+    const UNDEFINED_TABLE: &str = "42P01";
+    let error = QueryError::new(format!("lock {} for reading", plan.name()), error);
+    match error.code() {
+        Some(UNDEFINED_TABLE) => ReadError::Gone { table: plan.name() },
+        _ => error.into(),
     }
 }
 

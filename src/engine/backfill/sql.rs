@@ -30,6 +30,16 @@ pub(super) fn begin_whole(plan: &TablePlan, snapshot: &str) -> String {
     )
 }
 
+/// Says whether the table with the OID `$1`, or a partition of it, has other files than at the time of the snapshot.
+///
+/// An exported snapshot is older than our lock. What rewrote the table in between (ALTER TABLE, TRUNCATE, and harmlessly
+/// VACUUM FULL) would make it look empty. The query sees `relfilenode` under the snapshot, the function as it is today.
+pub(super) const WAS_REWRITTEN: &str = "\
+    SELECT coalesce(pg_catalog.bool_or(c.relfilenode <> 0 AND \
+           c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)), false) \
+    FROM pg_catalog.pg_class c WHERE c.oid = $1::oid \
+         OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree($1::oid) t)";
+
 /// Row-level security would hide rows that the stream brings; with it off, the server refuses the query instead.
 const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
                         SET LOCAL row_security = off; SET LOCAL jit = off";
@@ -38,7 +48,7 @@ const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_trans
 ///
 /// Columns: snapshot, position, the received position of a standby, the table's OID, its published columns' names, type
 /// OIDs and modifiers, the row filter, whether it is published at all.
-pub(super) const OPEN: &str = "\
+const OPEN: &str = "\
     SELECT pg_catalog.pg_current_snapshot()::text, \
            CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()::text \
                 ELSE pg_catalog.pg_current_wal_insert_lsn()::text END, \
@@ -56,11 +66,15 @@ pub(super) const OPEN: &str = "\
          AND t.schemaname = n.nspname AND t.tablename = c.relname) AS p(j) ON true \
     WHERE n.nspname = $2::text AND c.relname = $3::text";
 
-/// Returns [`OPEN`] as it is sent. PostgreSQL 14 names no columns: then all but the generated ones are published.
+/// Returns [`OPEN`] as it is sent.
+///
+/// PostgreSQL 14 names no columns: then all are published. Before 18 generated columns are never in the stream, although
+/// `pg_publication_tables` of some versions lists them.
 pub(super) fn open() -> String {
     OPEN.replace(
         "PUBLISHED",
-        "CASE WHEN p.j ? 'attnames' THEN p.j->'attnames' ? a.attname::text ELSE a.attgenerated = '' END",
+        "(p.j->'attnames' IS NULL OR p.j->'attnames' ? a.attname::text) AND (a.attgenerated = '' OR \
+         pg_catalog.current_setting('server_version_num')::int >= 180000 AND p.j->'attnames' ? a.attname::text)",
     )
 }
 
