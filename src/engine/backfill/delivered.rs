@@ -149,3 +149,68 @@ pub(super) struct SavedDelivered {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exported: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lsn::Lsn;
+
+    fn delivered(xids: impl IntoIterator<Item = u32>) -> Delivered {
+        let mut delivered = Delivered::default();
+        for xid in xids {
+            delivered.record(Commit { xid, commit_lsn: Lsn(u64::from(xid)), end_lsn: Lsn(u64::from(xid) + 1) });
+        }
+        delivered
+    }
+
+    fn snapshot(text: &str) -> Snapshot {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn remembers_until_a_snapshot_has_seen_it() {
+        let mut delivered = delivered([10, 10, 12, 11]);
+        assert_eq!(delivered.must_see().missing_in(&snapshot("11:13:11")), Some(11));
+        delivered.prune(&snapshot("11:13:11"));
+        assert_eq!(delivered.must_see().missing_in(&snapshot("11:20:11")), Some(11));
+        assert_eq!(delivered.must_see().missing_in(&snapshot("14:20:14")), None);
+        delivered.prune(&snapshot("14:20:14"));
+        assert_eq!(delivered.save(), SavedDelivered::default());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_folded_into_the_greatest_xid() {
+        // Across the end of an epoch: 2^32 - 10 comes before 5.
+        let first = u32::MAX - 9;
+        let full = delivered((0..DELIVERED_MAX as u32 + 15).map(|n| first.wrapping_add(n)));
+        assert_eq!(full.recent.len(), DELIVERED_MAX);
+        assert_eq!(full.floor, Some(4));
+        let past = |xmin: u64| snapshot(&format!("{xmin}:{}:{xmin}", (1u64 << 32) + 1_000_000));
+        assert_eq!(full.must_see().missing_in(&past((1 << 32) + 4)), Some(4));
+        assert_ne!(full.must_see().missing_in(&past((1 << 32) + 5)), Some(4));
+        // Saved, all but the newest are folded; restored, a snapshot must be past them.
+        let saved = serde_json::to_value(full.save()).unwrap();
+        let mut restored = Delivered::default();
+        restored.restore(serde_json::from_value(saved).unwrap()).unwrap();
+        assert_eq!(restored.recent.len(), SAVED_MAX);
+        let newest_folded = first.wrapping_add((DELIVERED_MAX + 15 - SAVED_MAX - 1) as u32);
+        assert_eq!(restored.floor, Some(newest_folded));
+    }
+
+    #[test]
+    fn a_fence_is_kept_until_it_is_passed_and_over_a_restart() {
+        for (fence, misses, sees) in [
+            (Fence::Exported(snapshot("10:20:12")), "10:30:13", "10:30:12,25"),
+            (Fence::Finished(snapshot("10:20:12")), "19:30:19", "20:30:20"),
+        ] {
+            let mut fenced = Delivered::new(Some(fence));
+            fenced.prune(&snapshot(misses));
+            let mut restored = Delivered::default();
+            restored.restore(fenced.save()).unwrap();
+            assert!(restored.must_see().missing_in(&snapshot(misses)).is_some());
+            assert_eq!(restored.must_see().missing_in(&snapshot(sees)), None);
+            restored.prune(&snapshot(sees));
+            assert_eq!(restored.save(), SavedDelivered::default());
+        }
+    }
+}

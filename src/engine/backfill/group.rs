@@ -271,9 +271,8 @@ impl Backfill {
         match how {
             How::Keyed(table) => {
                 self.shared_changed = true;
-                let (unread, frontier) = (table.unread.len(), table.frontier.clone());
                 let passes = table.judge(judged, &mut self.delivered)?;
-                *changed |= unread != table.unread.len() || frontier != table.frontier;
+                *changed |= std::mem::take(&mut table.changed);
                 Ok(passes)
             }
             How::Whole(table) if table.must_wait(judged.commit.commit_lsn) => {
@@ -395,7 +394,7 @@ impl Backfill {
             let How::Keyed(table) = how else { continue };
             if entered.is_none() {
                 entered = table.enter(self.passed)?;
-                *changed |= entered.is_some();
+                *changed |= std::mem::take(&mut table.changed);
             }
             table.forget_answers();
         }

@@ -89,6 +89,8 @@ pub(super) struct TableMerge {
     /// The destination is to be emptied before the first row.
     pub(super) empty_first: bool,
     pub(super) rows_copied: u64,
+    /// What is to be saved has changed since this was last taken.
+    pub(super) changed: bool,
 }
 
 /// Where a key is.
@@ -129,6 +131,7 @@ impl TableMerge {
             pace: Pace::new(),
             empty_first: false,
             rows_copied: 0,
+            changed: true,
         }
     }
 
@@ -250,7 +253,7 @@ impl TableMerge {
                 let passes = match whole {
                     Some(row) => Some(Change { op: Op::Insert, relation: index, new: Some(row), old: None }),
                     None if self.unread.len() < UNREAD_MAX => {
-                        self.unread.insert(to);
+                        self.changed |= self.unread.insert(to);
                         None
                     }
                     None => {
@@ -323,6 +326,7 @@ impl TableMerge {
         self.give_up_reads();
         self.frontier = Frontier::Start;
         self.unread.clear();
+        self.changed = true;
         self.empty_first = false;
         self.rows_copied = 0;
     }
@@ -495,6 +499,7 @@ impl TableMerge {
             (Scope::Range, end) => self.frontier = end.expect("a range has an end"),
         }
         self.unread.extend(patched.unknown);
+        self.changed = true;
         if self.unread.len() > UNREAD_MAX {
             self.start_over();
             self.empty_first = true;
