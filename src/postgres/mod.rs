@@ -27,5 +27,6 @@ mod tls;
 pub use backoff::Backoff;
 pub use connect::{Session, cancel, connect};
 pub use connect_error::ConnectError;
+pub use identity::SystemIdentity;
 pub use quote::{quote_ident, quote_literal, quote_table};
 pub use server_error::{QueryError, ServerError};

@@ -1,7 +1,13 @@
-//! The tables that commit together.
+//! The tables that commit together, and how a batch of their rows is written.
+
+use std::sync::Arc;
 
 use tokio_postgres::Client;
 
+use super::apply::Applier;
+use super::plan::{self, Plan};
+use super::rows::Rows;
+use super::shape::Shape;
 use super::{SinkError, TableWriter};
 use crate::change::Row;
 
@@ -18,30 +24,61 @@ pub struct Addressed<'a> {
 pub struct WriteStats {
     /// Rows that were handed in.
     pub rows: u64,
-    /// Rows that went in by COPY.
+    /// New rows that went in by COPY.
     pub copied: u64,
+    /// New rows that went in by INSERT.
+    pub inserted: u64,
     /// Rows that were inserted or replaced by key.
     pub upserted: u64,
     /// Rows of which some columns were updated, or whose key was changed.
     pub updated: u64,
     pub deleted: u64,
+    /// Tables that were emptied.
     pub truncated: u64,
-    /// Updates that left columns alone in a row that the destination does not have: nothing was written.
+    /// Updates that leave columns alone, of a row that the destination does not have: nothing was written.
     pub missing: u64,
     /// Bytes of rows sent to the server.
     pub bytes: u64,
-    /// How often rows were applied one by one in source order since a constraint did not hold otherwise.
+    /// 1 if a constraint refused the folded rows and they were applied in source order instead.
     pub fallbacks: u64,
 }
 
+impl std::ops::AddAssign for WriteStats {
+    fn add_assign(&mut self, other: WriteStats) {
+        self.rows += other.rows;
+        self.copied += other.copied;
+        self.inserted += other.inserted;
+        self.upserted += other.upserted;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+        self.truncated += other.truncated;
+        self.missing += other.missing;
+        self.bytes += other.bytes;
+        self.fallbacks += other.fallbacks;
+    }
+}
+
+/// Up to so many rows are applied as they come: they cost one round trip, and there is little to fold.
+const FEW_ROWS: usize = 50;
+
+const BATCH_SAVEPOINT: &str = "pelton_batch";
+
 /// The tables that commit together, over one session.
+///
+/// A failed [`write`](Destination::write) leaves the session's transaction failed: the caller rolls back. After the
+/// connection is lost, a new destination is prepared over a new one.
 pub struct Destination {
     tables: Vec<TableWriter>,
+    /// The tables, each after those it refers to.
+    order: Vec<usize>,
+    folding: FoldTrust,
 }
 
 impl Destination {
     pub fn new(tables: Vec<TableWriter>) -> Destination {
-        Destination { tables }
+        let shapes: Vec<&Shape> = tables.iter().map(|table| &*table.shape).collect();
+        let order = plan::parents_first(&shapes);
+        Destination { tables, order, folding: FoldTrust::default() }
     }
 
     /// Returns the tables, in the order in which rows address them.
@@ -49,10 +86,105 @@ impl Destination {
         &self.tables
     }
 
-    pub async fn write(&mut self, _client: &Client, rows: &[Addressed<'_>]) -> Result<WriteStats, SinkError> {
+    /// Writes rows in the transaction that the caller has opened on `client`.
+    ///
+    /// `rows` are in source order across tables. A huge transaction may come in many calls. Deferrable constraints are
+    /// deferred, so what they refuse shows at COMMIT ([`SinkError::at_commit`]).
+    ///
+    /// # Errors
+    /// The first failure. The transaction is to be rolled back; nothing of the rows stays.
+    pub async fn write(&mut self, client: &Client, rows: &[Addressed<'_>]) -> Result<WriteStats, SinkError> {
         if let Some(row) = rows.iter().find(|row| row.table >= self.tables.len()) {
             return Err(SinkError::UnknownTable { index: row.table, tables: self.tables.len() });
         }
-        Ok(WriteStats::default())
+        if rows.is_empty() {
+            return Ok(WriteStats::default());
+        }
+        let shapes: Vec<Arc<Shape>> = self.tables.iter().map(|table| table.shape.clone()).collect();
+        let shapes: Vec<&Shape> = shapes.iter().map(|shape| &**shape).collect();
+        let mut view = Rows::new(rows);
+        let plan = if rows.len() <= FEW_ROWS || !self.folding.try_now() {
+            plan::in_order(&shapes, &view)?
+        } else {
+            plan::folded(&shapes, &self.order, &mut view)?
+        };
+        let touched = |table: usize| rows.iter().any(|row| row.table == table);
+        let defer = (0..shapes.len()).any(|table| shapes[table].deferrable && touched(table));
+        let guard = plan.folded && (0..shapes.len()).any(|table| shapes[table].order_matters && touched(table));
+        let mut stats = match self.apply(client, &view, &plan, defer, guard).await {
+            Ok(stats) => {
+                if guard {
+                    self.folding.passed();
+                }
+                stats
+            }
+            Err(error) if guard && error.is_order_dependent() => {
+                self.folding.failed();
+                let back = format!("ROLLBACK TO SAVEPOINT {BATCH_SAVEPOINT}; RELEASE SAVEPOINT {BATCH_SAVEPOINT}");
+                let failed = |error| SinkError::server("roll back to a savepoint", None, None, error);
+                client.batch_execute(&back).await.map_err(failed)?;
+                let view = Rows::new(rows);
+                let plan = plan::in_order(&shapes, &view)?;
+                let mut stats = self.apply(client, &view, &plan, defer, false).await?;
+                stats.fallbacks += 1;
+                stats
+            }
+            Err(error) => return Err(error),
+        };
+        stats.rows = rows.len() as u64;
+        Ok(stats)
+    }
+
+    async fn apply(
+        &mut self,
+        client: &Client,
+        rows: &Rows<'_>,
+        plan: &Plan,
+        defer: bool,
+        guard: bool,
+    ) -> Result<WriteStats, SinkError> {
+        let mut applier = Applier::new(client, &mut self.tables, rows);
+        if defer {
+            applier.session("defer constraints", "SET CONSTRAINTS ALL DEFERRED").await?;
+        }
+        if guard {
+            applier.session("set a savepoint", &format!("SAVEPOINT {BATCH_SAVEPOINT}")).await?;
+        }
+        applier.apply(&plan.steps).await?;
+        if guard {
+            applier.session("release a savepoint", &format!("RELEASE SAVEPOINT {BATCH_SAVEPOINT}")).await?;
+        }
+        let mut stats = applier.finish().await?;
+        stats.missing += plan.missing;
+        Ok(stats)
+    }
+}
+
+/// Whether folded batches pass these tables' constraints. After a failure, batches are applied in source order, twice
+/// as many each time; a folded batch that passes restores trust.
+#[derive(Clone, Copy, Debug, Default)]
+struct FoldTrust {
+    skip: u32,
+    penalty: u32,
+}
+
+impl FoldTrust {
+    const PENALTY_MAX: u32 = 256;
+
+    fn try_now(&mut self) -> bool {
+        if self.skip == 0 {
+            return true;
+        }
+        self.skip -= 1;
+        false
+    }
+
+    fn passed(&mut self) {
+        self.penalty = 0;
+    }
+
+    fn failed(&mut self) {
+        self.penalty = (self.penalty * 2).clamp(4, Self::PENALTY_MAX);
+        self.skip = self.penalty;
     }
 }

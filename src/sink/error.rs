@@ -42,8 +42,8 @@ pub enum SinkError {
     ColumnCount { table: String, expected: usize, found: usize },
     #[error("a row for destination table {table} has NULL in its key column {column}")]
     NullKey { table: String, column: String },
-    #[error("a row for destination table {table} does not say the value of its key column {column}")]
-    KeyUnknown { table: String, column: String },
+    #[error("a row for destination table {table} does not say the value of column {column}")]
+    ValueUnknown { table: String, column: String },
     #[error("{op} on destination table {table}, whose public schema has no key: it only takes new rows")]
     AppendOnly { table: String, op: &'static str },
     #[error("column {column} of destination table {table} got a {kind} in binary form, which can't be written")]
@@ -230,21 +230,21 @@ fn column_of_copy(context: &str) -> Option<String> {
 
 impl SinkError {
     /// Wraps what a server or a connection said while it was asked to `act`.
-    pub(crate) fn server(act: &'static str, table: Option<(usize, &str)>, error: tokio_postgres::Error) -> SinkError {
+    pub(super) fn server(
+        act: &'static str,
+        index: Option<usize>,
+        table: Option<&str>,
+        error: tokio_postgres::Error,
+    ) -> SinkError {
         match error.as_db_error() {
-            Some(db) => SinkError::Refused {
-                act,
-                table: table.map(|(_, name)| name.to_owned()),
-                index: table.map(|(index, _)| index),
-                source: Refusal::of(db),
-            },
+            Some(db) => SinkError::Refused { act, table: table.map(str::to_owned), index, source: Refusal::of(db) },
             None => SinkError::Connection { act, source: error },
         }
     }
 
     /// Wraps what came back from the caller's own COMMIT, where deferred constraints are checked.
     pub fn at_commit(error: tokio_postgres::Error) -> SinkError {
-        SinkError::server("commit", None, error)
+        SinkError::server("commit", None, None, error)
     }
 
     /// Returns the index of the table that failed, where that is known.
@@ -304,7 +304,7 @@ impl SinkError {
             ),
             SinkError::Privilege { table, privilege } => format!("GRANT {privilege} ON {table} TO the connection's role"),
             SinkError::NoColumns { .. } => "Give the public schema at least one column.".to_owned(),
-            SinkError::ColumnCount { .. } | SinkError::KeyUnknown { .. } => {
+            SinkError::ColumnCount { .. } | SinkError::ValueUnknown { .. } => {
                 "The transform must emit one value for every column of its public schema, and every key column.".to_owned()
             }
             SinkError::NullKey { .. } => "A key holds no NULL: have the transform fill it or leave the row out.".to_owned(),
@@ -324,15 +324,15 @@ impl SinkError {
     }
 
     /// True for a constraint that may hold once the rows are applied one by one in source order.
-    pub(crate) fn is_order_dependent(&self) -> bool {
+    pub(super) fn is_order_dependent(&self) -> bool {
         matches!(self.sqlstate(), Some("23505" | "23503" | "23P01" | "23001" | "P0001"))
     }
 
-    pub(crate) fn is_unique_violation(&self) -> bool {
+    pub(super) fn is_unique_violation(&self) -> bool {
         self.sqlstate() == Some(SqlState::UNIQUE_VIOLATION.code())
     }
 
-    pub(crate) fn append_only(table: &str, op: Op) -> SinkError {
+    pub(super) fn append_only(table: &str, op: Op) -> SinkError {
         let op = match op {
             Op::Insert => "insert",
             Op::Update => "update",

@@ -1,8 +1,14 @@
-//! One destination table.
+//! One destination table: made or checked, with the statements that its session has prepared.
 
-use tokio_postgres::Client;
+use std::sync::Arc;
 
-use super::SinkError;
+use hashbrown::HashMap;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
+
+use super::shape::{Shape, readable};
+use super::sql::{Arity, Verb};
+use super::{SinkError, catalog, check, create};
 use crate::change::PublicSchema;
 
 /// A table as a flow wants it.
@@ -15,18 +21,111 @@ pub struct TableTarget {
     pub public: PublicSchema,
 }
 
+impl TableTarget {
+    /// Returns `schema.table` for messages.
+    pub(super) fn readable(&self) -> String {
+        readable(&self.schema, &self.table)
+    }
+}
+
+/// The statements that one table may have prepared at a time. Each set of unchanged columns has its own; a table whose
+/// updates leave ever other columns alone would fill the server's memory otherwise.
+const STATEMENTS_MAX: usize = 128;
+
 /// One destination table, checked and ready to be written through one session.
 pub struct TableWriter {
     target: TableTarget,
+    pub(super) shape: Arc<Shape>,
+    pub(super) copies: CopyTrust,
+    statements: HashMap<(Verb, Arity), Statement>,
 }
 
 impl TableWriter {
-    pub async fn prepare(_client: &Client, target: TableTarget) -> Result<TableWriter, SinkError> {
-        Ok(TableWriter { target })
+    /// Makes the table where that is asked for and needed, and checks that it takes what the public schema promises.
+    ///
+    /// The writer belongs to the session of `client`, which must have Pelton's pinned settings. A table that is made
+    /// in a transaction that rolls back needs another `prepare`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the table, before any row is written.
+    pub async fn prepare(client: &Client, target: TableTarget) -> Result<TableWriter, SinkError> {
+        if target.public.columns.is_empty() {
+            return Err(SinkError::NoColumns { table: target.readable() });
+        }
+        let looking = |error| SinkError::server("look up the destination table", None, Some(&target.readable()), error);
+        let mut found = catalog::relation(client, &target.schema, &target.table).await.map_err(looking)?;
+        if found.is_none() && target.create_table {
+            create::create(client, &target).await?;
+            found = catalog::relation(client, &target.schema, &target.table).await.map_err(looking)?;
+        }
+        let found = found.ok_or_else(|| SinkError::TableMissing { table: target.readable() })?;
+        check::is_table(&target, &found)?;
+        let columns = catalog::columns(client, found.oid).await.map_err(looking)?;
+        let indexes = catalog::indexes(client, found.oid).await.map_err(looking)?;
+        let constraints = catalog::constraints(client, found.oid).await.map_err(looking)?;
+        let types = check::foreign_types(client, &target, &columns).await.map_err(looking)?;
+        let shape = check::shape(&target, &found, &columns, &indexes, &constraints, &types)?;
+        Ok(TableWriter { target, shape: Arc::new(shape), copies: CopyTrust::default(), statements: HashMap::new() })
     }
 
     /// Returns what was asked for.
     pub fn target(&self) -> &TableTarget {
         &self.target
+    }
+
+    /// Returns the prepared statement, preparing it first where it is new.
+    pub(super) async fn statement(
+        &mut self,
+        client: &Client,
+        verb: &Verb,
+        arity: Arity,
+    ) -> Result<Statement, tokio_postgres::Error> {
+        let key = (verb.clone(), arity);
+        if let Some(statement) = self.statements.get(&key) {
+            return Ok(statement.clone());
+        }
+        let sql = verb.sql(&self.shape, arity);
+        // The types of arrays are named, or tokio-postgres would look them up; those of single values are the columns'.
+        let types = match arity {
+            Arity::One => Vec::new(),
+            _ => vec![Type::TEXT_ARRAY; verb.columns(&self.shape).len()],
+        };
+        let statement = client.prepare_typed(&sql, &types).await?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            self.statements.clear();
+        }
+        self.statements.insert(key, statement.clone());
+        Ok(statement)
+    }
+}
+
+/// Whether rows that are new at the source are worth a COPY, which fails as a whole if one of them exists.
+///
+/// After a failure, the next rows go by upsert, for twice as many calls each time; a COPY that passes restores trust.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CopyTrust {
+    skip: u32,
+    penalty: u32,
+}
+
+impl CopyTrust {
+    const PENALTY_MAX: u32 = 1024;
+
+    /// Returns true when a COPY should be tried now.
+    pub(super) fn try_now(&mut self) -> bool {
+        if self.skip == 0 {
+            return true;
+        }
+        self.skip -= 1;
+        false
+    }
+
+    pub(super) fn passed(&mut self) {
+        self.penalty = 0;
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.penalty = (self.penalty * 2).clamp(8, Self::PENALTY_MAX);
+        self.skip = self.penalty;
     }
 }

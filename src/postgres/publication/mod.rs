@@ -1,0 +1,185 @@
+//! Publications: what a source gives away.
+//!
+//! # Why `FOR ALL TABLES` is never made
+//! A table that is published with updates and deletes, and has no replica identity, refuses every UPDATE and DELETE:
+//! the publication would break the application that owns the table. So a publication of ours names the tables that may
+//! be published (`judge`), and those that may not are returned, each with its reason and the statement that mends it.
+//! Tables that are made later are added at the next start ([`ensure`]).
+//!
+//! # Whose publication it is
+//! Ours bears a comment and is kept up to date. One that somebody else made is respected: what it lacks, and what it
+//! endangers, is reported and left alone.
+
+mod judge;
+mod look_up;
+
+use tokio_postgres::Client;
+
+pub use judge::{Plan, Reason, Refused, judge};
+pub use look_up::{Publication, PublishedTable, look_up};
+
+use super::QueryError;
+use super::catalog::{self, TableName, Which};
+use super::quote::{quote_ident, quote_literal};
+
+/// The comment by which a publication of ours is known.
+const MARK: &str = "Made by Pelton, which adds tables at its start. Remove this comment to keep it as it is.";
+
+/// Which tables are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that may be published, today's and later ones.
+    All,
+    Listed(Vec<TableName>),
+}
+
+/// What came of [`ensure`].
+#[derive(Clone, Debug)]
+pub struct Ensured {
+    /// As it is now.
+    pub publication: Publication,
+    /// It did not exist before.
+    pub made: bool,
+    /// The tables that were added, those of a new publication included.
+    pub added: Vec<TableName>,
+    /// Wanted and fit to be published, but not in a publication that is not ours.
+    pub missing: Vec<TableName>,
+    /// Wanted, but not fit to be published.
+    pub refused: Vec<Refused>,
+    /// Published with updates or deletes, which fail for want of a replica identity: today, at the source.
+    pub endangered: Vec<Refused>,
+}
+
+/// What keeps a publication from being looked up, made or altered.
+#[derive(Debug, thiserror::Error)]
+pub enum PublicationError {
+    #[error("the role may not make or alter the publication \"{name}\"")]
+    NotPermitted { name: String, source: QueryError },
+    #[error("publication \"{name}\" does not exist")]
+    Missing { name: String },
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl PublicationError {
+    pub fn is_transient(&self) -> bool {
+        match self {
+            PublicationError::Query(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Returns what the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PublicationError::NotPermitted { name, .. } => Some(format!(
+                "the role needs CREATE on the database (GRANT CREATE ON DATABASE …) and must own every published table, \
+                 or somebody who may does it: CREATE PUBLICATION {} FOR TABLE …",
+                quote_ident(name)
+            )),
+            PublicationError::Missing { name } => Some(format!("CREATE PUBLICATION {} FOR TABLE …", quote_ident(name))),
+            PublicationError::Query(error) => error.hint(),
+        }
+    }
+
+    fn of_query(name: &str, error: QueryError) -> PublicationError {
+        match error.code() {
+            Some("42501") => PublicationError::NotPermitted { name: name.to_owned(), source: error },
+            Some("42704") => PublicationError::Missing { name: name.to_owned() },
+            _ => PublicationError::Query(error),
+        }
+    }
+}
+
+/// Makes the publication if there is none, adds what is wanted if it is ours, and reports what is amiss.
+///
+/// # Errors
+/// [`PublicationError`]. Nothing is half made: publication, tables and mark are one transaction.
+pub async fn ensure(client: &Client, name: &str, wanted: &Wanted) -> Result<Ensured, PublicationError> {
+    let which = match wanted {
+        Wanted::All => Which::All,
+        Wanted::Listed(names) => Which::WithPartitions(names),
+    };
+    let plan = judge(&catalog::load(client, which).await?, wanted);
+    let before = look_up(client, name).await?;
+    let made = before.is_none();
+    let absent = match &before {
+        None => plan.publish.clone(),
+        Some(publication) => plan.publish.iter().filter(|table| !publication.covers(table)).cloned().collect(),
+    };
+    let (mut added, mut missing) = (Vec::new(), Vec::new());
+    match before {
+        None => {
+            run(client, name, "make", create_statement(name, &absent)).await?;
+            added = absent;
+        }
+        Some(publication) if publication.ours && !absent.is_empty() => {
+            let statement = format!("ALTER PUBLICATION {} ADD {}", quote_ident(name), table_list(&absent));
+            run(client, name, "add tables to", statement).await?;
+            added = absent;
+        }
+        Some(_) => missing = absent,
+    }
+    let publication =
+        look_up(client, name).await?.ok_or_else(|| PublicationError::Missing { name: name.to_owned() })?;
+    let endangered = endangered(client, &publication).await?;
+    Ok(Ensured { publication, made, added, missing, refused: plan.refused, endangered })
+}
+
+/// Finds the published tables whose updates and deletes fail. An empty list, where the publication has neither.
+async fn endangered(client: &Client, publication: &Publication) -> Result<Vec<Refused>, PublicationError> {
+    if !publication.update && !publication.delete {
+        return Ok(Vec::new());
+    }
+    let names: Vec<TableName> = publication.tables.iter().map(|table| table.name.clone()).collect();
+    let tables = catalog::load(client, Which::WithPartitions(&names)).await?;
+    Ok(judge::without_identity(&tables))
+}
+
+fn table_list(tables: &[TableName]) -> String {
+    // ONLY, since tables that inherit are listed, and judged, in their own right.
+    let tables = tables.iter().map(|table| format!("ONLY {}", table.quoted()));
+    format!("TABLE {}", tables.collect::<Vec<_>>().join(", "))
+}
+
+/// Changes of partitions are published as those of their table, which is what a manifest names.
+fn create_statement(name: &str, tables: &[TableName]) -> String {
+    let of = if tables.is_empty() { String::new() } else { format!(" FOR {}", table_list(tables)) };
+    format!(
+        "CREATE PUBLICATION {name}{of} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = \
+         true); COMMENT ON PUBLICATION {name} IS {}",
+        quote_literal(MARK),
+        name = quote_ident(name),
+    )
+}
+
+/// Drops a publication; one that is not there is no error.
+///
+/// # Errors
+/// [`PublicationError::NotPermitted`] and those of the connection.
+pub async fn drop_publication(client: &Client, name: &str) -> Result<(), PublicationError> {
+    run(client, name, "drop", format!("DROP PUBLICATION IF EXISTS {}", quote_ident(name))).await
+}
+
+/// Runs statements in one transaction.
+async fn run(client: &Client, name: &str, doing: &str, statements: String) -> Result<(), PublicationError> {
+    let failed = |error| QueryError::new(format!("{doing} the publication \"{name}\""), error);
+    client.batch_execute(&statements).await.map_err(|e| PublicationError::of_query(name, failed(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_publication_is_made_with_its_mark_and_quoted_names() {
+        let tables = [TableName::new("public", "orders"), TableName::new("S", "a\"b")];
+        assert_eq!(
+            create_statement("p", &tables),
+            "CREATE PUBLICATION \"p\" FOR TABLE ONLY \"public\".\"orders\", ONLY \"S\".\"a\"\"b\" WITH (publish = \
+             'insert, update, delete, truncate', publish_via_partition_root = true); COMMENT ON PUBLICATION \"p\" IS \
+             'Made by Pelton, which adds tables at its start. Remove this comment to keep it as it is.'"
+        );
+        assert!(create_statement("p", &[]).starts_with("CREATE PUBLICATION \"p\" WITH"));
+    }
+}

@@ -1,0 +1,165 @@
+//! Statements that are sent one behind another without waiting for answers.
+//!
+//! A small transaction then costs one round trip however many statements it has. Each statement is its own unit to the
+//! server, so after a failure the ones behind it fail too (25P02, in a failed transaction): the first failure in order
+//! is the one that matters, and nothing behind it has taken effect.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio_postgres::{Client, Error, Statement};
+
+use super::encode::Param;
+use super::shape::Shape;
+use super::{SinkError, WriteStats};
+
+/// Statements that may be on their way at a time, and the bytes of their parameters: the server's answers pile up here
+/// until they are looked at, and what is sent lies in the connection's buffer until the server takes it.
+const STATEMENTS_MAX: usize = 1000;
+const BYTES_MAX: usize = 8 << 20;
+
+/// What the number of rows that a statement reports means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    Nothing,
+    Inserted,
+    Upserted,
+    /// Of so many rows that should have been there.
+    Updated {
+        expected: u64,
+    },
+    Deleted,
+    Truncated {
+        tables: u64,
+    },
+}
+
+/// Which table a statement is about, for its error.
+#[derive(Clone)]
+pub(super) struct About {
+    pub act: &'static str,
+    pub table: Option<(usize, Arc<Shape>)>,
+}
+
+impl About {
+    pub(super) fn fails(&self, error: Error) -> SinkError {
+        let (index, name) = match &self.table {
+            Some((index, shape)) => (Some(*index), Some(shape.readable.as_str())),
+            None => (None, None),
+        };
+        SinkError::server(self.act, index, name, error)
+    }
+}
+
+type Reply<'p> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'p>>;
+
+struct Sent<'p> {
+    about: About,
+    counts: Counts,
+    reply: Reply<'p>,
+    /// A reply that was there at once.
+    early: Option<Result<u64, Error>>,
+}
+
+/// The statements on their way.
+pub(super) struct Pipeline<'p> {
+    client: &'p Client,
+    sent: VecDeque<Sent<'p>>,
+    bytes: usize,
+    pub stats: WriteStats,
+}
+
+impl<'p> Pipeline<'p> {
+    pub(super) fn new(client: &'p Client) -> Pipeline<'p> {
+        Pipeline { client, sent: VecDeque::new(), bytes: 0, stats: WriteStats::default() }
+    }
+
+    /// Sends a statement. Waits only while too much is on its way.
+    pub(super) async fn execute(
+        &mut self,
+        about: About,
+        counts: Counts,
+        statement: Statement,
+        params: Vec<Param<'p>>,
+    ) -> Result<(), SinkError> {
+        let bytes: usize = params.iter().map(Param::len).sum();
+        let client = self.client;
+        self.stats.bytes += bytes as u64;
+        self.send(about, counts, bytes, Box::pin(async move { client.execute_raw(&statement, params).await })).await
+    }
+
+    /// Sends statements without parameters that return nothing.
+    pub(super) async fn batch(&mut self, about: About, counts: Counts, sql: String) -> Result<(), SinkError> {
+        let client = self.client;
+        self.send(about, counts, sql.len(), Box::pin(async move { client.batch_execute(&sql).await.map(|()| 0) })).await
+    }
+
+    async fn send(
+        &mut self,
+        about: About,
+        counts: Counts,
+        bytes: usize,
+        mut reply: Reply<'p>,
+    ) -> Result<(), SinkError> {
+        if self.sent.len() >= STATEMENTS_MAX || (self.bytes + bytes > BYTES_MAX && !self.sent.is_empty()) {
+            self.settle().await?;
+        }
+        // tokio-postgres hands a statement to its connection when the future is first polled: doing that here, one by
+        // one, is what keeps the statements in order. The reply is waited for in `settle`, with a real waker.
+        let early = match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        };
+        self.bytes += bytes;
+        self.sent.push_back(Sent { about, counts, reply, early });
+        Ok(())
+    }
+
+    /// Waits for all answers and counts them.
+    ///
+    /// # Errors
+    /// The first failure in order. What was sent behind it had no effect.
+    pub(super) async fn settle(&mut self) -> Result<(), SinkError> {
+        self.bytes = 0;
+        while let Some(sent) = self.sent.pop_front() {
+            let result = match sent.early {
+                Some(result) => result,
+                None => sent.reply.await,
+            };
+            match result {
+                Ok(rows) => self.count(sent.counts, rows),
+                Err(error) => {
+                    self.sent.clear();
+                    return Err(sent.about.fails(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns a failure of a statement that was waited for into the first failure in order.
+    pub(super) async fn first_failure(&mut self, about: &About, error: Error) -> SinkError {
+        match self.settle().await {
+            Err(earlier) => earlier,
+            Ok(()) => about.fails(error),
+        }
+    }
+
+    fn count(&mut self, counts: Counts, rows: u64) {
+        let stats = &mut self.stats;
+        match counts {
+            Counts::Nothing => {}
+            Counts::Inserted => stats.inserted += rows,
+            Counts::Upserted => stats.upserted += rows,
+            Counts::Updated { expected } => {
+                stats.updated += rows;
+                stats.missing += expected.saturating_sub(rows);
+            }
+            Counts::Deleted => stats.deleted += rows,
+            Counts::Truncated { tables } => stats.truncated += tables,
+        }
+    }
+}
