@@ -1,2 +1,4 @@
-//! Stub
+//! The commands, one module each.
+
+pub mod build;
 pub mod demo;

@@ -1,10 +1,14 @@
 //! The WebAssembly host: runs transforms that nobody has to trust.
 
+mod bindings;
 mod descriptor;
 mod error;
+mod float;
 mod host;
+mod input;
 mod limits;
 mod output;
+mod relation;
 mod settings;
 mod state;
 mod text;

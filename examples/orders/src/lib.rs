@@ -5,6 +5,8 @@
 
 use pelton_sdk::prelude::*;
 
+#[cfg(test)]
+mod tests;
 mod totals;
 
 /// A row of `public.orders`.

@@ -24,6 +24,8 @@ pub mod text;
 #[doc(hidden)]
 pub mod transform;
 pub mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use change::{Change, Old};
 pub use error::{Error, Result};
@@ -42,7 +44,7 @@ pub mod prelude {
         Array, Date, Decimal, Interval, Json, Jsonb, Moment, Time, Timestamp, Timestamptz, Timetz, Uuid,
     };
     pub use crate::{
-        Change, Context, Enumeration, Error, Map, Old, Op, Out, Phase, Public, Result, Settings, Source, StateValue, Toasted,
-        debug, error, info, reject, trace, transform, warn,
+        Change, Context, Enumeration, Error, Map, Old, Op, Out, Phase, Public, Result, Settings, Source, StateValue,
+        Toasted, debug, error, info, reject, trace, transform, warn,
     };
 }

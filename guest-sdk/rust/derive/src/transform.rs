@@ -6,7 +6,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
-    Error, FnArg, GenericArgument, ImplItem, Item, ItemFn, ItemImpl, LitInt, LitStr, Path, PathArguments, Signature, Token, Type,
+    Error, FnArg, GenericArgument, ImplItem, Item, ItemFn, ItemImpl, LitInt, LitStr, Path, PathArguments, Signature,
+    Token, Type,
 };
 
 use crate::Expansion;
@@ -148,13 +149,17 @@ fn of_impl(arguments: Arguments, item: ItemImpl) -> Expansion {
                 }
             }
             if signature.inputs.len() != 3 {
-                return Err(Error::new_spanned(&signature.inputs, "write fn(&self, change: Change<Row>, out: &mut Out)"));
+                return Err(Error::new_spanned(
+                    &signature.inputs,
+                    "write fn(&self, change: Change<Row>, out: &mut Out)",
+                ));
             }
             handlers.push(Handler { row, call: quote!(this.#name(change, out)) });
         }
     }
     if handlers.is_empty() {
-        let message = "no method takes a change: write fn orders(&self, change: Change<Order>, out: &mut Out) -> Result<()>";
+        let message =
+            "no method takes a change: write fn orders(&self, change: Change<Order>, out: &mut Out) -> Result<()>";
         return Err(Error::new_spanned(ty, message));
     }
     let init = init.unwrap_or_else(|| quote!(::core::result::Result::Ok(<#ty as ::core::default::Default>::default())));
@@ -175,7 +180,10 @@ fn plain(signature: &Signature) -> syn::Result<()> {
     }
     for parameter in signature.generics.params.iter() {
         if !matches!(parameter, syn::GenericParam::Lifetime(_)) {
-            return Err(Error::new_spanned(parameter, "one function takes the changes of one table: no type parameters"));
+            return Err(Error::new_spanned(
+                parameter,
+                "one function takes the changes of one table: no type parameters",
+            ));
         }
     }
     Ok(())
@@ -221,7 +229,8 @@ fn glue(
         return Err(Error::new(ty.span(), message));
     }
     if arguments.parallel && arguments.whole_transactions {
-        let message = "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction";
+        let message =
+            "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction";
         return Err(Error::new(ty.span(), message));
     }
     let name = arguments.name.as_ref().map_or_else(|| fallback_name.to_owned(), LitStr::value);

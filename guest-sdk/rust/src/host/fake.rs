@@ -36,7 +36,9 @@ pub fn log(level: Level, message: &str, fields: &[(String, String)]) {
 fn state<R>(act: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>) -> R) -> Result<R> {
     with(|fake| match fake.stateful {
         true => Ok(act(&mut fake.state)),
-        false => Err(Error::fatal("the transform uses state and does not declare it: add `stateful` to #[transform(…)]")),
+        false => {
+            Err(Error::fatal("the transform uses state and does not declare it: add `stateful` to #[transform(…)]"))
+        }
     })
 }
 
