@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::cli::build::BuildError;
 use crate::postgres::throwaway::ThrowawayError;
 
 /// Why the demo did not come to its good end.
@@ -14,6 +15,8 @@ pub enum DemoError {
     Server(#[from] ThrowawayError),
     #[error("the demo could not {act}")]
     Sql { act: &'static str, source: tokio_postgres::Error },
+    #[error("the transform of the orders could not be built")]
+    Build(#[source] BuildError),
     #[error("can't {act} `{}`", .path.display())]
     Io { act: &'static str, path: PathBuf, source: io::Error },
     #[error("`pelton sync` ended with {status}; its log:\n{log}")]
@@ -31,6 +34,7 @@ impl DemoError {
     pub fn hint(&self) -> Option<String> {
         match self {
             DemoError::Server(error) => error.hint(),
+            DemoError::Build(error) => error.hint(),
             DemoError::NoComponent { .. } => {
                 Some("`pelton build examples/orders` makes it; without --component the demo does so itself".to_owned())
             }

@@ -22,9 +22,9 @@ pub(super) async fn ten_orders(source: &Client, destination: &Client, flows: &[F
                  (SELECT * FROM orders ORDER BY id LIMIT 5) UNION ALL (SELECT * FROM orders ORDER BY id DESC LIMIT 5) \
                ) AS ten ORDER BY id";
     let before = rows(source, sql).await?;
-    let mut table = vec![joined(&before.names, &["→".to_owned()], &names(flow.columns))];
+    let mut table = vec![joined(&before.names, &["→".to_owned()], &names(flow.shown))];
     for row in &before.rows {
-        let sql = format!("SELECT {} FROM {} WHERE id = {}", flow.columns, flow.table, row[0]);
+        let sql = format!("SELECT {} FROM {} WHERE id = {}", flow.shown, flow.table, row[0]);
         let after = rows(destination, &sql).await?;
         let after = after.rows.into_iter().next().unwrap_or_else(|| vec!["not published".to_owned()]);
         table.push(joined(row, &["→".to_owned()], &after));
@@ -89,15 +89,29 @@ fn aligned(table: &[Vec<String>]) -> String {
     let cells = table.iter().map(|row| row.iter().map(|value| one_line(value)).collect::<Vec<_>>()).collect::<Vec<_>>();
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
-    let width = |column| cells.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
+    // What ends a row early is a remark: it runs over the columns that the row doesn't have.
+    let remark = |row: &[String], column| column + 1 == row.len() && row.len() < columns;
+    let width = |column| {
+        let measured = cells.iter().filter(|row| !remark(row, column));
+        measured.map(|row| cell(row, column).chars().count()).max().unwrap_or(0)
+    };
     let is_number = |text: &str| text.parse::<f64>().is_ok() || text.replace(',', "").parse::<f64>().is_ok();
-    let right = |column| cells.iter().skip(1).all(|row| cell(row, column).is_empty() || is_number(&cell(row, column)));
+    let right = |column| {
+        cells
+            .iter()
+            .skip(1)
+            .all(|row| remark(row, column) || cell(row, column).is_empty() || is_number(&cell(row, column)))
+    };
     let mut text = String::new();
     for row in &cells {
         let mut line = String::from(" ");
         for column in 0..columns {
             let (value, width) = (cell(row, column), width(column));
-            line += &if right(column) { format!(" {value:>width$}") } else { format!(" {value:<width$}") };
+            line += &if right(column) && !remark(row, column) {
+                format!(" {value:>width$}")
+            } else {
+                format!(" {value:<width$}")
+            };
         }
         text += line.trim_end();
         text.push('\n');
@@ -150,8 +164,8 @@ mod tests {
     #[test]
     fn aligns_columns() {
         let row = |text: &str| text.split('|').map(str::to_owned).collect::<Vec<_>>();
-        let table = [row("id|name|→|id"), row("1|Zoë|→|1"), row("20|a\nb|→|not published")];
-        assert_eq!(aligned(&table), "  id name → id\n   1 Zoë  → 1\n  20 a\\nb → not published\n");
+        let table = [row("id|name|→|id|by"), row("1|Zoë|→|1|x"), row("20|a\nb|→|not published")];
+        assert_eq!(aligned(&table), "  id name → id by\n   1 Zoë  →  1 x\n  20 a\\nb → not published\n");
         assert_eq!(one_line(&"x".repeat(40)).chars().count(), VALUE_WIDTH_MAX);
     }
 }
