@@ -39,6 +39,8 @@ pub struct Cut {
     pub batch: Batch,
     /// Every transaction whose commit record lies before it is in this batch or an earlier one.
     pub through: Lsn,
+    /// When the source was as `through` has it, microseconds since 1970-01-01 UTC, where it is known.
+    pub time: Option<i64>,
     pub bytes: usize,
 }
 
@@ -70,7 +72,9 @@ pub struct BatchBuilder {
     open: Option<Open>,
     boundary: Boundary,
     through: Lsn,
+    time: Option<i64>,
     taken_through: Lsn,
+    taken_time: Option<i64>,
 }
 
 impl BatchBuilder {
@@ -86,7 +90,9 @@ impl BatchBuilder {
             open: None,
             boundary: Boundary::default(),
             through: start,
+            time: None,
             taken_through: start,
+            taken_time: None,
         }
     }
 
@@ -155,19 +161,34 @@ impl BatchBuilder {
             });
         }
         self.through = self.through.max(end_lsn);
+        self.time = Some(open.header.commit_time).filter(|&time| time != 0).or(self.time);
         self.mark();
     }
 
     /// Notes that everything committed before `lsn` has been delivered, as a keepalive says outside of transactions.
-    pub fn passed(&mut self, lsn: Lsn) {
+    ///
+    /// `time`, in microseconds since 1970-01-01 UTC, is when that was so, where it is known.
+    pub fn passed(&mut self, lsn: Lsn, time: Option<i64>) {
         if self.open.is_none() {
             self.through = self.through.max(lsn);
+            self.time = time.or(self.time);
         }
     }
 
     fn mark(&mut self) {
         self.boundary =
             Boundary { changes: self.batch.changes.len(), spans: self.batch.spans.len(), bytes: self.bytes };
+    }
+
+    /// Drops what was collected: nobody will take it.
+    pub fn clear(&mut self) {
+        self.batch = Batch::default();
+        self.bytes = 0;
+        self.relations.clear();
+        self.boundary = Boundary::default();
+        if let Some(open) = &mut self.open {
+            open.spanned = false;
+        }
     }
 
     /// Returns true when no more should be added before a batch is taken.
@@ -217,9 +238,10 @@ impl BatchBuilder {
                 self.batch.relations = batch.relations.clone();
             }
             self.taken_through = self.through;
+            self.taken_time = self.time;
         }
         self.boundary = Boundary::default();
-        Cut { batch, through: self.taken_through, bytes }
+        Cut { batch, through: self.taken_through, time: self.taken_time, bytes }
     }
 }
 
@@ -254,7 +276,7 @@ mod tests {
                     builder.change(7, &relation, change);
                 }
                 'c' => builder.commit(Lsn(at + 5)),
-                'k' => builder.passed(Lsn(at + 7)),
+                'k' => builder.passed(Lsn(at + 7), None),
                 '|' => {
                     let cut = builder.take();
                     let mut seen = 0;

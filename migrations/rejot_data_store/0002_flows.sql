@@ -15,8 +15,8 @@ CREATE TABLE rejot_data_store.flow (
     slot_name text NOT NULL,
     -- Raised by whoever takes the flow over; every transaction that writes rows checks that it is still its own.
     owner bigint NOT NULL DEFAULT 0,
-    -- Whether rows that existed before the flow are still to be copied.
-    backfill boolean NOT NULL,
+    -- While rows that existed before the flow are still to be copied: the name of the backfill that it takes part in.
+    backfill text,
     -- Set while the flow is stopped: what happened, and what mends it.
     problem text,
     hint text,
@@ -26,16 +26,16 @@ CREATE TABLE rejot_data_store.flow (
     PRIMARY KEY (manifest_slug, source_slug, flow)
 );
 
--- How far the rows that existed before a transform's flows are copied; the document is the engine's own.
+-- How far the rows that existed before flows are copied, one row a table and one for what the tables share; the
+-- documents are the engine's own.
 CREATE TABLE rejot_data_store.backfill (
     manifest_slug text NOT NULL,
     source_slug text NOT NULL,
-    transform text NOT NULL,
-    table_schema text NOT NULL,
+    name text NOT NULL,
     table_name text NOT NULL,
     progress jsonb NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (manifest_slug, source_slug, transform, table_schema, table_name)
+    PRIMARY KEY (manifest_slug, source_slug, name, table_name)
 );
 
 -- What a transform remembers, committed with the rows that it made.

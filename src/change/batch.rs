@@ -85,6 +85,23 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Returns the part of the batch that was committed at or behind `lsn`.
+    pub fn since(self: &Arc<Batch>, lsn: Lsn) -> Arc<Batch> {
+        // Spans are in commit order, so what is behind is at the end.
+        let skipped = self.spans.partition_point(|span| span.commit_lsn < lsn);
+        if skipped == 0 {
+            return self.clone();
+        }
+        let first = self.spans.get(skipped).map_or(self.changes.len() as u32, |span| span.first);
+        let spans = self.spans[skipped..].iter().map(|span| Span { first: span.first - first, ..span.clone() });
+        Arc::new(Batch {
+            id: self.id,
+            relations: self.relations.clone(),
+            spans: spans.collect(),
+            changes: self.changes[first as usize..].to_vec(),
+        })
+    }
+
     /// Returns true when a huge transaction goes on in the next batch.
     pub fn ends_inside_transaction(&self) -> bool {
         self.spans.last().is_some_and(|span| !span.complete)

@@ -1,1 +1,72 @@
-//! Stub
+//! The command line: what was typed, handed to the parts that do it.
+//!
+//! stdout is data, stderr is talk. Exit codes: 0 done, 1 something that the user can mend, 2 wrong usage, 70 a bug.
+
+pub mod build;
+mod check;
+pub mod demo;
+mod files;
+mod init;
+mod log;
+mod output_schema;
+mod report;
+mod status;
+mod sync;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use report::Failure;
+
+/// Turns a Postgres change stream into public data, through WebAssembly transforms, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "pelton", version, about, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Start with `pelton demo`, or with `pelton init` and `pelton check`.\n\
+    PELTON_LOG sets what is logged (error, warn, info, debug, trace).")]
+struct Cli {
+    /// How log lines on stderr look
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: log::LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Init(init::InitArgs),
+    Check(check::Args),
+    Build(build::Args),
+    Sync(sync::Args),
+    Status(status::Args),
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(what) = log::start(cli.log_format) {
+        return Failure::new(what, Some("use for example PELTON_LOG=debug".to_owned())).print();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::of(&error, None).print(),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args).await.map_err(|error| Failure::of(&error, error.hint())),
+            Command::Init(args) => init::run(&args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Check(args) => check::run(args).await,
+            Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Sync(args) => sync::run(args).await,
+            Command::Status(args) => status::run(args).await,
+        }
+    });
+    // A name that is being looked up, or a component that is being compiled, is not waited for.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.print(),
+    }
+}

@@ -19,8 +19,8 @@ pub struct NewFlow {
     pub flow: String,
     pub public_schema: String,
     pub major: i32,
-    /// Rows that existed before are wanted.
-    pub backfill: bool,
+    /// Rows that existed before are wanted: the name of the backfill that it takes part in.
+    pub backfill: Option<String>,
 }
 
 /// A flow's row.
@@ -37,8 +37,8 @@ pub struct FlowRow {
     /// `pg_control_system()`'s identifier of the source, as text.
     pub system_identifier: String,
     pub slot_name: String,
-    /// Rows that existed before the flow are still to be copied.
-    pub backfill: bool,
+    /// While rows that existed before the flow are still to be copied: the backfill that it takes part in.
+    pub backfill: Option<String>,
     /// Set while the flow is stopped.
     pub problem: Option<String>,
     pub hint: Option<String>,

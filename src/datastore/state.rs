@@ -85,11 +85,12 @@ impl StateTable {
     }
 }
 
-/// How far one table's backfill has come for one transform.
+/// How far one table's backfill has come.
 #[derive(Clone, Debug)]
 pub struct BackfillRow {
-    pub transform: String,
-    pub schema: String,
+    /// The backfill's name, as flows have it.
+    pub name: String,
+    /// `schema.table`, or what stands for all of them.
     pub table: String,
     /// The engine's own document, JSON.
     pub progress: serde_json::Value,
@@ -100,35 +101,57 @@ pub struct BackfillRow {
 /// # Errors
 /// What the server says.
 pub async fn backfills(client: &Client, scope: &Scope) -> Result<Vec<BackfillRow>, DataStoreError> {
-    let sql = "SELECT transform, table_schema, table_name, progress::text FROM rejot_data_store.backfill \
-               WHERE manifest_slug = $1 AND source_slug = $2 ORDER BY 1, 2, 3";
+    let sql = "SELECT name, table_name, progress::text FROM rejot_data_store.backfill \
+               WHERE manifest_slug = $1 AND source_slug = $2 ORDER BY 1, 2";
     let rows = client
         .query(sql, &[&scope.manifest, &scope.source])
         .await
         .map_err(DataStoreError::query("read the backfills"))?;
     let row = |row: &tokio_postgres::Row| BackfillRow {
-        transform: row.get(0),
-        schema: row.get(1),
-        table: row.get(2),
-        progress: serde_json::from_str(row.get(3)).expect("jsonb prints JSON"),
+        name: row.get(0),
+        table: row.get(1),
+        progress: serde_json::from_str(row.get(2)).expect("jsonb prints JSON"),
     };
     Ok(rows.iter().map(row).collect())
 }
 
-/// Writes backfills' progress inside the caller's transaction.
+/// Writes backfills' progress inside the caller's transaction. A table of a backfill stands in `rows` at most once.
 ///
 /// # Errors
 /// What the server says.
 pub async fn put_backfills(client: &Client, scope: &Scope, rows: &[BackfillRow]) -> Result<(), DataStoreError> {
-    let sql = "INSERT INTO rejot_data_store.backfill (manifest_slug, source_slug, transform, table_schema, table_name, progress) \
-               VALUES ($1, $2, $3, $4, $5, $6::text::jsonb) \
-               ON CONFLICT (manifest_slug, source_slug, transform, table_schema, table_name) \
-               DO UPDATE SET progress = excluded.progress, updated_at = now()";
-    for BackfillRow { transform, schema, table, progress } in rows {
-        client
-            .execute(sql, &[&scope.manifest, &scope.source, transform, schema, table, &progress.to_string()])
-            .await
-            .map_err(DataStoreError::query("write a backfill's progress"))?;
+    if rows.is_empty() {
+        return Ok(());
     }
+    let names: Vec<&str> = rows.iter().map(|row| &row.name[..]).collect();
+    let tables: Vec<&str> = rows.iter().map(|row| &row.table[..]).collect();
+    let progress: Vec<String> = rows.iter().map(|row| row.progress.to_string()).collect();
+    let sql = "INSERT INTO rejot_data_store.backfill (manifest_slug, source_slug, name, table_name, progress) \
+               SELECT $1, $2, u.name, u.table_name, u.progress::jsonb \
+               FROM unnest($3::text[], $4::text[], $5::text[]) AS u (name, table_name, progress) \
+               ON CONFLICT (manifest_slug, source_slug, name, table_name) \
+               DO UPDATE SET progress = excluded.progress, updated_at = now()";
+    client
+        .execute(sql, &[&scope.manifest, &scope.source, &names, &tables, &progress])
+        .await
+        .map_err(DataStoreError::query("write a backfill's progress"))?;
+    Ok(())
+}
+
+/// Says, inside the caller's transaction, that backfills are done: their flows are live from here on.
+///
+/// # Errors
+/// What the server says.
+pub async fn finish_backfills(client: &Client, scope: &Scope, names: &[String]) -> Result<(), DataStoreError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let sql = "WITH live AS (UPDATE rejot_data_store.flow SET backfill = NULL \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND backfill = ANY ($3)) \
+               DELETE FROM rejot_data_store.backfill WHERE manifest_slug = $1 AND source_slug = $2 AND name = ANY ($3)";
+    client
+        .execute(sql, &[&scope.manifest, &scope.source, &names])
+        .await
+        .map_err(DataStoreError::query("finish a backfill"))?;
     Ok(())
 }

@@ -1,1 +1,128 @@
-//! Stub
+//! The line itself: from each source's write-ahead log to the destinations' tables.
+//!
+//! ```text
+//! plan        what the manifest asks for: sources, their groups of flows (one a destination), transforms
+//! source      one source: owns its flows, opens a run, decides what follows when it ends
+//!   ownership   one process reads, the others wait
+//!   prepare     publication, then slot; the catalog
+//!   destination opens a group: takes the flows over, starts its tasks
+//!   stream      one run: reader → dispatch → groups; what is durable everywhere → feedback
+//!     dispatch  messages → changes → one collecting batch a group
+//!     group     batch → transforms → rows → sink → checkpoint
+//! ```
+//!
+//! There is one way to recover from anything: the run ends, and a new one begins at the checkpoints that the
+//! destinations have. Nothing that is kept in memory matters to correctness.
+
+pub mod backfill;
+mod copying;
+mod destination;
+mod dispatch;
+mod failure;
+mod group;
+mod load;
+mod ownership;
+mod plan;
+mod prepare;
+mod projection;
+mod source;
+mod state;
+mod stream;
+mod transform;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::manifest::Manifest;
+use crate::wasm;
+
+pub use failure::{Chain, EngineError, Verdict};
+pub use load::{component, settings};
+pub use plan::{FlowPlan, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan, Unsupported};
+
+/// How a sync is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// End once everything that was committed at the sources before is applied everywhere.
+    pub until_caught_up: bool,
+    /// Where compiled components are kept; `None` compiles them every time.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// What all parts of a sync share.
+pub struct Context {
+    /// The manifest's slug.
+    manifest: String,
+    options: Options,
+    host: Arc<wasm::Host>,
+}
+
+impl Context {
+    /// Returns how our sessions name themselves in `pg_stat_activity`.
+    fn application_name(&self) -> String {
+        format!("pelton {}", self.manifest)
+    }
+}
+
+/// What stopped a flow for good, or a whole source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub source: String,
+    pub transform: Option<String>,
+    pub what: String,
+    pub hint: Option<String>,
+    /// A bug of ours, which has an exit code of its own.
+    pub bug: bool,
+}
+
+impl Problem {
+    fn of(source: &str, transform: Option<&str>, error: &EngineError) -> Problem {
+        Problem {
+            source: source.to_owned(),
+            transform: transform.map(str::to_owned),
+            what: Chain(error).to_string(),
+            hint: error.hint(),
+            bug: error.is_bug(),
+        }
+    }
+
+    fn log(&self) {
+        let transform = self.transform.as_deref().unwrap_or("-");
+        let hint = self.hint.as_deref().unwrap_or("-");
+        tracing::error!(source = self.source, transform, hint, "stopped: {}", self.what);
+    }
+}
+
+/// Runs every flow of a manifest until `stop` says true, or, on request, until everything is caught up.
+///
+/// # Errors
+/// What stopped flows for good, once nothing is left that could go on.
+pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<bool>) -> Result<(), Vec<Problem>> {
+    let setup = |what: String, hint: Option<String>| Problem {
+        source: "-".to_owned(),
+        transform: None,
+        what,
+        hint,
+        bug: false,
+    };
+    let plan = Plan::new(manifest)
+        .map_err(|refused| refused.into_iter().map(|u| setup(u.what, Some(u.hint))).collect::<Vec<_>>())?;
+    let host = wasm::Host::new(wasm::HostOptions { cache_dir: options.cache_dir.clone() })
+        .map_err(|error| vec![setup(Chain(&error).to_string(), error.hint())])?;
+    let context = Arc::new(Context { manifest: plan.manifest.clone(), options, host: Arc::new(host) });
+    let mut sources = tokio::task::JoinSet::new();
+    for source in plan.sources {
+        sources.spawn(source::run(context.clone(), source, stop.clone()));
+    }
+    let mut problems = Vec::new();
+    while let Some(ended) = sources.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(more)) => problems.extend(more),
+            Err(error) => problems.push(Problem::of("-", None, &EngineError::Bug(error.to_string()))),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}

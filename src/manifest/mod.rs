@@ -1,15 +1,55 @@
 //! The manifest: what a user writes of databases, public schemas and their consumers.
+//!
+//! ```text
+//! bytes → node (tree with places) → shape (held against the description) → cross checks → Manifest | all Problems
+//! ```
+//!
+//! One `description` of every field drives the parser, the JSON Schema for editors and the reference in
+//! `docs/manifest.md`; to add a field is to add it there and to read it in `build`.
+//!
+//! Promises: no text makes it panic, run long or grow large (`node` names the bounds). All problems come at once, each
+//! with its place and what to do; only a text that is no YAML ends at the first. A [`Manifest`] is always valid.
+//! No problem tells a secret (`report` says how). Nothing here knows Postgres's answers: whether a table is there,
+//! and a component is what it should be, is for `check` and the engine to find out.
 
+mod build;
 mod connection;
+mod cross;
+mod description;
+mod environment;
+mod fields;
+mod init;
+mod json_schema;
+mod json_text;
 mod model;
+mod nearest;
+mod node;
+mod parse;
 mod problem;
+#[cfg(test)]
+mod reference;
+mod report;
+mod scalar;
+mod secret;
+mod shape;
 mod table_name;
+mod together;
+mod url;
+
+#[cfg(test)]
+mod tests;
 
 pub use connection::{PostgresConnection, Secret, SslMode};
+pub use environment::{Environment, NotText, System};
+pub use init::{init_text, is_slug};
+pub use json_schema::json_schema;
 pub use model::{
     Connection, ConnectionConfig, ConsumerConfig, ConsumerSchemaDef, DataStore, EventStore, Manifest, OnError,
     OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
     SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
 };
+pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
 pub use table_name::{BadTableName, TableName};
+pub use together::check_together;
+pub use url::{BadSslMode, UrlError};

@@ -288,7 +288,7 @@ impl Manifest {
 
 impl WasmConfig {
     /// Returns true when both are one transform: the same component under the same settings, in whatever order.
-    fn is_same_transform(&self, other: &WasmConfig) -> bool {
+    pub(crate) fn is_same_transform(&self, other: &WasmConfig) -> bool {
         self.component == other.component
             && self.settings.len() == other.settings.len()
             && self.settings.iter().all(|setting| other.settings.contains(setting))

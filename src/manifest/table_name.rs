@@ -74,7 +74,8 @@ fn is_plain(part: &str) -> bool {
 
 /// Returns true when SQL would read `text` as another table than we do: it is unquoted where quotes are needed.
 pub(crate) fn reads_otherwise_in_sql(text: &str, table: &TableName) -> bool {
-    !text.contains('"') && !(is_plain(&table.schema) && is_plain(&table.name))
+    let plain = is_plain(&table.schema) && is_plain(&table.name);
+    !plain && !text.contains('"')
 }
 
 impl FromStr for TableName {

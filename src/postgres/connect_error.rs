@@ -44,6 +44,8 @@ pub enum ConnectError {
     NoSuchDatabase { server: String, source: ServerError },
     #[error("the role of {server} may not connect to this database")]
     NotPermitted { server: String, source: ServerError },
+    #[error("the role of {server} may not replicate")]
+    MayNotReplicate { server: String, source: ServerError },
     #[error("{server} has no connection to spare")]
     TooManyConnections { server: String, source: ServerError },
     #[error("{server} is starting up, shutting down or recovering")]
@@ -60,7 +62,7 @@ impl ConnectError {
     /// Sorts what a server said instead of letting us in.
     pub(crate) fn refused(server: &str, source: ServerError) -> ConnectError {
         let server = server.to_owned();
-        match source.code.as_str() {
+        match &*source.code {
             "28P01" => ConnectError::WrongPassword { server, source },
             "28000" => ConnectError::NotAllowed { server, source },
             "3D000" => ConnectError::NoSuchDatabase { server, source },
@@ -145,6 +147,9 @@ impl ConnectError {
             }
             ConnectError::NoSuchDatabase { .. } => "check the database's name, or CREATE DATABASE it".to_owned(),
             ConnectError::NotPermitted { .. } => "GRANT CONNECT ON DATABASE … TO the role".to_owned(),
+            ConnectError::MayNotReplicate { .. } => {
+                "ALTER ROLE … REPLICATION (on Amazon RDS: GRANT rds_replication TO the role)".to_owned()
+            }
             ConnectError::TooManyConnections { .. } => {
                 "raise max_connections (or the role's or the database's CONNECTION LIMIT), or close other sessions"
                     .to_owned()
@@ -153,10 +158,10 @@ impl ConnectError {
                 "try again in a moment; the server's log tells more".to_owned()
             }
             // Poolers refuse startup options, and can't carry replication at all.
-            ConnectError::Refused { source, .. } if source.code == "08P01" => {
+            ConnectError::Refused { source, .. } if &*source.code == "08P01" => {
                 "connect to Postgres itself rather than to a connection pooler".to_owned()
             }
-            ConnectError::Refused { source, .. } => return source.hint.clone(),
+            ConnectError::Refused { source, .. } => return source.hint.as_deref().map(str::to_owned),
             ConnectError::NotPostgres { .. } => "check host and port".to_owned(),
         };
         Some(text)

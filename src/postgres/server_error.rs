@@ -10,10 +10,10 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerError {
     /// The SQLSTATE, five characters.
-    pub code: String,
-    pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
+    pub code: Box<str>,
+    pub message: Box<str>,
+    pub detail: Option<Box<str>>,
+    pub hint: Option<Box<str>>,
 }
 
 impl fmt::Display for ServerError {
@@ -36,10 +36,10 @@ impl ServerError {
             Some(at) if quotes_row => &message[..at],
             _ => message,
         };
-        let owned = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(str::to_owned);
+        let owned = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(Box::from);
         ServerError {
-            code: code.to_owned(),
-            message: message.to_owned(),
+            code: code.into(),
+            message: message.into(),
             detail: if quotes_row { None } else { owned(detail) },
             hint: owned(hint),
         }
@@ -64,7 +64,7 @@ impl ServerError {
     /// Returns true when the same request may work a little later without anybody doing anything: the server is
     /// starting, stopping or out of some resource, or another session is in the way.
     pub fn is_transient(&self) -> bool {
-        match self.code.as_str() {
+        match &*self.code {
             // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
             "57P01" | "57P02" | "57P03" | "57P05" => true,
             // object_in_use, lock_not_available
@@ -125,13 +125,13 @@ impl QueryError {
 
     pub fn hint(&self) -> Option<String> {
         match self {
-            QueryError::Refused { source, .. } => match source.code.as_str() {
+            QueryError::Refused { source, .. } => match &*source.code {
                 "42501" => Some(format!(
                     "grant the role what it lacks{}",
                     source.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default()
                 )),
                 "25006" => Some("the server is read-only: name the primary in the connection".to_owned()),
-                _ => source.hint.clone(),
+                _ => source.hint.as_deref().map(str::to_owned),
             },
             QueryError::Lost { .. } => Some("look into the server's log for the reason".to_owned()),
             QueryError::Answer { .. } => None,

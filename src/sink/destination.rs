@@ -39,6 +39,8 @@ pub struct WriteStats {
     pub missing: u64,
     /// Bytes of rows sent to the server.
     pub bytes: u64,
+    /// Rows that were folded by key, including those that were written as they were since their key came once.
+    pub folded: u64,
     /// 1 if a constraint refused the folded rows and they were applied in source order instead.
     pub fallbacks: u64,
 }
@@ -54,6 +56,7 @@ impl std::ops::AddAssign for WriteStats {
         self.truncated += other.truncated;
         self.missing += other.missing;
         self.bytes += other.bytes;
+        self.folded += other.folded;
         self.fallbacks += other.fallbacks;
     }
 }
@@ -116,7 +119,7 @@ impl Destination {
                 if guard {
                     self.folding.passed();
                 }
-                stats
+                WriteStats { folded: if plan.folded { rows.len() as u64 } else { 0 }, ..stats }
             }
             Err(error) if guard && error.is_order_dependent() => {
                 self.folding.failed();

@@ -58,7 +58,7 @@ pub enum SinkError {
         table: Option<String>,
         /// The same as an index into the destination's tables.
         index: Option<usize>,
-        source: Refusal,
+        source: Box<Refusal>,
     },
     /// The connection broke, or what came over it made no sense.
     #[error("lost the destination while trying to {act}")]
@@ -237,7 +237,9 @@ impl SinkError {
         error: tokio_postgres::Error,
     ) -> SinkError {
         match error.as_db_error() {
-            Some(db) => SinkError::Refused { act, table: table.map(str::to_owned), index, source: Refusal::of(db) },
+            Some(db) => {
+                SinkError::Refused { act, table: table.map(str::to_owned), index, source: Box::new(Refusal::of(db)) }
+            }
             None => SinkError::Connection { act, source: error },
         }
     }

@@ -15,7 +15,7 @@
 //! What is left is a set, one entry a key: its entries touch different rows, so their order among each other can matter
 //! to other constraints only, and those are answered by applying the rows in order instead ([`super::plan`]).
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
@@ -246,9 +246,7 @@ impl<'a> Fold<'_, 'a> {
 }
 
 pub(super) fn hash(hasher: &foldhash::fast::RandomState, key: &[&[u8]]) -> u64 {
-    let mut state = hasher.build_hasher();
-    key.hash(&mut state);
-    state.finish()
+    hasher.hash_one(key)
 }
 
 /// Whether the bytea keys came as bytes or as text so far: the two can't be compared with each other.
@@ -267,7 +265,7 @@ pub(super) fn push_key<'a>(
         let column = &shape.columns[column];
         let part = match rows.key_cell(shape, item, position) {
             Value::Text(text) if column.form == Form::Bytea => {
-                (*form.0.get_or_insert(false) == false).then(|| column.form.canonical(text)).flatten()
+                (!*form.0.get_or_insert(false)).then(|| column.form.canonical(text)).flatten()
             }
             Value::Text(text) => column.form.canonical(text),
             Value::Binary(bytes) if column.kind == Kind::Bytea && column.form == Form::Bytea => {

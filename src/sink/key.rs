@@ -79,7 +79,8 @@ impl Form {
             Form::Numeric => return numeric(text),
             Form::Uuid => is_uuid(text),
             Form::Bytea => {
-                text.len() % 2 == 0 && text.strip_prefix(b"\\x").is_some_and(|hex| hex.iter().all(|b| is_lower_hex(*b)))
+                text.len().is_multiple_of(2)
+                    && text.strip_prefix(b"\\x").is_some_and(|hex| hex.iter().all(|b| is_lower_hex(*b)))
             }
             Form::Date => is_infinity(text) || date(text).is_some_and(|rest| matches!(rest, b"" | b" BC")),
             Form::Time(digits) => text == b"24:00:00" || time(text, digits).is_some_and(|rest| rest.is_empty()),

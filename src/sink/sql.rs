@@ -183,9 +183,9 @@ struct Source {
 
 impl Source {
     fn new(shape: &Shape, columns: &[usize], arity: Arity) -> Source {
-        let arrays = join(", ", (1..=columns.len()).map(|n| format!("${n}::pg_catalog.text[]")));
+        let arrays = join(", ", (1..=columns.len()).map(|n| format!("pg_catalog.unnest(${n}::pg_catalog.text[])")));
         let names = join(", ", columns.iter().map(|i| format!("c{i}")));
-        let unnest = format!("pg_catalog.unnest({arrays}) WITH ORDINALITY AS u({names}, o)");
+        let unnest = format!("ROWS FROM ({arrays}) WITH ORDINALITY AS u({names}, o)");
         if arity != Arity::ManyLastWins {
             return Source { from: unnest, typed: false };
         }

@@ -141,16 +141,16 @@ pub enum GuestError {
     #[error(
         "transform `{transform}` used {used_mib} MiB of memory {call}; its limit is {limit_mib} MiB (limits.memoryMib)"
     )]
-    Memory { transform: String, used_mib: u64, limit_mib: u64, call: Call, place: Option<Place> },
+    Memory { transform: String, used_mib: u64, limit_mib: u64, call: Call, place: Option<Box<Place>> },
     #[error("transform `{transform}` ran for {} ms {call}; limit {} ms (limits.timeoutMs)", grouped(*.ran_ms), grouped(*.limit_ms))]
-    Time { transform: String, ran_ms: u64, limit_ms: u64, call: Call, place: Option<Place> },
+    Time { transform: String, ran_ms: u64, limit_ms: u64, call: Call, place: Option<Box<Place>> },
     /// Another bound, which no setting raises.
     #[error("transform `{transform}` went over a limit {call}: {what}")]
-    Limit { transform: String, what: String, call: Call, place: Option<Place> },
+    Limit { transform: String, what: String, call: Call, place: Option<Box<Place>> },
     #[error("transform `{transform}` crashed {call}: {message}{}", frames(.backtrace))]
-    Trap { transform: String, message: String, backtrace: Vec<String>, call: Call, place: Option<Place> },
+    Trap { transform: String, message: String, backtrace: Vec<String>, call: Call, place: Option<Box<Place>> },
     #[error("transform `{transform}` returned a wrong result: {fault}")]
-    Output { transform: String, fault: OutputFault, place: Option<Place> },
+    Output { transform: String, fault: Box<OutputFault>, place: Option<Box<Place>> },
     #[error("transform `{transform}` asks to be called again in {} ms: {message}", grouped(u64::from(*.after_ms)))]
     Retryable { transform: String, message: String, after_ms: u32 },
     #[error("transform `{transform}` can't go on: {message}")]
@@ -186,7 +186,7 @@ impl GuestError {
             | GuestError::Time { place, .. }
             | GuestError::Limit { place, .. }
             | GuestError::Trap { place, .. }
-            | GuestError::Output { place, .. } => place.as_ref(),
+            | GuestError::Output { place, .. } => place.as_deref(),
             _ => None,
         }
     }
@@ -197,7 +197,7 @@ impl GuestError {
             | GuestError::Time { place, .. }
             | GuestError::Limit { place, .. }
             | GuestError::Trap { place, .. }
-            | GuestError::Output { place, .. } => *place = Some(found),
+            | GuestError::Output { place, .. } => *place = Some(Box::new(found)),
             _ => {}
         }
     }

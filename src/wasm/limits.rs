@@ -50,7 +50,7 @@ pub(super) const OUTPUT_ROWS_MAX: usize = 1_000_000;
 pub(super) const STATE_BATCH_BYTES_MAX: usize = 64 << 20;
 /// What a single state key and value may have.
 pub(super) const STATE_KEY_BYTES_MAX: usize = 2048;
-pub(super) const STATE_VALUE_BYTES_MAX: usize = 16 << 20;
+pub(super) const STATE_VALUE_BYTES_MAX: usize = 4 << 20;
 /// What the cache of committed state may hold.
 pub(super) const STATE_CACHE_BYTES_MAX: usize = 16 << 20;
 /// What one `scan` returns at most.

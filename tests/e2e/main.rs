@@ -3,4 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backfill_merge;
+mod backfill_reader;
+mod demo;
+mod postgres_catalog;
+mod postgres_connect;
+mod postgres_stream;
+mod sink;
 mod throwaway;

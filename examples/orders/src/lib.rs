@@ -5,6 +5,8 @@
 
 use pelton_sdk::prelude::*;
 
+#[cfg(test)]
+mod tests;
 mod totals;
 
 /// A row of `public.orders`.
@@ -47,6 +49,11 @@ pub struct Orders;
 
 #[transform(name = "orders", publishes(PublicOrder, totals::CustomerTotal), state_version = 1)]
 impl Orders {
+    /// The state that a batch needs is read at once.
+    fn orders_ahead(&self, change: &Change<Order<'_>>, ahead: &mut Ahead) {
+        totals::ahead(change, ahead);
+    }
+
     fn orders(&self, change: Change<Order<'_>>, out: &mut Out) -> Result<()> {
         totals::count(&change, out)?;
         out.map(change, |order| {

@@ -35,16 +35,29 @@ struct Total {
 const SHARES: Map<i64, Share> = Map::new("shares");
 const TOTALS: Map<i64, Total> = Map::new("totals");
 
+/// Names the state that counting a change will read: the order's share, and the total of its customer.
+pub fn ahead(change: &Change<Order<'_>>, ahead: &mut Ahead) {
+    if let Some(id) = id(change) {
+        ahead.read(&SHARES, &id);
+    }
+    if let Some(order) = change.new_row() {
+        ahead.read(&TOTALS, &order.customer_id);
+    }
+}
+
+/// Returns the order's key before the change. An insert, too, may find its order counted: a repair brings rows again.
+fn id(change: &Change<Order<'_>>) -> Option<i64> {
+    change.old_key().or_else(|| change.new_row().map(|order| order.id))
+}
+
 /// Counts a change.
 pub fn count(change: &Change<Order<'_>>, out: &mut Out) -> Result<()> {
-    if let Change::Truncate = change {
+    let Some(id) = id(change) else {
         SHARES.clear()?;
         TOTALS.clear()?;
         out.truncate::<CustomerTotal>();
         return Ok(());
-    }
-    // An insert, too, may find its order counted: a repair brings rows again.
-    let id = change.old_key().or_else(|| change.new_row().map(|order| order.id)).expect("all but a truncate have a row");
+    };
     let old = SHARES.get(&id)?;
     if old.is_some() {
         SHARES.remove(&id)?;

@@ -24,6 +24,8 @@ pub mod text;
 #[doc(hidden)]
 pub mod transform;
 pub mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use change::{Change, Old};
 pub use error::{Error, Result};
@@ -33,7 +35,7 @@ pub use pelton_sdk_derive::{Enumeration, Public, Settings, Source, StateValue, t
 pub use public::Public;
 pub use settings::Settings;
 pub use source::{Source, SourceRow};
-pub use state::{Map, StateKey, StateValue};
+pub use state::{Ahead, Map, StateKey, StateValue};
 pub use value::{FromColumn, ToColumn, Toasted, Unfit};
 
 /// All that a transform is written with.
@@ -42,7 +44,7 @@ pub mod prelude {
         Array, Date, Decimal, Interval, Json, Jsonb, Moment, Time, Timestamp, Timestamptz, Timetz, Uuid,
     };
     pub use crate::{
-        Change, Context, Enumeration, Error, Map, Old, Op, Out, Phase, Public, Result, Settings, Source, StateValue, Toasted,
-        debug, error, info, reject, trace, transform, warn,
+        Ahead, Change, Context, Enumeration, Error, Map, Old, Op, Out, Phase, Public, Result, Settings, Source,
+        StateValue, Toasted, debug, error, info, reject, trace, transform, warn,
     };
 }

@@ -231,11 +231,18 @@ impl Writer {
         self.bytes.push(0xc2 | u8::from(value));
     }
 
+    /// Writes an integer in its shortest form.
     #[inline]
     pub fn int(&mut self, value: i64) {
         match value {
             -32..=127 => self.bytes.push(value as u8),
-            0..=0xffff_ffff => self.sized(0xce, &(value as u32).to_be_bytes()),
+            128..=0xff => self.bytes.extend_from_slice(&[0xcc, value as u8]),
+            0x100..=0xffff => self.sized(0xcd, &(value as u16).to_be_bytes()),
+            0x1_0000..=0xffff_ffff => self.sized(0xce, &(value as u32).to_be_bytes()),
+            0x1_0000_0000.. => self.sized(0xcf, &value.to_be_bytes()),
+            -0x80..=-33 => self.bytes.extend_from_slice(&[0xd0, value as u8]),
+            -0x8000..=-0x81 => self.sized(0xd1, &(value as i16).to_be_bytes()),
+            -0x8000_0000..=-0x8001 => self.sized(0xd2, &(value as i32).to_be_bytes()),
             _ => self.sized(0xd3, &value.to_be_bytes()),
         }
     }

@@ -7,7 +7,7 @@ use crate::out::Out;
 use crate::public::PublicSchema;
 use crate::settings::Settings;
 use crate::source::{Input, Plan, Table, malformed};
-use crate::state;
+use crate::state::{self, Ahead};
 
 /// What an author wrote. Made by `#[transform(…)]`.
 pub trait Transform: Sized + 'static {
@@ -33,10 +33,15 @@ pub trait Transform: Sized + 'static {
     }
 }
 
+/// A function that names the state which a change will need.
+pub type ReadsAhead<T> = for<'a, 'p> fn(&T, &mut Input<'a, 'p>, &mut Ahead) -> Result<()>;
+
 /// A table's function.
 pub struct Handler<T> {
     pub table: &'static Table,
     pub run: for<'a, 'p> fn(&T, &mut Input<'a, 'p>, &mut Out) -> Result<()>,
+    /// Names the state that a change will need.
+    pub ahead: Option<ReadsAhead<T>>,
 }
 
 /// What comes of a batch.
@@ -133,6 +138,9 @@ impl<T: Transform> Runner<T> {
         if reader.array().map_err(malformed)? != count {
             return Err(Error::fatal("the host's batch holds another number of changes than it says"));
         }
+        if self.handlers.iter().any(|handler| handler.ahead.is_some()) {
+            self.read_ahead(reader, count)?;
+        }
         let mut out = Out::new(self.schemas.clone(), payload.len() + payload.len() / 4);
         let mut rejected = Vec::new();
         let mut index = 0u32;
@@ -162,22 +170,46 @@ impl<T: Transform> Runner<T> {
         Ok(Output { count, payload, rejected })
     }
 
-    /// Hands one change to its function.
+    /// Reads the state that the batch's changes will need. What can't be read of a change is reported when it is
+    /// transformed.
+    fn read_ahead(&self, mut reader: Reader<'_>, count: u32) -> Result<()> {
+        let mut ahead = Ahead::default();
+        for _ in 0..count {
+            let (op, handler, plan) = self.head(&mut reader)?;
+            let start = reader;
+            if let Some(names) = handler.ahead {
+                // Where a rejected change ends is not known, nor where this one does when it is not looked at.
+                let _ = names(&self.transform, &mut Input { reader: &mut reader, op, plan }, &mut ahead);
+            }
+            reader = start;
+            reader.skip_row().and_then(|()| reader.skip_row()).map_err(malformed)?;
+        }
+        ahead.fetch()
+    }
+
+    /// Reads what stands before a change's rows.
     #[inline]
-    fn change(&self, reader: &mut Reader<'_>, out: &mut Out, rejected: &mut Vec<Rejection>) -> Result<()> {
+    fn head(&self, reader: &mut Reader<'_>) -> Result<(Op, &Handler<T>, &Plan)> {
         if reader.array().map_err(malformed)? != 4 {
             return Err(Error::fatal("a change of the host's batch does not have its four parts"));
         }
         let op = reader.index().map_err(malformed)?;
         let op = Op::of(op).ok_or_else(|| Error::fatal(format_args!("the host sent the unknown operation {op}")))?;
         let id = reader.index().map_err(malformed)?;
-        let Some(Some((handler, plan))) = self.plans.get(id as usize) else {
-            return Err(Error::fatal(format_args!(
+        match self.plans.get(id as usize) {
+            Some(Some((handler, plan))) => Ok((op, &self.handlers[*handler], plan)),
+            _ => Err(Error::fatal(format_args!(
                 "the host sent a change of relation {id}, which it has not announced or which is not subscribed"
-            )));
-        };
+            ))),
+        }
+    }
+
+    /// Hands one change to its function.
+    #[inline]
+    fn change(&self, reader: &mut Reader<'_>, out: &mut Out, rejected: &mut Vec<Rejection>) -> Result<()> {
+        let (op, handler, plan) = self.head(reader)?;
         let (start, bytes, rows) = (*reader, out.rows.bytes.len(), out.count);
-        let done = (self.handlers[*handler].run)(&self.transform, &mut Input { reader, op, plan }, out);
+        let done = (handler.run)(&self.transform, &mut Input { reader, op, plan }, out);
         if matches!(done, Err(Error::Rejected { .. })) {
             // It may have ended anywhere inside of the change.
             *reader = start;

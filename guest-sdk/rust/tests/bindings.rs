@@ -27,7 +27,8 @@ fn the_bindings_are_those_of_the_contract() {
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files).unwrap();
     let (_, generated) = files.iter().next().expect("one file");
-    let head = "// Made of wit/transform.wit by tests/bindings.rs, which also holds it to that file. Not edited by hand.\n";
+    let head =
+        "// Made of wit/transform.wit by tests/bindings.rs, which also holds it to that file. Not edited by hand.\n";
     let generated = format!("{head}{}", std::str::from_utf8(generated).unwrap());
     let path = sdk.join("src/guest/bindings.rs");
     if std::env::var_os("PELTON_UPDATE").is_some() {

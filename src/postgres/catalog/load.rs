@@ -105,7 +105,7 @@ async fn table_rows(client: &Client, which: Which<'_>) -> Result<Vec<Row>, tokio
     let split = |names: &[TableName]| -> (Vec<String>, Vec<String>) {
         names.iter().map(|table| (table.schema.clone(), table.name.clone())).unzip()
     };
-    const NAMED: &str = "SELECT w.oid FROM pg_catalog.unnest($1::text[], $2::text[]) AS v(schema_name, table_name) \
+    const NAMED: &str = "SELECT w.oid FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v(schema_name, table_name) \
                          JOIN pg_catalog.pg_namespace wn ON wn.nspname = v.schema_name \
                          JOIN pg_catalog.pg_class w ON w.relnamespace = wn.oid AND w.relname = v.table_name";
     match which {

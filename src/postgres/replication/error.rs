@@ -84,7 +84,7 @@ impl ReplicationError {
         let slot = slot.to_owned();
         let says =
             |part: &str| source.message.contains(part) || source.detail.as_deref().is_some_and(|d| d.contains(part));
-        match source.code.as_str() {
+        match &*source.code {
             "55006" => ReplicationError::SlotInUse { pid: pid_in(&source.message), slot, source },
             "42704" if moment == Moment::Streaming => {
                 ReplicationError::PublicationMissing { publications: publications.to_vec(), source }
@@ -169,7 +169,7 @@ impl ReplicationError {
             ReplicationError::Shutdown { .. } | ReplicationError::Ended | ReplicationError::Lost { .. } => {
                 "the server's log tells why; the stream goes on from where it was once the server is back".to_owned()
             }
-            ReplicationError::Refused { source } => return source.hint.clone(),
+            ReplicationError::Refused { source } => return source.hint.as_deref().map(str::to_owned),
             ReplicationError::Silent { .. } => "check the server and the network in between".to_owned(),
             ReplicationError::BadMessage { .. } | ReplicationError::TooLarge { .. } => {
                 "check that the connection leads to Postgres itself, without a proxy that changes the stream".to_owned()

@@ -96,6 +96,10 @@ impl GulpBuffer {
     pub fn cut(&mut self) -> Result<Cut, ReplicationError> {
         let length = complete(&self.bytes)?;
         let mut frames = self.bytes.split_to(length).freeze();
+        if length > BUFFER_BYTES {
+            // The rest of a buffer that grew is left to the large message, and freed with it.
+            self.bytes = BytesMut::from(&self.bytes[..]);
+        }
         let mut cut = Cut::default();
         cut.gulp.bytes = length;
         // Row messages of some hundred bytes are the ordinary case.

@@ -61,7 +61,14 @@ async fn start(wire: &mut Wire, to: &PostgresConnection, session: &Session) -> R
             // BackendKeyData, NegotiateProtocolVersion
             b'K' | b'v' => {}
             b'Z' => return Ok(()),
-            b'E' => return Err(ConnectError::refused(&server, ServerError::parse(&payload))),
+            b'E' => {
+                let source = ServerError::parse(&payload);
+                // The right to the database is refused with the same code, by another routine; texts are translated.
+                if &*source.code == "42501" && payload.split(|b| *b == 0).any(|field| field == b"RInitPostgres") {
+                    return Err(ConnectError::MayNotReplicate { server, source });
+                }
+                return Err(ConnectError::refused(&server, source));
+            }
             other => return Err(failed(WireError::Odd(format!("a frame of type {other:#04x} during startup")))),
         }
     }

@@ -75,6 +75,8 @@ impl StreamOptions {
 struct Shared {
     confirmed: AtomicU64,
     closing: AtomicBool,
+    /// The consumer wants to know how far the server is.
+    asking: AtomicBool,
     call: Notify,
 }
 
@@ -87,6 +89,10 @@ impl Shared {
         if self.confirmed.fetch_max(lsn.0, Ordering::AcqRel) < lsn.0 {
             self.call.notify_one();
         }
+    }
+
+    fn asking(&self) -> bool {
+        self.asking.swap(false, Ordering::AcqRel)
     }
 
     fn closing(&self) -> bool {
@@ -193,6 +199,12 @@ impl ReplicationStream {
     /// Going back has no effect.
     pub fn confirm(&self, lsn: Lsn) {
         self.shared.confirm(lsn);
+    }
+
+    /// Asks the server how far it is; the answer is a keepalive. A server that has things to send answers by sending.
+    pub fn ask(&self) {
+        self.shared.asking.store(true, Ordering::Release);
+        self.shared.call.notify_one();
     }
 
     /// Returns a handle for [`confirm`](ReplicationStream::confirm).

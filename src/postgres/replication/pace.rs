@@ -7,8 +7,8 @@
 //! comes one wake-up a message just like a quick succession of small transactions.
 //!
 //! * Awake: [`BURST_READS`] reads within [`BURST`] of each other start the naps.
-//! * Napping: a nap that brought fewer than [`NAP_BYTES_MIN`] ends them at once, so a stream that goes quiet delivers
-//!   its next message without delay.
+//! * Napping: a nap that brought fewer than [`NAP_MESSAGES_MIN`] ends them at once, so a stream that goes quiet
+//!   delivers its next message without delay.
 //! * A read that filled its buffer never naps: there is more already.
 
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ const BURST: Duration = Duration::from_millis(1);
 /// A read of at least this much was worth its wake-up.
 const FULL_READ_BYTES: usize = 32 << 10;
 
-/// A nap that brings less than this was not worth the waiting.
-const NAP_BYTES_MIN: usize = 2 << 10;
+/// A nap that brings fewer, each of which might have been a wake-up, was not worth the waiting.
+const NAP_MESSAGES_MIN: usize = 8;
 
 /// How long a nap is: within 200 to 400 µs the socket fills; longer naps let the server run into its full buffer.
 const NAP: Duration = Duration::from_micros(250);
@@ -40,13 +40,13 @@ impl Pace {
         Pace { napping: false, burst_began: now, burst_reads: 0 }
     }
 
-    /// Takes note of a read of `bytes` and returns how long to nap before the next one.
-    pub fn after_read(&mut self, bytes: usize, now: Instant) -> Option<Duration> {
+    /// Takes note of a read and returns how long to nap before the next one.
+    pub fn after_read(&mut self, bytes: usize, messages: usize, now: Instant) -> Option<Duration> {
         if self.napping {
             if bytes >= FULL_READ_BYTES {
                 return None;
             }
-            if bytes >= NAP_BYTES_MIN {
+            if messages >= NAP_MESSAGES_MIN {
                 return Some(NAP);
             }
             self.napping = false;
@@ -66,12 +66,13 @@ mod tests {
     use super::*;
 
     /// Each step is (microseconds since the one before, bytes); the result has an `n` for each nap.
+    /// A message has 100 bytes.
     fn check(steps: impl IntoIterator<Item = (u64, usize)>, expected: &str) {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
         let after = |(wait, bytes): (u64, usize)| {
             now += Duration::from_micros(wait);
-            if pace.after_read(bytes, now).is_some() { 'n' } else { '.' }
+            if pace.after_read(bytes, bytes.div_ceil(100), now).is_some() { 'n' } else { '.' }
         };
         assert_eq!(steps.into_iter().map(after).collect::<String>(), expected);
     }

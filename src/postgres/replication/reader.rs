@@ -159,6 +159,9 @@ impl Reader {
             {
                 return Err(self.ended(end));
             }
+            if self.shared.asking() {
+                self.send_status(true).await?;
+            }
             let now = Instant::now();
             let confirmed = self.shared.confirmed();
             if self.feedback.due_at(confirmed, now) <= now {
@@ -193,10 +196,11 @@ impl Reader {
                     }
                     let cut = self.buffer.cut()?;
                     (self.received_at, self.asked_server) = (Instant::now(), false);
+                    let messages = cut.gulp.messages.len();
                     self.take(cut, &mut waiting, &mut end);
                     // Hand over before the nap: it delays what comes next, never what is here.
                     self.hand_over(&mut waiting);
-                    if let Some(nap) = self.pace.after_read(bytes, self.received_at) {
+                    if let Some(nap) = self.pace.after_read(bytes, messages, self.received_at) {
                         // Finer than the runtime's timer, which counts milliseconds; this thread serves nothing else.
                         std::thread::sleep(nap);
                     }

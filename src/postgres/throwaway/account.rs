@@ -47,8 +47,16 @@ impl Account {
         command.uid(self.uid).gid(self.gid);
     }
 
+    /// Fails unless [`Account::reaches`] holds.
+    pub(super) fn must_reach(&self, path: &Path) -> Result<()> {
+        if self.reaches(path) {
+            return Ok(());
+        }
+        Err(ThrowawayError::OutOfReach { account: self.name.clone(), path: path.to_owned() })
+    }
+
     /// Checks that everyone may pass through the folders above `path` (and through `path`, if it is a folder).
-    pub(super) fn reaches(&self, path: &Path) -> bool {
+    fn reaches(&self, path: &Path) -> bool {
         path.ancestors().all(|part| match fs::metadata(part) {
             Ok(found) => {
                 let mode = found.permissions().mode();

@@ -101,7 +101,7 @@ impl Builder {
         self
     }
 
-    /// Lives in this folder, which must not hold a server yet and is removed in the end. By default one is made for it.
+    /// Lives in this folder, which must not hold folders yet and is removed in the end with all that is in it. By default one is made for it.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.folder = Some(folder.into());
         self

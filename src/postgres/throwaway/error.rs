@@ -22,6 +22,8 @@ pub enum ThrowawayError {
     OutOfReach { account: String, path: PathBuf },
     #[error("`{}` is too long for a unix socket, which takes {max_bytes} bytes", .path.display())]
     PathTooLong { path: PathBuf, max_bytes: usize },
+    #[error("`{}` holds other folders already, and would be removed with them", .folder.display())]
+    Occupied { folder: PathBuf },
     #[error("initdb ended with {status}:\n{output}")]
     Initdb { status: i32, output: String },
     #[error("PostgreSQL ended with status {status} while it started:\n{log}")]
@@ -55,6 +57,7 @@ impl ThrowawayError {
             )),
             PathTooLong { .. } => Some("set TMPDIR to a shorter folder, such as /tmp".to_owned()),
             Io { .. } | Initdb { .. } => Some("is the disk full, or TMPDIR not writable?".to_owned()),
+            Occupied { .. } => Some("name a folder that is empty, or not there yet".to_owned()),
             Died { .. } | TooSlow { .. } | KeeperGone { .. } | Sql { .. } => None,
         }
     }

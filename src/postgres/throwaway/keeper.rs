@@ -26,6 +26,7 @@ pub struct Keeper {
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     log: PathBuf,
+    folder: Option<PathBuf>,
 }
 
 impl Keeper {
@@ -55,7 +56,7 @@ impl Keeper {
         let mut shell = command.spawn().map_err(io)?;
         let orders = shell.stdin.take();
         let answers = BufReader::new(shell.stdout.take().expect("stdout is a pipe"));
-        Ok(Keeper { shell, orders, answers, log: log.to_owned() })
+        Ok(Keeper { shell, orders, answers, log: log.to_owned(), folder: folder.map(Path::to_owned) })
     }
 
     /// Starts the process and returns its pid.
@@ -91,6 +92,10 @@ impl Keeper {
         drop(self.orders.take());
         // Only a shell that was already waited for can't be waited for.
         self.shell.wait().ok();
+        // The account may own the folder and still not be allowed to take it out of the folder above: we may.
+        if let Some(folder) = &self.folder {
+            std::fs::remove_dir_all(folder).ok();
+        }
     }
 
     /// Leaves the process to itself: it goes on after us, and nothing is removed.

@@ -14,6 +14,7 @@ mod address;
 mod binaries;
 mod builder;
 mod error;
+mod home;
 mod keeper;
 mod plant;
 mod server;

@@ -3,25 +3,22 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::Client;
 
-use super::account::Account;
 use super::address::Address;
 use super::binaries::Binaries;
 use super::builder::Builder;
 use super::error::{Result, ThrowawayError};
+use super::home::Home;
 use super::keeper::Keeper;
 use super::plant::{Plant, Shutdown};
 
 /// How often a port is tried that turns out to be taken.
 const PORTS_MAX: usize = 8;
-/// The shortest limit of a unix socket's path, macOS's, without its closing zero.
-const SOCKET_PATH_MAX_BYTES: usize = 103;
 
 /// A running throwaway server; stopped and removed when dropped.
 #[derive(Debug)]
@@ -39,19 +36,13 @@ impl Server {
     }
 
     pub(super) fn start_with(binaries: Binaries, builder: Builder) -> Result<Server> {
-        let folder = make_folder(builder.folder.clone())?;
-        // From here on the folder goes away with the keeper, or with this guard as long as there is none.
-        let unkept = RemoveOnDrop(Some(&folder));
-        let account = Account::for_folder(&folder)?;
-        if let Some(account) = &account {
-            account.own(&folder)?;
-            if let Some(path) = [&folder, binaries.folder()].into_iter().find(|path| !account.reaches(path)) {
-                return Err(ThrowawayError::OutOfReach { account: account.name.clone(), path: path.to_owned() });
-            }
+        let home = Home::make(builder.folder.clone())?;
+        if let Some(account) = &home.account {
+            account.must_reach(binaries.folder())?;
         }
-        let mut keeper = Keeper::new(Some(&folder), &folder.join("log"), "QUIT", account.as_ref(), hermetic)?;
-        unkept.disarm();
-
+        let Home { folder, account } = &home;
+        let mut keeper = Keeper::new(Some(folder), &folder.join("log"), "QUIT", account.as_ref(), hermetic)?;
+        let (folder, account) = home.keep();
         let plant = Plant { binaries, folder, account, patience: builder.patience };
         plant.initdb(&mut keeper, &builder)?;
         let sockets = plant.folder.clone();
@@ -181,31 +172,6 @@ fn hermetic(command: &mut Command) {
     command.env("LC_ALL", "C").stderr(Stdio::null());
 }
 
-/// Makes the server's folder, private, under a path that leaves room for the socket's name.
-fn make_folder(chosen: Option<PathBuf>) -> Result<PathBuf> {
-    let fits = |folder: &Path| folder.join(".s.PGSQL.65535").as_os_str().len() <= SOCKET_PATH_MAX_BYTES;
-    if let Some(folder) = chosen {
-        let io = |source| ThrowawayError::Io { act: "make", path: folder.clone(), source };
-        fs::create_dir_all(&folder).map_err(io)?;
-        fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).map_err(io)?;
-        let folder = fs::canonicalize(&folder).map_err(io)?;
-        return if fits(&folder) {
-            Ok(folder)
-        } else {
-            Err(ThrowawayError::PathTooLong { path: folder, max_bytes: SOCKET_PATH_MAX_BYTES })
-        };
-    }
-    let mut parent = std::env::temp_dir();
-    // macOS's temporary folders are long and private; root's may be out of the server's reach.
-    if !fits(&parent.join("pelton-pg-123456")) {
-        parent = PathBuf::from("/tmp");
-    }
-    let made =
-        tempfile::Builder::new().prefix("pelton-pg-").permissions(PermissionsExt::from_mode(0o700)).tempdir_in(&parent);
-    let made = made.map_err(|source| ThrowawayError::Io { act: "make a folder in", path: parent, source })?;
-    Ok(made.keep())
-}
-
 /// Looks for a port that nobody listens on.
 ///
 /// First below the range that systems take the ports of outgoing connections from: those could take the port of a server
@@ -218,21 +184,4 @@ fn free_port(folder: &Path) -> Result<u16> {
         .and_then(|listener| listener.local_addr())
         .map(|at| at.port())
         .map_err(|source| ThrowawayError::Io { act: "find a free port for", path: folder.to_owned(), source })
-}
-
-/// Removes a folder unless it was disarmed.
-struct RemoveOnDrop<'a>(Option<&'a Path>);
-
-impl RemoveOnDrop<'_> {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for RemoveOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(folder) = self.0 {
-            fs::remove_dir_all(folder).ok();
-        }
-    }
 }

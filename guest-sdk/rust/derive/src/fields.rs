@@ -32,7 +32,9 @@ impl Row {
                 GenericParam::Lifetime(parameter) => {
                     return Err(Error::new_spanned(parameter, "a row borrows from one batch: use one lifetime"));
                 }
-                other => return Err(Error::new_spanned(other, format!("#[derive({derive})] takes no type parameters"))),
+                other => {
+                    return Err(Error::new_spanned(other, format!("#[derive({derive})] takes no type parameters")));
+                }
             }
         }
         let columns = fields.named.iter().map(Column::new).collect::<syn::Result<Vec<_>>>()?;

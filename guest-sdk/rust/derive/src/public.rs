@@ -29,14 +29,13 @@ pub fn expand(input: DeriveInput) -> Expansion {
     let written = row.columns.iter().map(|column| &column.ident);
     let parts = row.key_parts();
     let key_written = parts.iter().map(|(_, part)| quote!(::pelton_sdk::ToColumn::to_column(#part, to);));
-    let deleted = row.columns.iter().map(|column| {
-        match parts.iter().find(|(key, _)| key.ident == column.ident) {
-            Some((_, part)) => quote!(::pelton_sdk::ToColumn::to_column(#part, to);),
-            None => quote!(to.unchanged();),
-        }
+    let deleted = row.columns.iter().map(|column| match parts.iter().find(|(key, _)| key.ident == column.ident) {
+        Some((_, part)) => quote!(::pelton_sdk::ToColumn::to_column(#part, to);),
+        None => quote!(to.unchanged();),
     });
     Ok(quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl #generics ::pelton_sdk::Public for #ty {
             type Key = #key_type;
             const SCHEMA: &'static ::pelton_sdk::public::PublicSchema = &::pelton_sdk::public::PublicSchema {

@@ -24,7 +24,8 @@ pub fn expand(input: DeriveInput) -> Expansion {
         }
         let required = inner.is_none() && default.is_none();
         let doc = doc(&field.attrs);
-        let default = default.map_or(quote!(::core::option::Option::None), |d| quote!(::core::option::Option::Some(#d)));
+        let default =
+            default.map_or(quote!(::core::option::Option::None), |d| quote!(::core::option::Option::Some(#d)));
         declared.push(quote! {
             ::pelton_sdk::settings::Setting { name: #name, required: #required, default: #default, doc: #doc }
         });

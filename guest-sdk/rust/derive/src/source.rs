@@ -27,10 +27,13 @@ pub fn expand(input: DeriveInput) -> Expansion {
             }
         }
     });
-    let (key_type, key) = (row.key_type(), row.key_of(|column| {
-        let ident = &column.ident;
-        quote!(::core::clone::Clone::clone(&self.#ident))
-    }));
+    let (key_type, key) = (
+        row.key_type(),
+        row.key_of(|column| {
+            let ident = &column.ident;
+            quote!(::core::clone::Clone::clone(&self.#ident))
+        }),
+    );
     let written = row.columns.iter().map(|column| &column.ident);
     let read = |wanted: &dyn Fn(&Column) -> bool| {
         let chosen: Vec<_> = row.columns.iter().enumerate().filter(|(_, column)| wanted(column)).collect();
@@ -67,6 +70,7 @@ pub fn expand(input: DeriveInput) -> Expansion {
 
     Ok(quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl #generics ::pelton_sdk::source::SourceRow for #ty {
             type Key = #key_type;
             const TABLE: &'static ::pelton_sdk::source::Table = &::pelton_sdk::source::Table {
@@ -86,6 +90,7 @@ pub fn expand(input: DeriveInput) -> Expansion {
         }
 
         #[automatically_derived]
+        #[allow(clippy::unused_unit)] // the key of a row without one
         impl<#lifetime> ::pelton_sdk::source::Source<#lifetime> for #ty {
             fn decode(row: &mut ::pelton_sdk::source::RowReader<#lifetime, '_>) -> ::pelton_sdk::Result<Self> {
                 #all
@@ -121,7 +126,8 @@ fn table(input: &DeriveInput) -> syn::Result<Table> {
             message = Some(meta.value()?.parse()?);
         } else if meta.path.is_ident("ops") {
             meta.parse_nested_meta(|op| {
-                let known = [("insert", "Insert"), ("update", "Update"), ("delete", "Delete"), ("truncate", "Truncate")];
+                let known =
+                    [("insert", "Insert"), ("update", "Update"), ("delete", "Delete"), ("truncate", "Truncate")];
                 match known.iter().find(|(name, _)| op.path.is_ident(name)) {
                     Some((_, case)) => ops.push(Ident::new(case, proc_macro2::Span::call_site())),
                     None => return Err(op.error("unknown operation; there are insert, update, delete and truncate")),
@@ -151,7 +157,11 @@ fn table(input: &DeriveInput) -> syn::Result<Table> {
             Ok(Table { schema, name, ops })
         }
         (None, Some(prefix)) => Ok(Table { schema: "pg_logical_message".to_owned(), name: prefix.value(), ops }),
-        (Some(_), Some(prefix)) => Err(Error::new_spanned(prefix, "a row comes from a table or from a message, not both")),
-        (None, None) => Err(Error::new_spanned(attribute, "say which table its rows come from: table = \"public.orders\"")),
+        (Some(_), Some(prefix)) => {
+            Err(Error::new_spanned(prefix, "a row comes from a table or from a message, not both"))
+        }
+        (None, None) => {
+            Err(Error::new_spanned(attribute, "say which table its rows come from: table = \"public.orders\""))
+        }
     }
 }

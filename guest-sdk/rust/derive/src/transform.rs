@@ -6,7 +6,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
-    Error, FnArg, GenericArgument, ImplItem, Item, ItemFn, ItemImpl, LitInt, LitStr, Path, PathArguments, Signature, Token, Type,
+    Error, FnArg, GenericArgument, ImplItem, Item, ItemFn, ItemImpl, LitInt, LitStr, Path, PathArguments, Signature,
+    Token, Type,
 };
 
 use crate::Expansion;
@@ -90,7 +91,7 @@ fn of_function(arguments: Arguments, item: ItemFn) -> Expansion {
     };
     let (visibility, name) = (&item.vis, &signature.ident);
     let call = if inputs.len() == 3 { quote!(#name(change, out, &this.settings)) } else { quote!(#name(change, out)) };
-    let handler = Handler { row, call };
+    let handler = Handler { row, call, ahead: None };
     let init = quote!(::core::result::Result::Ok(#name { settings }));
     let glue = glue(&arguments, &quote!(#name), &name.to_string(), &settings, &init, &[handler], false)?;
     Ok(quote! {
@@ -114,7 +115,8 @@ fn of_impl(arguments: Arguments, item: ItemImpl) -> Expansion {
         return Err(Error::new_spanned(parameter, "a transform outlives every batch: it has no parameters"));
     }
     let ty = &item.self_ty;
-    let (mut handlers, mut init, mut settings, mut ends) = (Vec::new(), None, quote!(()), false);
+    let (mut handlers, mut aheads) = (Vec::<Handler>::new(), Vec::<(String, Ident)>::new());
+    let (mut init, mut settings, mut ends) = (None, quote!(()), false);
     for method in &item.items {
         let ImplItem::Fn(method) = method else { continue };
         let (signature, name) = (&method.sig, &method.sig.ident);
@@ -137,6 +139,13 @@ fn of_impl(arguments: Arguments, item: ItemImpl) -> Expansion {
             init = Some(quote!(<#ty>::init(#(#passed),*)));
         } else if name == "end_of_transaction" {
             ends = true;
+        } else if let Some(row) = signature.inputs.iter().nth(1).and_then(looked_at_row) {
+            plain(signature)?;
+            if signature.inputs.len() != 3 {
+                let message = "write fn(&self, change: &Change<Row>, ahead: &mut Ahead)";
+                return Err(Error::new_spanned(&signature.inputs, message));
+            }
+            aheads.push((row.to_string(), name.clone()));
         } else if let Some(row) = row {
             plain(signature)?;
             match signature.inputs.first() {
@@ -148,13 +157,29 @@ fn of_impl(arguments: Arguments, item: ItemImpl) -> Expansion {
                 }
             }
             if signature.inputs.len() != 3 {
-                return Err(Error::new_spanned(&signature.inputs, "write fn(&self, change: Change<Row>, out: &mut Out)"));
+                return Err(Error::new_spanned(
+                    &signature.inputs,
+                    "write fn(&self, change: Change<Row>, out: &mut Out)",
+                ));
             }
-            handlers.push(Handler { row, call: quote!(this.#name(change, out)) });
+            handlers.push(Handler { row, call: quote!(this.#name(change, out)), ahead: None });
+        }
+    }
+    for (row, name) in aheads {
+        match handlers.iter_mut().find(|handler| handler.row.to_string() == row) {
+            Some(handler) if handler.ahead.is_none() => handler.ahead = Some(name),
+            Some(_) => {
+                return Err(Error::new_spanned(name, "a second method reads ahead for these changes; write one"));
+            }
+            None => {
+                let message = "it reads ahead for changes that no method takes: write one with `change: Change<Row>`";
+                return Err(Error::new_spanned(name, message));
+            }
         }
     }
     if handlers.is_empty() {
-        let message = "no method takes a change: write fn orders(&self, change: Change<Order>, out: &mut Out) -> Result<()>";
+        let message =
+            "no method takes a change: write fn orders(&self, change: Change<Order>, out: &mut Out) -> Result<()>";
         return Err(Error::new_spanned(ty, message));
     }
     let init = init.unwrap_or_else(|| quote!(::core::result::Result::Ok(<#ty as ::core::default::Default>::default())));
@@ -167,6 +192,8 @@ struct Handler {
     /// The `Row` of `Change<Row>`, its lifetimes left open.
     row: TokenStream,
     call: TokenStream,
+    /// The method that names the state which a change will need.
+    ahead: Option<Ident>,
 }
 
 fn plain(signature: &Signature) -> syn::Result<()> {
@@ -175,7 +202,10 @@ fn plain(signature: &Signature) -> syn::Result<()> {
     }
     for parameter in signature.generics.params.iter() {
         if !matches!(parameter, syn::GenericParam::Lifetime(_)) {
-            return Err(Error::new_spanned(parameter, "one function takes the changes of one table: no type parameters"));
+            return Err(Error::new_spanned(
+                parameter,
+                "one function takes the changes of one table: no type parameters",
+            ));
         }
     }
     Ok(())
@@ -183,8 +213,25 @@ fn plain(signature: &Signature) -> syn::Result<()> {
 
 /// Returns `Row` when the argument is a `Change<Row>`.
 fn changed_row(input: &FnArg) -> Option<TokenStream> {
-    let FnArg::Typed(typed) = input else { return None };
-    let Type::Path(path) = &*typed.ty else { return None };
+    match input {
+        FnArg::Typed(typed) => row_of_change(&typed.ty),
+        FnArg::Receiver(_) => None,
+    }
+}
+
+/// Returns `Row` when the argument is a `&Change<Row>`.
+fn looked_at_row(input: &FnArg) -> Option<TokenStream> {
+    match input {
+        FnArg::Typed(typed) => match &*typed.ty {
+            Type::Reference(reference) => row_of_change(&reference.elem),
+            _ => None,
+        },
+        FnArg::Receiver(_) => None,
+    }
+}
+
+fn row_of_change(ty: &Type) -> Option<TokenStream> {
+    let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|segment| segment.ident == "Change")?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     match arguments.args.first()? {
@@ -221,7 +268,8 @@ fn glue(
         return Err(Error::new(ty.span(), message));
     }
     if arguments.parallel && arguments.whole_transactions {
-        let message = "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction";
+        let message =
+            "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction";
         return Err(Error::new(ty.span(), message));
     }
     let name = arguments.name.as_ref().map_or_else(|| fallback_name.to_owned(), LitStr::value);
@@ -233,7 +281,22 @@ fn glue(
     let stateful = arguments.stateful || arguments.state_version.is_some();
     let state_version = arguments.state_version.as_ref().map_or(quote!(1), |version| quote!(#version));
     let publishes = &arguments.publishes;
-    let tables = handlers.iter().map(|Handler { row, call }| {
+    let tables = handlers.iter().map(|Handler { row, call, ahead }| {
+        let ahead = match ahead {
+            None => quote!(::core::option::Option::None),
+            Some(name) => quote! {{
+                fn ahead<'pelton>(
+                    this: &#ty,
+                    input: &mut ::pelton_sdk::source::Input<'pelton, '_>,
+                    ahead: &mut ::pelton_sdk::state::Ahead,
+                ) -> ::pelton_sdk::Result<()> {
+                    let change = input.change()?;
+                    this.#name(&change, ahead);
+                    ::core::result::Result::Ok(())
+                }
+                ::core::option::Option::Some(ahead)
+            }},
+        };
         quote! {{
             fn run<'pelton>(
                 this: &#ty,
@@ -247,6 +310,7 @@ fn glue(
             ::pelton_sdk::transform::Handler {
                 table: <#row as ::pelton_sdk::source::SourceRow>::TABLE,
                 run,
+                ahead: #ahead,
             }
         }}
     });

@@ -82,8 +82,25 @@ macro_rules! kinds {
 }
 
 kinds!(
-    Bool, Int16, Int32, Int64, Float32, Float64, Numeric, Text, Bytea, Uuid, Json, Jsonb, Date, Time, Timetz, Timestamp,
-    Timestamptz, Interval, Enumeration
+    Bool,
+    Int16,
+    Int32,
+    Int64,
+    Float32,
+    Float64,
+    Numeric,
+    Text,
+    Bytea,
+    Uuid,
+    Json,
+    Jsonb,
+    Date,
+    Time,
+    Timetz,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Enumeration
 );
 
 pub fn descriptor<T: Transform>() -> wit_lifecycle::Descriptor {

@@ -30,9 +30,15 @@ fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            let message = panic.payload_as_str().unwrap_or("a panic without a message");
+            let payload = panic.payload();
+            let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+            let message = text.unwrap_or("a panic without a message");
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            crate::host::log(crate::log::Level::Error, &format!("the transform panicked: {message}"), &[("at".to_owned(), place)]);
+            crate::host::log(
+                crate::log::Level::Error,
+                &format!("the transform panicked: {message}"),
+                &[("at".to_owned(), place)],
+            );
         }));
     });
 }
@@ -94,7 +100,7 @@ macro_rules! __export_transform {
                 > = &RUNNER;
             }
 
-            ::pelton_sdk::guest::bindings::export!(Component with_types_in ::pelton_sdk::guest::bindings);
+    ::pelton_sdk::guest::bindings::export!(Component with_types_in ::pelton_sdk::guest::bindings);
         };
     };
 }

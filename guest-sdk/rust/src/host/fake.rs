@@ -15,6 +15,8 @@ pub struct Fake {
     pub level: Level,
     /// The transform declares itself `stateful`; otherwise the host refuses it its state.
     pub stateful: bool,
+    /// How often it was asked for values.
+    pub reads: usize,
 }
 
 thread_local! {
@@ -36,11 +38,14 @@ pub fn log(level: Level, message: &str, fields: &[(String, String)]) {
 fn state<R>(act: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>) -> R) -> Result<R> {
     with(|fake| match fake.stateful {
         true => Ok(act(&mut fake.state)),
-        false => Err(Error::fatal("the transform uses state and does not declare it: add `stateful` to #[transform(…)]")),
+        false => {
+            Err(Error::fatal("the transform uses state and does not declare it: add `stateful` to #[transform(…)]"))
+        }
     })
 }
 
 pub fn get(keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+    with(|fake| fake.reads += 1);
     state(|state| keys.iter().map(|key| state.get(key).cloned()).collect())
 }
 

@@ -29,9 +29,11 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::msgpack::{Reader, Writer};
 
+mod ahead;
 mod key;
 mod value;
 
+pub use ahead::Ahead;
 pub use key::StateKey;
 pub use value::StateValue;
 
@@ -84,6 +86,10 @@ fn keep(key: Vec<u8>, value: Option<Vec<u8>>, written: bool) -> Result<()> {
     Ok(())
 }
 
+fn is_kept(key: &[u8]) -> bool {
+    OVERLAY.with_borrow(|overlay| overlay.entries.contains_key(key))
+}
+
 fn kept(key: &[u8]) -> Option<Option<Vec<u8>>> {
     OVERLAY.with_borrow(|overlay| overlay.entries.get(key).map(|kept| kept.value.clone()))
 }
@@ -127,7 +133,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// As [`get`](Map::get).
     pub fn get_many(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
         let keys: Vec<_> = keys.iter().map(|key| self.key(key)).collect();
-        let mut unknown: Vec<_> = keys.iter().filter(|key| kept(key).is_none()).cloned().collect();
+        let mut unknown: Vec<_> = keys.iter().filter(|key| !is_kept(key)).cloned().collect();
         unknown.sort();
         unknown.dedup();
         let mut fetched = BTreeMap::new();

@@ -98,9 +98,10 @@ mod tests {
     fn arrays_are_read_as_postgres_prints_them() {
         check("{}", Some(&[]));
         check("{1,2}", Some(&[Some("1"), Some("2")]));
-        check(r#"{a,NULL,"NULL","","a,b","c\"d","e\\f"}"#, Some(&[
-            Some("a"), None, Some("NULL"), Some(""), Some("a,b"), Some("c\"d"), Some("e\\f"),
-        ]));
+        check(
+            r#"{a,NULL,"NULL","","a,b","c\"d","e\\f"}"#,
+            Some(&[Some("a"), None, Some("NULL"), Some(""), Some("a,b"), Some("c\"d"), Some("e\\f")]),
+        );
         check("[0:1]={x,y}", Some(&[Some("x"), Some("y")]));
         for text in ["", "{", "}", "{a", "{{1,2},{3,4}}", "{a,}", r#"{"a"b}"#, r#"{"a}"#, "[0:1]{a}"] {
             check(text, None);

@@ -23,7 +23,10 @@ impl<S: AsRef<str>> Decimal<S> {
         }
         let fraction = fraction.trim_end_matches('0');
         let Some(zeros) = (scale as usize).checked_sub(fraction.len()) else {
-            return Err(Error::reject("scale", format_args!("a numeric has more than {scale} digits behind the point")));
+            return Err(Error::reject(
+                "scale",
+                format_args!("a numeric has more than {scale} digits behind the point"),
+            ));
         };
         let mut units = 0i128;
         for digit in whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', zeros)) {

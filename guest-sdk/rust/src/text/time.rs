@@ -17,7 +17,7 @@ impl<S: AsRef<str>> Date<S> {
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no date.
     pub fn unix_days(&self) -> Result<Moment<i64>> {
-        moment(self.as_str(), |text, bc| date(text, bc)).ok_or_else(|| unreadable("date"))
+        moment(self.as_str(), date).ok_or_else(|| unreadable("date"))
     }
 }
 
@@ -27,7 +27,7 @@ impl<S: AsRef<str>> Timestamp<S> {
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no timestamp.
     pub fn micros(&self) -> Result<Moment<i64>> {
-        moment(self.as_str(), |text, bc| timestamp(text, bc)).ok_or_else(|| unreadable("timestamp"))
+        moment(self.as_str(), timestamp).ok_or_else(|| unreadable("timestamp"))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
             ("0001-01-01", -719_162),
             ("0001-12-31 BC", -719_163),
             ("4714-11-24 BC", -2_440_588),
-            ("5874897-12-31", 2_145_042_541),
+            ("5874897-12-31", 2_145_042_905),
         ];
         for (text, days) in cases {
             assert_eq!(Date::new(text).unix_days(), Ok(Moment::At(days)), "{text}");
@@ -141,7 +141,9 @@ mod tests {
         for (text, micros) in cases {
             assert_eq!(Timestamptz::new(text).unix_micros(), Ok(Moment::At(micros)), "{text}");
         }
-        for text in ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"] {
+        for text in
+            ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"]
+        {
             assert!(Timestamptz::new(text).unix_micros().is_err(), "{text}");
         }
     }

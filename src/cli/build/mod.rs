@@ -1,0 +1,182 @@
+//! `pelton build`: a Rust crate becomes a component that `pelton sync` can run.
+//!
+//! Cargo compiles the crate for wasm32-unknown-unknown into a core module, whose custom section says which world it
+//! was written for; making a component of the two is a library call. So authors install cargo and nothing else.
+//!
+//! The component is written to `DIR/<library name>.wasm`, beside `Cargo.toml`, unless `--out` says otherwise.
+
+mod cargo;
+mod component;
+mod error;
+#[cfg(test)]
+mod tests;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use error::BuildError;
+
+use crate::wasm::{Descriptor, Host, HostOptions, Limits};
+
+/// Builds Rust transforms into components.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folders of the transforms' crates
+    #[arg(value_name = "DIR", default_value = ".")]
+    dirs: Vec<PathBuf>,
+
+    /// Where the component goes [default: DIR/<library name>.wasm]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Print what was built as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A component that was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The library's name.
+    pub name: String,
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// The interfaces that it imports, such as `pelton:transform/host@0.1.0`.
+    pub imports: Vec<String>,
+    /// What it says of itself: the tables that it reads, the public schemas that it publishes, its settings.
+    pub descriptor: Descriptor,
+    /// How long cargo took.
+    pub compiled_in: Duration,
+    /// How long making the component and checking it took.
+    pub componentised_in: Duration,
+}
+
+/// Builds the crate in `dir` and writes its component to `out`, by default `DIR/<library name>.wasm`.
+///
+/// Cargo's own messages go to stderr. Blocks for as long as cargo works.
+///
+/// # Errors
+/// [`BuildError`] for whatever keeps it from being a component that the sandbox will run.
+pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+    let library = cargo::find_library(dir)?;
+    let toolchain = toolchain::find(dir)?;
+    let started = Instant::now();
+    let module = cargo::compile(&library, &toolchain)?;
+    let compiled_in = started.elapsed();
+
+    let started = Instant::now();
+    let read = std::fs::read(&module);
+    let module = read.map_err(|source| BuildError::Read { path: module, source })?;
+    let made = component::of_module(&library.name, &module)?;
+    let descriptor = describe(&library.name, &made.bytes)?;
+    let path = match out {
+        Some(path) => path.to_path_buf(),
+        None => library.dir.join(&library.name).with_extension("wasm"),
+    };
+    write(&path, &made.bytes)?;
+    Ok(Built {
+        name: library.name,
+        path,
+        bytes: made.bytes.len() as u64,
+        imports: made.imports,
+        descriptor,
+        compiled_in,
+        componentised_in: started.elapsed(),
+    })
+}
+
+/// Asks the component what it is, in the sandbox where it will run. What is compiled here is there when it is deployed.
+fn describe(library: &str, bytes: &[u8]) -> Result<Descriptor, BuildError> {
+    let loaded = Host::new(HostOptions::for_user()).and_then(|host| host.load(bytes, library, Limits::default()));
+    let loaded =
+        loaded.map_err(|source| BuildError::Describe { library: library.to_owned(), source: Box::new(source) })?;
+    Ok(loaded.descriptor().clone())
+}
+
+/// Writes the component whole or not at all: a running `pelton` may be about to load it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, bytes)?;
+        readable_by_all(file.as_file())?;
+        file.persist(path).map_err(|e| e.error)
+    });
+    written.map(|_| ()).map_err(|source| BuildError::Write { path: path.to_path_buf(), source })
+}
+
+/// A temporary file is its owner's alone; a component is no secret, and another user may run it.
+fn readable_by_all(file: &std::fs::File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    let _ = file;
+    Ok(())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`BuildError`] of the first crate that does not build; those before it are built.
+pub fn run(args: Args) -> Result<(), BuildError> {
+    if args.out.is_some() && args.dirs.len() > 1 {
+        return Err(BuildError::OneOutForMany { dirs: args.dirs.len() });
+    }
+    let mut all = Vec::new();
+    for dir in &args.dirs {
+        let built = build_component(dir, args.out.as_deref())?;
+        if !args.json {
+            println!("{built}");
+        }
+        all.push(built);
+    }
+    if args.json {
+        let components: Vec<_> = all.iter().map(Built::to_json).collect();
+        println!("{}", serde_json::json!({ "components": components }));
+    }
+    Ok(())
+}
+
+impl Built {
+    /// Returns the subscribed tables, `schema.table`.
+    fn reads(&self) -> Vec<String> {
+        self.descriptor.subscriptions.iter().map(|s| format!("{}.{}", s.schema, s.table)).collect()
+    }
+
+    /// Returns the public schemas with their versions, `orders 1.0`.
+    fn publishes(&self) -> Vec<String> {
+        self.descriptor.public_schemas.iter().map(|s| format!("{} {}.{}", s.name, s.major, s.minor)).collect()
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name,
+            "path": self.path,
+            "bytes": self.bytes,
+            "imports": self.imports,
+            "reads": self.reads(),
+            "publishes": self.publishes(),
+            "compiledInMs": self.compiled_in.as_millis() as u64,
+            "componentisedInMs": self.componentised_in.as_millis() as u64,
+        })
+    }
+}
+
+impl std::fmt::Display for Built {
+    /// `Built examples/orders/orders.wasm: 187 KiB, compiled in 6.1 s, made a component in 12 ms; reads public.orders,
+    /// publishes orders 1.0.`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Built {}: {} KiB, compiled in {:.1} s, made a component in {} ms; reads {}, publishes {}.",
+            self.path.display(),
+            self.bytes.div_ceil(1024),
+            self.compiled_in.as_secs_f64(),
+            self.componentised_in.as_millis(),
+            self.reads().join(", "),
+            self.publishes().join(", ")
+        )
+    }
+}

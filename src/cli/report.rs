@@ -1,0 +1,93 @@
+//! How the program ends: what went wrong, why, and what to do about it, on stderr; and the exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::engine::Problem;
+use crate::manifest::LoadError;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// `Error:`, `Caused by:` and `Hint:` lines, without a newline at the end; empty when all has been said.
+    text: String,
+    code: u8,
+}
+
+/// Something that the user can mend.
+pub const MENDABLE: u8 = 1;
+/// A bug of ours (`EX_SOFTWARE` of sysexits).
+pub const BUG: u8 = 70;
+
+impl Failure {
+    /// A failure whose text has been printed already.
+    pub fn said() -> Failure {
+        Failure { text: String::new(), code: MENDABLE }
+    }
+
+    /// A failure in words.
+    pub fn new(what: impl std::fmt::Display, hint: Option<String>) -> Failure {
+        let mut text = format!("Error: {what}");
+        text.extend(hint.map(|hint| format!("\nHint: {hint}")));
+        Failure { text, code: MENDABLE }
+    }
+
+    /// A failure with the chain of its causes.
+    pub fn of(error: &(dyn Error + 'static), hint: Option<String>) -> Failure {
+        let mut text = format!("Error: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text += &format!("\nCaused by: {error}");
+            cause = error.source();
+        }
+        text.extend(hint.map(|hint| format!("\nHint: {hint}")));
+        Failure { text, code: MENDABLE }
+    }
+
+    /// A bug of ours.
+    pub fn bug(what: impl std::fmt::Display) -> Failure {
+        let hint = "Hint: this is a bug of Pelton: please report it with the log";
+        Failure { text: format!("Error: {what}\n{hint}"), code: BUG }
+    }
+
+    /// Several failures, one below the other.
+    pub fn all(failures: Vec<Failure>) -> Failure {
+        let code = failures.iter().map(|failure| failure.code).max().unwrap_or(MENDABLE);
+        let texts: Vec<String> =
+            failures.into_iter().map(|failure| failure.text).filter(|text| !text.is_empty()).collect();
+        Failure { text: texts.join("\n\n"), code }
+    }
+
+    /// A manifest that can't be loaded: its problems speak for themselves.
+    pub fn of_manifest(error: &LoadError) -> Failure {
+        match error {
+            LoadError::Problems(problems) => Failure { text: problems.to_string(), code: MENDABLE },
+            error => Failure::of(error, error.hint()),
+        }
+    }
+
+    /// What stopped flows.
+    pub fn of_problems(problems: &[Problem]) -> Failure {
+        let one = |problem: &Problem| {
+            let mut place = match problem.source.as_str() {
+                "-" => String::new(),
+                source => format!("source `{source}`: "),
+            };
+            if let Some(transform) = &problem.transform {
+                place = format!("transform `{transform}` of {place}");
+            }
+            let hint = problem.hint.as_ref().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+            format!("Error: {place}{}{hint}", problem.what)
+        };
+        let text = problems.iter().map(one).collect::<Vec<_>>().join("\n\n");
+        Failure { text, code: if problems.iter().any(|p| p.bug) { BUG } else { MENDABLE } }
+    }
+
+    /// Prints the failure and returns the exit code.
+    pub fn print(&self) -> ExitCode {
+        if !self.text.is_empty() {
+            eprintln!("{}", self.text);
+        }
+        ExitCode::from(self.code)
+    }
+}

@@ -1,0 +1,281 @@
+//! `pelton status`: how far every flow is, and what a stopped one needs.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::files;
+use super::report::Failure;
+use crate::datastore::{self, FlowRow, Scope};
+use crate::engine::{Chain, GroupPlan, Plan, SourcePlan};
+use crate::lsn::Lsn;
+use crate::manifest::Manifest;
+use crate::postgres::{self, slot};
+
+/// Shows how far every flow is: its state, position, lag, rows, and what a stopped one needs
+///
+/// Asks the databases, so it works from any machine that reaches them, whether or not `pelton sync` runs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The manifest [default: pelton.yaml in this folder]
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: Option<PathBuf>,
+
+    /// Print JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A source as it is now.
+struct SourceStatus {
+    slug: String,
+    slot: String,
+    /// What is wrong with it, or nothing.
+    problem: Option<String>,
+    found: Option<SourceFound>,
+}
+
+struct SourceFound {
+    position: Lsn,
+    active: bool,
+    confirmed: Option<Lsn>,
+    restart: Option<Lsn>,
+    wal_status: Option<String>,
+}
+
+/// A flow as it is now.
+struct FlowStatus {
+    flow: String,
+    source: String,
+    destination: String,
+    state: &'static str,
+    row: Option<FlowRow>,
+    lag_bytes: Option<u64>,
+    lag_ms: Option<u64>,
+    problem: Option<String>,
+    hint: Option<String>,
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// The manifest's problems. A database that can't be reached is part of the status, and makes the exit code 1.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let manifest = files::load_one(args.manifest.as_deref())?;
+    let plan = Plan::new(&manifest)
+        .map_err(|refused| Failure::all(refused.into_iter().map(|u| Failure::new(u.what, Some(u.hint))).collect()))?;
+    let mut sources = Vec::new();
+    let mut flows = Vec::new();
+    for source in &plan.sources {
+        let status = source_status(&manifest, source).await;
+        for group in &source.groups {
+            flows.extend(group_status(&manifest, source, group, &status).await);
+        }
+        sources.push(status);
+    }
+    if args.json {
+        print_json(&manifest, &sources, &flows)
+    } else {
+        print_text(&sources, &flows)
+    }
+    let troubled = sources.iter().any(|s| s.problem.is_some()) || flows.iter().any(|f| f.problem.is_some());
+    if troubled { Err(Failure::said()) } else { Ok(()) }
+}
+
+async fn source_status(manifest: &Manifest, source: &SourcePlan) -> SourceStatus {
+    let slot = source.config.slot_name.clone();
+    let mut status = SourceStatus { slug: source.slug.clone(), slot, problem: None, found: None };
+    match ask_source(manifest, source).await {
+        Ok(found) => status.found = Some(found),
+        Err(problem) => status.problem = Some(problem),
+    }
+    status
+}
+
+async fn ask_source(manifest: &Manifest, source: &SourcePlan) -> Result<SourceFound, String> {
+    let session = postgres::Session::source(format!("pelton {} status", manifest.slug));
+    let client = postgres::connect(&source.connection, &session).await.map_err(|error| Chain(&error).to_string())?;
+    let row = client
+        .query_one(
+            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text",
+            &[],
+        )
+        .await
+        .map_err(|error| Chain(&error).to_string())?;
+    let position = row.get::<_, &str>(0).parse().map_err(|error| Chain(&error).to_string())?;
+    let slot = slot::look_up(&client, &source.config.slot_name).await.map_err(|error| Chain(&error).to_string())?;
+    let slot = slot.ok_or_else(|| {
+        format!("replication slot \"{}\" does not exist yet: `pelton sync` makes it", source.config.slot_name)
+    })?;
+    Ok(SourceFound {
+        position,
+        active: slot.active_pid.is_some(),
+        confirmed: slot.confirmed_flush,
+        restart: slot.restart_lsn,
+        wal_status: slot.wal_status.map(|status| format!("{status:?}").to_lowercase()),
+    })
+}
+
+async fn group_status(
+    manifest: &Manifest,
+    source: &SourcePlan,
+    group: &GroupPlan,
+    status: &SourceStatus,
+) -> Vec<FlowStatus> {
+    let rows = ask_destination(manifest, source, group).await;
+    let flows = group.transforms.iter().flat_map(|transform| &transform.flows);
+    let status = flows.map(|flow| {
+        let mut out = FlowStatus {
+            flow: flow.name.clone(),
+            source: source.slug.clone(),
+            destination: group.slug.clone(),
+            state: "unknown",
+            row: None,
+            lag_bytes: None,
+            lag_ms: None,
+            problem: None,
+            hint: None,
+        };
+        match &rows {
+            Err(problem) => out.problem = Some(problem.clone()),
+            Ok(rows) => match rows.iter().find(|row| row.flow == flow.name) {
+                None => out.state = "new",
+                Some(row) => {
+                    out.state = match (&row.problem, row.backfill.is_some()) {
+                        (Some(_), _) => "stopped",
+                        (None, true) => "backfill",
+                        (None, false) => "live",
+                    };
+                    out.problem = row.problem.clone();
+                    out.hint = row.hint.clone();
+                    if let Some(found) = &status.found {
+                        let lag = found.position.bytes_since(row.lsn);
+                        out.lag_bytes = Some(lag);
+                        out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
+                    }
+                    out.row = Some(row.clone());
+                }
+            },
+        }
+        out
+    });
+    status.collect()
+}
+
+fn ms_since(micros: i64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    u64::try_from((now - micros) / 1000).unwrap_or(0)
+}
+
+async fn ask_destination(manifest: &Manifest, source: &SourcePlan, group: &GroupPlan) -> Result<Vec<FlowRow>, String> {
+    let session = postgres::Session::destination(format!("pelton {} status", manifest.slug));
+    let client = postgres::connect(&group.connection, &session).await.map_err(|error| Chain(&error).to_string())?;
+    let scope = Scope { manifest: manifest.slug.clone(), source: source.slug.clone() };
+    datastore::flows(&client, &scope).await.map_err(|error| Chain(&error).to_string())
+}
+
+fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus]) {
+    let lsn = |lsn: Option<Lsn>| lsn.map(|lsn| lsn.to_string());
+    let source = |s: &SourceStatus| {
+        let found = s.found.as_ref();
+        json!({
+            "source": s.slug,
+            "slot": s.slot,
+            "position": lsn(found.map(|f| f.position)),
+            "confirmed": lsn(found.and_then(|f| f.confirmed)),
+            "retainedBytes": found.and_then(|f| Some(f.position.bytes_since(f.restart?))),
+            "walStatus": found.and_then(|f| f.wal_status.clone()),
+            "running": found.map(|f| f.active),
+            "problem": s.problem,
+        })
+    };
+    let flow = |f: &FlowStatus| {
+        json!({
+            "flow": f.flow,
+            "source": f.source,
+            "destination": f.destination,
+            "state": f.state,
+            "checkpoint": lsn(f.row.as_ref().map(|row| row.lsn)),
+            "lagBytes": f.lag_bytes,
+            "lagMs": f.lag_ms,
+            "rows": f.row.as_ref().map(|row| row.rows_applied),
+            "problem": f.problem,
+            "hint": f.hint,
+        })
+    };
+    let status = json!({
+        "manifest": manifest.slug,
+        "sources": sources.iter().map(source).collect::<Vec<_>>(),
+        "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+    });
+    println!("{status:#}");
+}
+
+fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
+    for source in sources {
+        match (&source.found, &source.problem) {
+            (Some(found), _) => {
+                let running = if found.active { "read by a running sync" } else { "not being read" };
+                let retained = found.restart.map_or(0, |restart| found.position.bytes_since(restart));
+                let at = found.position;
+                println!(
+                    "source {}: slot {} {running}, at {at}, retains {} of WAL",
+                    source.slug,
+                    source.slot,
+                    size(retained)
+                );
+            }
+            (None, problem) => println!("source {}: {}", source.slug, problem.as_deref().unwrap_or("unknown")),
+        }
+    }
+    println!();
+    let head = ["FLOW", "TO", "STATE", "CHECKPOINT", "LAG", "BEHIND", "ROWS"].map(str::to_owned);
+    let line = |f: &FlowStatus| {
+        let unknown = || "-".to_owned();
+        [
+            f.flow.clone(),
+            f.destination.clone(),
+            f.state.to_owned(),
+            f.row.as_ref().map_or_else(unknown, |row| row.lsn.to_string()),
+            f.lag_bytes.map_or_else(unknown, size),
+            f.lag_ms.map_or_else(unknown, duration),
+            f.row.as_ref().map_or_else(unknown, |row| row.rows_applied.to_string()),
+        ]
+    };
+    let lines: Vec<_> = std::iter::once(head).chain(flows.iter().map(line)).collect();
+    let widths: Vec<usize> = (0..7).map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0)).collect();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+    for flow in flows {
+        if let Some(problem) = &flow.problem {
+            println!("\n{}: {problem}", flow.flow);
+            if let Some(hint) = &flow.hint {
+                println!("  Hint: {hint}");
+            }
+        }
+    }
+}
+
+/// Prints a number of bytes as Postgres's `pg_size_pretty` would.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut value = bytes;
+    let mut unit = 0;
+    while value >= 10 * 1024 && unit + 1 < UNITS.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    format!("{value} {}", UNITS[unit])
+}
+
+fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}

@@ -1,0 +1,71 @@
+//! `pelton sync`: runs a manifest's flows.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::files;
+use super::report::Failure;
+use crate::engine::{self, Options};
+
+/// Streams every flow of the manifests until it is told to stop (SIGTERM, Ctrl-C)
+///
+/// Makes what is missing (publication, slot, its own tables in `rejot_data_store`), copies the rows that exist, and
+/// then follows the changes. It goes on where it stopped, whatever stopped it. A second process on the same manifest
+/// waits, and takes over when the first one ends.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The manifests to run, YAML or JSON [default: pelton.yaml in this folder]
+    #[arg(value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+
+    /// Exit once everything that was committed at the sources before the start is applied everywhere
+    #[arg(long)]
+    pub until_caught_up: bool,
+}
+
+/// Runs until everything is caught up or a signal comes.
+///
+/// # Errors
+/// The manifests' problems, or what stopped flows for good.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let manifests = files::load_all(&args.manifests)?;
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(listen(stop));
+    let mut syncs = tokio::task::JoinSet::new();
+    for manifest in manifests {
+        let options = Options { until_caught_up: args.until_caught_up, cache_dir: files::cache_dir() };
+        let stopping = stopping.clone();
+        syncs.spawn(async move { engine::sync(&manifest, options, stopping).await });
+    }
+    let mut problems = Vec::new();
+    while let Some(ended) = syncs.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(more)) => problems.extend(more),
+            Err(panic) => return Err(Failure::bug(panic)),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::of_problems(&problems)) }
+}
+
+/// The first signal asks to finish; the second one ends the process at once, which loses nothing either.
+async fn listen(stop: watch::Sender<bool>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without handlers the signals end the process, as they would without us.
+        return std::future::pending().await;
+    };
+    for first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if !first {
+            std::process::exit(130);
+        }
+        tracing::info!("finishing what is on its way; a second signal ends at once");
+        let _ = stop.send(true);
+    }
+}

@@ -1,0 +1,344 @@
+//! Opens a group: connects its destination, takes the flows over, and starts the tasks that feed it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use crate::batch::Cut;
+use crate::datastore::{self, BackfillRow, FlowRow, NewFlow, Owned, Scope, StateTable};
+use crate::lsn::Lsn;
+use crate::postgres;
+use crate::sink::{Destination, TableTarget, TableWriter};
+
+use super::copying::{self, Copying};
+use super::failure::{Chain, EngineError, Verdict};
+use super::group::{Event, Failure, Prepared, Transforming, Writer};
+use super::plan::{FlowPlan, GroupPlan, TransformPlan};
+use super::prepare::Source;
+use super::transform::{FlowTarget, Running};
+use super::{Context, Problem, load};
+
+/// What is to be opened.
+pub struct Target<'a> {
+    /// The group's number in its run.
+    pub index: usize,
+    pub plan: &'a GroupPlan,
+    pub source: &'a Source,
+    pub events: mpsc::UnboundedSender<Event>,
+    pub taken: Arc<Notify>,
+}
+
+/// A group, as far as it could be opened.
+pub struct Opened {
+    /// `None` when no transform of it can run.
+    pub running: Option<RunningGroup>,
+    /// Transforms that can't run, their checkpoints, and why.
+    pub refused: Vec<(String, Lsn, EngineError)>,
+    /// Transforms that were stopped before, and their checkpoints.
+    pub left_out: Vec<(String, Lsn)>,
+}
+
+/// A group at work.
+pub struct RunningGroup {
+    pub batches: mpsc::Sender<Cut>,
+    pub task: JoinHandle<()>,
+    /// The least checkpoint of its transforms.
+    pub from: Lsn,
+    pub tables: Vec<(String, String)>,
+    /// True while rows are being copied.
+    pub copying: Arc<AtomicBool>,
+    pub owned: Owned,
+    /// Its transforms and their flows.
+    pub transforms: Vec<(String, Vec<String>)>,
+}
+
+/// Opens a group. `without` tells which transforms stay stopped.
+///
+/// # Errors
+/// The destination can't be reached or used at all. What concerns one transform is in [`Opened::refused`].
+pub async fn open(
+    context: &Arc<Context>,
+    target: Target<'_>,
+    without: impl Fn(&str) -> bool,
+) -> Result<Opened, EngineError> {
+    let Target { index, plan, source, events, taken } = target;
+    let slug = &plan.slug;
+    let mut client = connect(context, plan).await?;
+    let data_store = |source| EngineError::DataStore { slug: slug.clone(), source };
+    let migrated = datastore::migrate(&mut client).await.map_err(data_store)?;
+    if !migrated.is_empty() {
+        tracing::info!(destination = slug, "made `rejot_data_store` (migrations {migrated:?})");
+    }
+    let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
+    let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
+    let wanted: Vec<NewFlow> = plan.transforms.iter().flat_map(|transform| new_flows(transform, &known)).collect();
+    let start = datastore::Start {
+        lsn: source.confirmed,
+        system_identifier: source.system_identifier.clone(),
+        slot_name: source.slot.clone(),
+    };
+    let owned = datastore::take_over(&mut client, &scope, &wanted, &start).await.map_err(data_store)?;
+
+    let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new() };
+    let mut transforms: Vec<Running> = Vec::new();
+    let mut tables = Vec::new();
+    let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
+    for transform in &plan.transforms {
+        let together = together(transform, &owned.flows);
+        let from = together.iter().map(|part| part.from).min().unwrap_or(source.confirmed);
+        if without(&transform.name) {
+            opened.left_out.push((transform.name.clone(), from));
+            continue;
+        }
+        let ready = async {
+            let mut parts = Vec::new();
+            let mut writers = Vec::new();
+            for part in &together {
+                part.rows.iter().try_for_each(|row| source.check_checkpoint(row))?;
+                let first_table = tables.len() + writers.len();
+                let opening = Part { context, client: &client, group: plan, source, transform, scope: &scope };
+                let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
+                parts.push(running);
+                writers.extend(more);
+            }
+            Ok((parts, writers))
+        };
+        match ready.await {
+            Ok((parts, writers)) => {
+                transforms.extend(parts);
+                tables.extend(writers);
+            }
+            Err(error) if EngineError::verdict(&error) == Verdict::Retry => return Err(error),
+            Err(error) => {
+                let names: Vec<String> = transform.flows.iter().map(|flow| flow.name.clone()).collect();
+                mark(&client, &owned, &names, &Problem::of(&source.slug, Some(&transform.name), &error)).await;
+                opened.refused.push((transform.name.clone(), from, error));
+            }
+        }
+    }
+    if transforms.is_empty() {
+        return Ok(opened);
+    }
+    let session = datastore::Session::prepare(&client, owned.clone()).await.map_err(data_store)?;
+    let names: Vec<(String, Vec<String>)> = transforms
+        .iter()
+        .map(|transform| (transform.name.clone(), transform.flows.iter().map(|flow| flow.name.clone()).collect()))
+        .collect();
+    let from = transforms.iter().map(|transform| transform.from).min().expect("there is a transform");
+    let writer = Writer {
+        group: index,
+        slug: slug.clone(),
+        client,
+        session,
+        destination: Destination::new(tables),
+        flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
+        states: transforms.iter().map(|transform| transform.state.clone()).collect(),
+        guests: transforms.iter().filter_map(Running::guest).collect(),
+        events: events.clone(),
+    };
+    let wanted = source.tables.iter();
+    let wanted = wanted.filter(|(schema, table)| transforms.iter().any(|t| t.runner.reads(schema, table))).cloned();
+    let tables = wanted.collect();
+    let (batches, received) = mpsc::channel(1);
+    let (prepared, rows) = mpsc::channel(1);
+    let copying = Arc::new(AtomicBool::new(transforms.iter().any(|transform| transform.copying.is_some())));
+    let of_table = table_owners(&transforms);
+    let making = Transforming {
+        transforms,
+        batches: received,
+        taken,
+        writer: prepared,
+        copying: copying.clone(),
+        through: from,
+    };
+    let task = tokio::spawn(feed(index, making, of_table, writer, rows, events));
+    opened.running = Some(RunningGroup { batches, task, from, tables, copying, owned, transforms: names });
+    Ok(opened)
+}
+
+/// Runs a group's two tasks until both have ended, and says how.
+async fn feed(
+    index: usize,
+    making: Transforming,
+    of_table: Vec<usize>,
+    writer: Writer,
+    rows: mpsc::Receiver<Prepared>,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    let making = AbortOnDrop(tokio::spawn(making.run()));
+    let mut written = writer.run(rows).await;
+    if let Err(Failure { transform: transform @ None, error: EngineError::Sink { source, .. } }) = &mut written {
+        *transform = source.table_index().and_then(|table| of_table.get(table).copied());
+    }
+    let failure = match written {
+        // The transforms wait for a writer that is gone.
+        Err(failure) => Some(failure),
+        Ok(()) => match making.finish().await {
+            Ok(made) => made.err(),
+            Err(panic) => Some(Failure { transform: None, error: EngineError::Bug(panic) }),
+        },
+    };
+    // Nobody listens when the source has given up on this group.
+    let _ = events.send(Event::Ended { group: index, failure });
+}
+
+/// Returns the transform that each table of the destination belongs to.
+fn table_owners(transforms: &[Running]) -> Vec<usize> {
+    let owners = transforms.iter().enumerate();
+    let mut owners: Vec<(usize, usize)> =
+        owners.flat_map(|(index, transform)| transform.flows.iter().map(move |flow| (flow.table, index))).collect();
+    owners.sort_unstable();
+    owners.into_iter().map(|(_, transform)| transform).collect()
+}
+
+/// Ends a task with its owner.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn finish(mut self) -> Result<T, String> {
+        (&mut self.0).await.map_err(|error| error.to_string())
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn connect(context: &Context, plan: &GroupPlan) -> Result<Client, EngineError> {
+    let session = postgres::Session::destination(context.application_name());
+    postgres::connect(&plan.connection, &session).await.map_err(|source| EngineError::Connect {
+        role: "destination",
+        slug: plan.slug.clone(),
+        source,
+    })
+}
+
+/// Returns the flows that a destination does not have yet. Those of one transform are copied together.
+fn new_flows(transform: &TransformPlan, known: &[FlowRow]) -> Vec<NewFlow> {
+    let is_new = |flow: &&FlowPlan| known.iter().all(|row| row.flow != flow.name);
+    let new: Vec<&FlowPlan> = transform.flows.iter().filter(is_new).collect();
+    let backfill = new.iter().find(|flow| flow.table.backfill).map(|flow| flow.name.clone());
+    let row = |flow: &&FlowPlan| NewFlow {
+        flow: flow.name.clone(),
+        public_schema: flow.public_schema.clone(),
+        major: flow.major as i32,
+        backfill: backfill.clone().filter(|_| flow.table.backfill),
+    };
+    new.iter().map(row).collect()
+}
+
+/// Flows of one transform that are at the same point: one instance of it serves them all.
+struct Together<'a> {
+    flows: Vec<&'a FlowPlan>,
+    rows: Vec<&'a FlowRow>,
+    backfill: Option<&'a str>,
+    from: Lsn,
+}
+
+/// Sorts a transform's flows by where they are: mostly they are all at the same point, but for one that came later and
+/// still copies what there was before it.
+fn together<'a>(transform: &'a TransformPlan, rows: &'a [FlowRow]) -> Vec<Together<'a>> {
+    let mut parts: Vec<Together<'a>> = Vec::new();
+    for flow in &transform.flows {
+        let Some(row) = rows.iter().find(|row| row.flow == flow.name) else { continue };
+        let backfill = row.backfill.as_deref();
+        match parts.iter_mut().find(|part| part.backfill == backfill && part.from == row.lsn) {
+            Some(part) => {
+                part.flows.push(flow);
+                part.rows.push(row);
+            }
+            None => parts.push(Together { flows: vec![flow], rows: vec![row], backfill, from: row.lsn }),
+        }
+    }
+    parts
+}
+
+/// What it takes to open a transform.
+struct Part<'a> {
+    context: &'a Arc<Context>,
+    client: &'a Client,
+    group: &'a GroupPlan,
+    source: &'a Source,
+    transform: &'a TransformPlan,
+    scope: &'a Scope,
+}
+
+impl Part<'_> {
+    /// Makes a transform ready to run for flows that are at the same point, and their tables ready to be written.
+    async fn open(
+        &self,
+        together: &Together<'_>,
+        parts: usize,
+        first_table: usize,
+        saved: &[BackfillRow],
+    ) -> Result<(Running, Vec<TableWriter>), EngineError> {
+        let Part { context, client, group, source, transform, scope } = *self;
+        let state = StateTable { scope: scope.clone(), transform: transform.name.clone() };
+        let runner = load::runner(context, source, group, transform, &state).await?;
+        if parts > 1 && runner.is_stateful() {
+            return Err(load::flows_apart(transform));
+        }
+        let public_schemas = runner.public_schemas();
+        let mut flows = Vec::new();
+        let mut writers = Vec::new();
+        for flow in &together.flows {
+            let public_schema = public_schemas
+                .iter()
+                .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
+                .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
+            let target = TableTarget {
+                schema: flow.table.table.schema.clone(),
+                table: flow.table.table.name.clone(),
+                create_table: flow.table.create_table,
+                public: public_schemas[public_schema].clone(),
+            };
+            let writer = TableWriter::prepare(client, target).await;
+            writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);
+            let table = first_table + flows.len();
+            flows.push(FlowTarget { name: flow.name.clone(), public_schema: public_schema as u32, table });
+        }
+        let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
+        let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
+        let copying = match together.backfill {
+            None => None,
+            Some(name) => {
+                let (from, application_name) = (together.from, context.application_name());
+                let start = copying::Start { name, tables: &tables, from, saved, application_name };
+                match Copying::open(source, start).await? {
+                    Some(copying) => Some(copying),
+                    None => {
+                        datastore::finish_backfills(client, scope, &[name.to_owned()])
+                            .await
+                            .map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })?;
+                        None
+                    }
+                }
+            }
+        };
+        let state = runner.is_stateful().then_some(state);
+        let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state };
+        Ok((running, writers))
+    }
+}
+
+async fn mark(client: &Client, owned: &Owned, flows: &[String], problem: &Problem) {
+    let marked = datastore::mark_stopped(client, owned, flows, &problem.what, problem.hint.as_deref()).await;
+    if let Err(error) = marked {
+        tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error));
+    }
+}
+
+/// Records at a destination why flows stopped, for `status`, over a connection of its own: the group's is gone.
+///
+/// A destination that can't be reached goes without.
+pub async fn record_stop(context: &Context, group: &GroupPlan, owned: &Owned, flows: &[String], problem: &Problem) {
+    match connect(context, group).await {
+        Ok(client) => mark(&client, owned, flows, problem).await,
+        Err(error) => tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error)),
+    }
+}

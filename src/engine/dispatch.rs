@@ -1,0 +1,221 @@
+//! The stream's way to the groups: messages become changes, and each group collects those of the tables it reads.
+//!
+//! Nothing here waits for a group: what a group can't take yet is collected for it, and only when its batch is full
+//! does the source stop reading. So an idle stream is handed on at once, and a backlog in large batches.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::batch::{BatchBuilder, BatchLimits, Header};
+use crate::change::{Change, Op, Relation, TupleWriter};
+use crate::lsn::Lsn;
+use crate::pgoutput::{DecodeError, Decoder, LogicalMessage, Message, RelationIndex};
+
+/// The stream is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("{found} {}", if *.inside { "inside of a transaction" } else { "outside of any transaction" })]
+    Sequence { found: &'static str, inside: bool },
+}
+
+/// Schemas whose changes are never replicated: a source that is also a destination would feed itself.
+const OWN_SCHEMAS: [&str; 3] = ["rejot_data_store", "rejot_events", "pelton"];
+
+/// Logical messages get relations of their own, numbered from here.
+const MESSAGE_RELATIONS: u32 = 1 << 31;
+
+/// Which tables a group reads.
+pub trait Reads {
+    fn reads(&self, schema: &str, table: &str) -> bool;
+}
+
+/// One version of a relation in the stream, and which groups want its changes.
+struct Known {
+    relation: Arc<Relation>,
+    groups: Vec<usize>,
+}
+
+/// The decoder and one collecting batch a group.
+pub struct Dispatch<R> {
+    decoder: Decoder,
+    readers: Vec<R>,
+    /// Groups that have ended.
+    detached: Vec<usize>,
+    pub builders: Vec<BatchBuilder>,
+    known: Vec<Known>,
+    messages: HashMap<Box<str>, u32>,
+    message_relations: Vec<Known>,
+    in_transaction: bool,
+    /// The newest commit seen, or the position of a keepalive.
+    pub position: Lsn,
+}
+
+impl<R: Reads> Dispatch<R> {
+    /// Begins at `start`, with one collecting batch for each of `readers`.
+    pub fn new(readers: Vec<R>, limits: BatchLimits, epoch: u32, start: Lsn) -> Dispatch<R> {
+        Dispatch {
+            decoder: Decoder::new(),
+            builders: readers.iter().map(|_| BatchBuilder::new(limits, epoch, start)).collect(),
+            readers,
+            detached: Vec::new(),
+            known: Vec::new(),
+            messages: HashMap::new(),
+            message_relations: Vec::new(),
+            in_transaction: false,
+            position: start,
+        }
+    }
+
+    /// Returns true when a group's batch is full, so that nothing more should be read.
+    pub fn is_full(&self) -> bool {
+        self.builders.iter().any(BatchBuilder::is_full)
+    }
+
+    /// Stops collecting for a group that has ended.
+    pub fn detach(&mut self, group: usize) {
+        self.detached.push(group);
+        for known in self.known.iter_mut().chain(&mut self.message_relations) {
+            known.groups.retain(|&other| other != group);
+        }
+        self.builders[group].clear();
+    }
+
+    /// Takes what a keepalive says: everything committed before `lsn` was delivered, unless a transaction is open.
+    /// `time` is the server's clock, in microseconds since 1970-01-01 UTC.
+    pub fn keepalive(&mut self, lsn: Lsn, time: Option<i64>) {
+        if !self.in_transaction {
+            self.position = self.position.max(lsn);
+            self.builders.iter_mut().for_each(|builder| builder.passed(lsn, time));
+        }
+    }
+
+    /// Takes one message. Returns the relation that it describes when it is a new one, so that the caller can add
+    /// what only the catalog knows with [`Dispatch::enrich`].
+    ///
+    /// # Errors
+    /// The message is no pgoutput, or stands where it can't.
+    pub fn message(&mut self, data: bytes::Bytes) -> Result<Option<RelationIndex>, StreamError> {
+        let message = self.decoder.decode(data)?;
+        self.check_sequence(&message)?;
+        match message {
+            Message::Insert { relation, new } => {
+                self.change(relation, Change { op: Op::Insert, relation: 0, new: Some(new), old: None });
+            }
+            Message::Update { relation, old, new } => {
+                self.change(relation, Change { op: Op::Update, relation: 0, new: Some(new), old });
+            }
+            Message::Delete { relation, old } => {
+                self.change(relation, Change { op: Op::Delete, relation: 0, new: None, old: Some(old) });
+            }
+            Message::Truncate(truncate) => {
+                for relation in truncate.relations {
+                    self.change(relation, Change { op: Op::Truncate, relation: 0, new: None, old: None });
+                }
+            }
+            Message::Begin(begin) => {
+                self.in_transaction = true;
+                let header = Header { xid: begin.xid, commit_lsn: begin.final_lsn, commit_time: begin.commit_time };
+                self.builders.iter_mut().for_each(|builder| builder.begin(header));
+            }
+            Message::Commit(commit) => {
+                self.in_transaction = false;
+                self.position = commit.end_lsn;
+                self.builders.iter_mut().for_each(|builder| builder.commit(commit.end_lsn));
+            }
+            Message::Relation(index) if index.as_usize() == self.known.len() => {
+                let relation = self.decoder.relation(index).clone();
+                let known = self.known_as(relation);
+                self.known.push(known);
+                return Ok(Some(index));
+            }
+            Message::Relation(_) | Message::Origin(_) | Message::Type(_) => {}
+            Message::Message(message) => self.logical_message(&message),
+        }
+        Ok(None)
+    }
+
+    /// Changes stand between a Begin and its Commit, and transactions are not nested.
+    fn check_sequence(&self, message: &Message) -> Result<(), StreamError> {
+        let inside = self.in_transaction;
+        let (found, wanted) = match message {
+            Message::Insert { .. } => ("an Insert", true),
+            Message::Update { .. } => ("an Update", true),
+            Message::Delete { .. } => ("a Delete", true),
+            Message::Truncate(_) => ("a Truncate", true),
+            Message::Commit(_) => ("a Commit", true),
+            Message::Begin(_) => ("a Begin", false),
+            Message::Message(message) if message.transactional => ("a transactional Message", true),
+            Message::Message(_) => ("a Message on its own", false),
+            Message::Origin(_) | Message::Relation(_) | Message::Type(_) => return Ok(()),
+        };
+        if inside == wanted { Ok(()) } else { Err(StreamError::Sequence { found, inside }) }
+    }
+
+    /// Returns a relation as it is known; `None` when no group reads it.
+    pub fn wanted(&self, index: RelationIndex) -> Option<&Arc<Relation>> {
+        let known = &self.known[index.as_usize()];
+        (!known.groups.is_empty()).then_some(&known.relation)
+    }
+
+    /// Replaces a relation that was just described by one that says more.
+    pub fn enrich(&mut self, index: RelationIndex, relation: Relation) {
+        self.known[index.as_usize()].relation = Arc::new(relation);
+    }
+
+    fn change(&mut self, index: RelationIndex, change: Change) {
+        let known = &self.known[index.as_usize()];
+        let Some((&last, others)) = known.groups.split_last() else { return };
+        for &group in others {
+            self.builders[group].change(index.0, &known.relation, change.clone());
+        }
+        self.builders[last].change(index.0, &known.relation, change);
+    }
+
+    fn logical_message(&mut self, message: &LogicalMessage) {
+        let index = match self.messages.get(&message.prefix) {
+            Some(&index) => index,
+            None => {
+                let index = self.message_relations.len() as u32;
+                let known = self.known_as(Arc::new(Relation::of_message(&message.prefix)));
+                self.message_relations.push(known);
+                self.messages.insert(message.prefix.clone(), index);
+                index
+            }
+        };
+        // Outside of a transaction a message is one of its own. Its LSN is the end of its record, which can be where
+        // the commit record of the transaction that wrote it begins; one byte less lies inside its own record.
+        let (inside, end_lsn) = (Lsn(message.lsn.0.saturating_sub(1)), message.lsn);
+        let Known { relation, groups } = &self.message_relations[index as usize];
+        for &group in groups {
+            let mut writer = TupleWriter::default();
+            writer.begin();
+            writer.text(if message.transactional { b"t" } else { b"f" });
+            writer.binary(&message.content);
+            writer.end();
+            let new = writer.finish().pop();
+            let builder = &mut self.builders[group];
+            if !message.transactional {
+                builder.begin(Header { xid: 0, commit_lsn: inside, commit_time: 0 });
+            }
+            builder.change(MESSAGE_RELATIONS + index, relation, Change { op: Op::Insert, relation: 0, new, old: None });
+            if !message.transactional {
+                builder.commit(end_lsn);
+            }
+        }
+        if !message.transactional {
+            self.keepalive(end_lsn, None);
+        }
+    }
+
+    fn known_as(&self, relation: Arc<Relation>) -> Known {
+        let ours = OWN_SCHEMAS.contains(&&*relation.schema);
+        let wants = |group: &usize| {
+            !ours && !self.detached.contains(group) && self.readers[*group].reads(&relation.schema, &relation.name)
+        };
+        let groups = (0..self.readers.len()).filter(wants).collect();
+        Known { relation, groups }
+    }
+}

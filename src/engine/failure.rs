@@ -1,0 +1,180 @@
+//! What can go wrong along the line, and what follows: for every kind, whether it passes by itself or stops a flow.
+
+use std::fmt;
+
+use crate::datastore::DataStoreError;
+use crate::lsn::Lsn;
+use crate::postgres::replication::ReplicationError;
+use crate::postgres::{ConnectError, QueryError};
+use crate::sink::SinkError;
+use crate::wasm::{GuestError, WasmError};
+
+use super::backfill::{BackfillError, ReadError};
+use super::dispatch::StreamError;
+use super::projection::ProjectionError;
+
+/// Something went wrong along the line.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("cannot connect to the {role} `{slug}`")]
+    Connect { role: &'static str, slug: String, source: ConnectError },
+    #[error("the stream from source `{slug}` broke off")]
+    Replication { slug: String, source: ReplicationError },
+    #[error("source `{slug}` sent what is no pgoutput")]
+    Decode { slug: String, source: StreamError },
+    #[error("source `{slug}` refused a query")]
+    Source { slug: String, source: QueryError },
+    #[error("source `{slug}` is not ready to be read: {problem}")]
+    NotReady { slug: String, problem: String, hint: Option<String>, transient: bool },
+    #[error("destination `{slug}` is not usable")]
+    DataStore { slug: String, source: DataStoreError },
+    #[error("cannot write to destination `{slug}`")]
+    Sink { slug: String, source: SinkError },
+    #[error("cannot load component {path}")]
+    Component { path: String, source: WasmError },
+    #[error("cannot read component {path}")]
+    ReadComponent { path: String, source: std::io::Error },
+    #[error("cannot read the rows that are to be copied from source `{slug}`")]
+    BackfillRead { slug: String, source: ReadError },
+    #[error(transparent)]
+    Backfill(#[from] BackfillError),
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    #[error("transform `{transform}` refuses the {op} of {table} at {commit_lsn}, change {index}: {message} ({code})")]
+    Rejected {
+        transform: String,
+        op: &'static str,
+        table: String,
+        commit_lsn: Lsn,
+        index: u64,
+        code: String,
+        message: String,
+    },
+    #[error(
+        "replication slot \"{slot}\" of source `{slug}` is confirmed up to {confirmed}, beyond the checkpoint {checkpoint} \
+         of flow `{flow}`: it was made anew or moved, and the changes in between can no longer be read"
+    )]
+    SlotBeyondCheckpoint { slug: String, slot: String, confirmed: Lsn, checkpoint: Lsn, flow: String },
+    #[error(
+        "source `{slug}` is another cluster (system identifier {found}) than the one that flow `{flow}` was fed from \
+         ({expected})"
+    )]
+    OtherCluster { slug: String, found: String, expected: String, flow: String },
+    #[error("{what}")]
+    Setup { what: String, hint: Option<String> },
+    #[error("a task of the engine ended unexpectedly: {0}")]
+    Bug(String),
+}
+
+/// What follows from an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may pass by itself: try again with back-off, from the checkpoint.
+    Retry,
+    /// Somebody has to mend it.
+    Stop,
+    /// Another process owns the flows now: wait as a standby.
+    Yield,
+}
+
+impl EngineError {
+    /// Returns what follows.
+    pub fn verdict(&self) -> Verdict {
+        let retry_if = |transient| if transient { Verdict::Retry } else { Verdict::Stop };
+        match self {
+            EngineError::Connect { source, .. } => retry_if(source.is_transient()),
+            EngineError::Replication { source, .. } => retry_if(source.is_transient()),
+            EngineError::Source { source, .. } => retry_if(source.is_transient()),
+            EngineError::NotReady { transient, .. } => retry_if(*transient),
+            EngineError::DataStore { source: DataStoreError::StaleOwner { .. }, .. } => Verdict::Yield,
+            EngineError::DataStore { source: DataStoreError::Query { source, .. }, .. } => {
+                retry_if(is_transient(source))
+            }
+            EngineError::DataStore { .. } => Verdict::Stop,
+            EngineError::Sink { source, .. } => retry_if(source.is_transient()),
+            EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
+            EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
+            EngineError::Decode { .. }
+            | EngineError::Component { .. }
+            | EngineError::ReadComponent { .. }
+            | EngineError::Backfill(_)
+            | EngineError::Guest(_)
+            | EngineError::Projection(_)
+            | EngineError::Rejected { .. }
+            | EngineError::SlotBeyondCheckpoint { .. }
+            | EngineError::OtherCluster { .. }
+            | EngineError::Setup { .. }
+            | EngineError::Bug(_) => Verdict::Stop,
+        }
+    }
+
+    /// Returns what the operator should do, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::Connect { source, .. } => source.hint(),
+            EngineError::Replication { source, .. } => source.hint(),
+            EngineError::Source { source, .. } => source.hint(),
+            EngineError::NotReady { hint, .. } | EngineError::Setup { hint, .. } => hint.clone(),
+            EngineError::DataStore { source, .. } => source.hint(),
+            EngineError::Sink { source, .. } => source.hint(),
+            EngineError::Component { source, .. } => source.hint(),
+            EngineError::ReadComponent { path, .. } => {
+                Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))
+            }
+            EngineError::BackfillRead { source, .. } => source.hint(),
+            EngineError::Backfill(error) => error.hint(),
+            EngineError::Guest(error) => error.hint(),
+            EngineError::Projection(error) => error.hint(),
+            EngineError::Rejected { .. } => {
+                Some("mend the row at the source or the transform, then restart `pelton sync`".to_owned())
+            }
+            EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
+                "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
+                 rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
+            )),
+            EngineError::OtherCluster { .. } => Some(
+                "point the manifest at the right cluster; or, if this one was restored in its place, start the flows \
+                 anew: DELETE their rows from rejot_data_store.flow and rejot_data_store.backfill at the destination"
+                    .to_owned(),
+            ),
+            EngineError::Decode { .. } | EngineError::Bug(_) => {
+                Some("this is a bug of Pelton: please report it with the log".to_owned())
+            }
+        }
+    }
+
+    /// Returns true for a bug of ours, which has an exit code of its own.
+    pub fn is_bug(&self) -> bool {
+        matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
+    }
+}
+
+/// Tells whether a server's error may pass by itself, by SQLSTATE class: connection, resources, operator intervention,
+/// serialization, locks, and a server that is read-only for now. No SQLSTATE means that the connection broke.
+fn is_transient(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        None => true,
+        Some(code) => {
+            let code = code.code();
+            ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
+                || ["55P03", "25006"].contains(&code)
+        }
+    }
+}
+
+/// Prints an error with its causes: `what: cause: cause`.
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Makes a source ready to be read: the lock, the publication and then the slot, and what the catalog says.
+//!
+//! The publication is made first, since a slot decodes with the catalog of its time: changes from before a publication
+//! existed make the stream fail. What exists is respected, and what is not fit to be read is said, with its mend.
+
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+
+use crate::change::{Column, Relation, ReplicaIdentity};
+use crate::datastore::FlowRow;
+use crate::lsn::Lsn;
+use crate::manifest::Tables;
+use crate::postgres::catalog::{self, Generated, Table, TableName, Which};
+use crate::postgres::publication::{self, Publication, PublishedTable, Refused, Wanted};
+use crate::postgres::{self, QueryError, preflight, slot};
+use crate::{manifest, wasm};
+
+use super::Context;
+use super::backfill::{BadSnapshot, Snapshot};
+use super::failure::EngineError;
+use super::load;
+use super::ownership;
+use super::plan::{SourcePlan, TransformKind};
+use super::stream::Enrich;
+
+/// A source that is ready to be read, and ours while `client` lives.
+pub struct Source {
+    pub slug: String,
+    /// Holds the lock.
+    pub client: Client,
+    pub slot: String,
+    pub system_identifier: String,
+    pub epoch: u32,
+    /// The slot's position: the stream has everything behind it.
+    pub confirmed: Lsn,
+    /// Names of the tables that transforms may read, those of logical messages included.
+    pub tables: Vec<(String, String)>,
+    pub connection: manifest::PostgresConnection,
+    pub publication: Publication,
+    known: Vec<SourceTable>,
+    refused: Vec<Refused>,
+}
+
+/// A table that is published.
+#[derive(Clone, Debug)]
+pub struct SourceTable {
+    /// As the stream describes it, with what only the catalog knows.
+    pub relation: Arc<Relation>,
+    /// The columns that tell rows apart in the stream; none under FULL without a primary key.
+    pub key: Vec<String>,
+}
+
+/// Makes a source ready.
+///
+/// Waits as a standby while another process owns it.
+///
+/// # Errors
+/// It can't be reached, is not fit to be read, or the role may not make what is missing.
+pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, EngineError> {
+    let slug = &plan.slug;
+    let refused_query = |source| EngineError::Source { slug: slug.clone(), source };
+    let session = postgres::Session::source(context.application_name());
+    let client = postgres::connect(&plan.connection, &session).await.map_err(|source| EngineError::Connect {
+        role: "source",
+        slug: slug.clone(),
+        source,
+    })?;
+    let waiting = || {
+        tracing::info!(source = slug, "another process runs this manifest; waiting to take over when it ends");
+    };
+    ownership::acquire(&client, &context.manifest, slug, waiting).await.map_err(refused_query)?;
+
+    let system_identifier = fit(&client, plan).await?;
+    let needed = needed(context, plan).await?;
+    let wanted = match &plan.config.tables {
+        Tables::All => Wanted::All,
+        Tables::Listed(tables) => Wanted::Listed(tables.iter().map(table_name).collect()),
+        Tables::Needed => Wanted::Listed(needed.clone()),
+    };
+    let name = &plan.config.publication_name;
+    let ensured = publication::ensure(&client, name, &wanted).await.map_err(|error| EngineError::NotReady {
+        slug: slug.clone(),
+        problem: super::Chain(&error).to_string(),
+        hint: error.hint(),
+        transient: error.is_transient(),
+    })?;
+    if ensured.made {
+        tracing::info!(source = slug, publication = name, tables = ensured.added.len(), "made the publication");
+    } else if !ensured.added.is_empty() {
+        let added = ensured.added.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        tracing::info!(source = slug, publication = name, "added to the publication: {added}");
+    }
+    for table in ensured.refused.iter().chain(&ensured.endangered) {
+        let mend = table.mend().unwrap_or_default();
+        tracing::warn!(source = slug, mend, "{table}");
+    }
+    for table in &ensured.missing {
+        tracing::warn!(
+            source = slug,
+            mend = format!("ALTER PUBLICATION {} ADD TABLE {table}", postgres::quote_ident(name)),
+            "publication {name} lacks table {table}"
+        );
+    }
+
+    let confirmed = ensure_slot(&client, plan).await?;
+    let tables = published(&client, &ensured.publication).await.map_err(refused_query)?;
+    let mut names: Vec<(String, String)> =
+        tables.iter().map(|t| (t.relation.schema.to_string(), t.relation.name.to_string())).collect();
+    let messages = needed.iter().filter(|table| table.schema == Relation::MESSAGE_SCHEMA);
+    names.extend(messages.map(|table| (table.schema.clone(), table.name.clone())));
+    Ok(Source {
+        slug: slug.clone(),
+        client,
+        slot: plan.config.slot_name.clone(),
+        system_identifier,
+        epoch: 1,
+        confirmed,
+        tables: names,
+        connection: plan.connection.clone(),
+        publication: ensured.publication,
+        known: tables,
+        refused: ensured.refused,
+    })
+}
+
+fn table_name(table: &manifest::TableName) -> TableName {
+    TableName::new(table.schema.clone(), table.name.clone())
+}
+
+/// Returns the tables that the transforms read. A component that can't be loaded is reported when its flow is opened.
+async fn needed(context: &Context, plan: &SourcePlan) -> Result<Vec<TableName>, EngineError> {
+    let mut needed = Vec::new();
+    for transform in plan.groups.iter().flat_map(|group| &group.transforms) {
+        match &transform.kind {
+            TransformKind::Table { projection, .. } => needed.push(table_name(&projection.table)),
+            TransformKind::Wasm(config) => {
+                if let Ok(component) = load::component(&context.host, config).await {
+                    let tables = |s: &wasm::Subscription| TableName::new(s.schema.clone(), s.table.clone());
+                    needed.extend(component.descriptor().subscriptions.iter().map(tables));
+                }
+            }
+        }
+    }
+    needed.sort();
+    needed.dedup();
+    Ok(needed)
+}
+
+/// Makes sure that the server can be a source at all. Returns its system identifier.
+async fn fit(client: &Client, plan: &SourcePlan) -> Result<String, EngineError> {
+    let slug = &plan.slug;
+    let refused_query = |source| EngineError::Source { slug: slug.clone(), source };
+    let facts = preflight::facts(client).await.map_err(refused_query)?;
+    let slot = slot::look_up(client, &plan.config.slot_name).await.map_err(|error| not_ready(slug, error))?;
+    if let Some(slot) = &slot {
+        slot.usable(&facts.database).map_err(|error| not_ready(slug, error))?;
+    }
+    let findings = facts.findings(slot.is_some(), slot.is_some_and(|slot| slot.active_pid.is_some()));
+    if findings.is_empty() {
+        return Ok(facts.identity.system_identifier.to_string());
+    }
+    let problems: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let hints: Vec<String> = findings.iter().map(|finding| finding.hint()).collect();
+    Err(EngineError::NotReady {
+        slug: slug.clone(),
+        problem: problems.join("; "),
+        hint: Some(hints.join("; ")),
+        transient: false,
+    })
+}
+
+fn not_ready(slug: &str, error: slot::SlotError) -> EngineError {
+    EngineError::NotReady {
+        slug: slug.to_owned(),
+        problem: super::Chain(&error).to_string(),
+        hint: error.hint(),
+        transient: error.is_transient(),
+    }
+}
+
+/// Makes the slot when it is absent, and returns its position.
+async fn ensure_slot(client: &Client, plan: &SourcePlan) -> Result<Lsn, EngineError> {
+    let slug = &plan.slug;
+    let name = &plan.config.slot_name;
+    let found = slot::look_up(client, name).await.map_err(|error| not_ready(slug, error))?;
+    match found {
+        Some(slot) => Ok(slot.confirmed_flush.unwrap_or(Lsn::ZERO)),
+        None => {
+            // Waits for the transactions that are running now: only behind them does a slot know all changes.
+            tracing::info!(source = slug, slot = name, "making the replication slot");
+            slot::create(client, name).await.map_err(|error| not_ready(slug, error))
+        }
+    }
+}
+
+/// Describes the published tables as the stream will, with what only the catalog knows.
+async fn published(client: &Client, publication: &Publication) -> Result<Vec<SourceTable>, QueryError> {
+    let names: Vec<TableName> = publication.tables.iter().map(|table| table.name.clone()).collect();
+    let tables = catalog::load(client, Which::Named(&names)).await?;
+    let described = tables.iter().filter_map(|table| {
+        let published = publication.table(&table.name)?;
+        Some(describe(table, &published.columns))
+    });
+    Ok(described.collect())
+}
+
+fn describe(table: &Table, published: &[String]) -> SourceTable {
+    let identity_key = table.identity_key();
+    let in_identity = |index: usize| match table.identity {
+        ReplicaIdentity::Full => true,
+        _ => identity_key.is_some_and(|key| key.columns.iter().any(|column| column.column == index)),
+    };
+    let columns = table
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| published.contains(&column.name) && column.generated == Generated::No);
+    let columns = columns.map(|(index, column)| Column {
+        name: column.name.as_str().into(),
+        kind: column.kind(),
+        type_oid: column.type_oid,
+        type_modifier: column.type_modifier,
+        nullable: !column.not_null,
+        key: in_identity(index),
+        attrs: column.attrs(),
+    });
+    let relation = Relation {
+        oid: table.oid,
+        schema: table.name.schema.as_str().into(),
+        name: table.name.name.as_str().into(),
+        identity: table.identity,
+        columns: columns.collect(),
+    };
+    // Under FULL every column is known of an old row, so the primary key is, where there is one.
+    let key = match table.identity {
+        ReplicaIdentity::Full => table.primary_key(),
+        _ => identity_key,
+    };
+    let names = |key: &catalog::Key| key.columns.iter().map(|c| table.columns[c.column].name.clone()).collect();
+    SourceTable { relation: Arc::new(relation), key: key.map(names).unwrap_or_default() }
+}
+
+/// Returns a position behind everything that is committed at the source now.
+///
+/// # Errors
+/// The server refused.
+pub async fn end_of_log(source: &Source) -> Result<Lsn, EngineError> {
+    let failed = |error| EngineError::Source {
+        slug: source.slug.clone(),
+        source: QueryError::new("ask for the end of the write-ahead log", error),
+    };
+    // A commit of our own is flushed at once and comes through the stream, where asynchronous ones of others might
+    // keep it waiting. A standby refuses; its log moves with its primary.
+    let message = "SELECT pg_catalog.pg_logical_emit_message(true, 'pelton', '')";
+    if let Err(error) = source.client.simple_query(message).await {
+        tracing::debug!("no message of our own: {}", super::Chain(&error));
+    }
+    let position = "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+                    ELSE pg_catalog.pg_current_wal_flush_lsn() END)::text";
+    let row = source.client.query_one(position, &[]).await.map_err(failed)?;
+    row.get::<_, &str>(0).parse().map_err(|error: crate::lsn::BadLsn| EngineError::Bug(error.to_string()))
+}
+
+impl Source {
+    /// Returns a published table.
+    ///
+    /// # Errors
+    /// It is not published: why, and what to do.
+    pub fn table(&self, schema: &str, name: &str) -> Result<&SourceTable, EngineError> {
+        let found = self.known.iter().find(|t| *t.relation.schema == *schema && *t.relation.name == *name);
+        found.ok_or_else(|| {
+            let refused = self.refused.iter().find(|r| r.table.schema == schema && r.table.name == name);
+            let (problem, hint) = match refused {
+                Some(refused) => (refused.to_string(), refused.mend()),
+                None => (
+                    format!("table {schema}.{name} is not in the publication"),
+                    Some(format!(
+                        "add it: ALTER PUBLICATION … ADD TABLE {}; and restart `pelton sync`",
+                        postgres::quote_table(schema, name)
+                    )),
+                ),
+            };
+            EngineError::NotReady { slug: self.slug.clone(), problem, hint, transient: false }
+        })
+    }
+
+    /// Returns what the publication says of those of `names` that it has.
+    pub fn published(&self, names: &[(String, String)]) -> Vec<PublishedTable> {
+        let wanted = |table: &&PublishedTable| {
+            names.iter().any(|(schema, name)| *schema == table.name.schema && *name == table.name.name)
+        };
+        self.publication.tables.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Returns a snapshot of now: what it sees as running may have begun before.
+    ///
+    /// # Errors
+    /// The server refused.
+    pub async fn snapshot(&self) -> Result<Snapshot, EngineError> {
+        let failed = |source| EngineError::Source { slug: self.slug.clone(), source };
+        let row = self.client.query_one("SELECT pg_catalog.pg_current_snapshot()::text", &[]).await;
+        let row = row.map_err(|error| failed(QueryError::new("take a snapshot", error)))?;
+        row.get::<_, &str>(0).parse().map_err(|error: BadSnapshot| EngineError::Bug(error.to_string()))
+    }
+
+    /// Returns all published tables, for guests to know from the start.
+    pub fn relations(&self) -> Vec<Arc<Relation>> {
+        self.known.iter().map(|table| table.relation.clone()).collect()
+    }
+
+    /// Makes sure that the stream has everything behind a flow's checkpoint.
+    ///
+    /// `START_REPLICATION` forwards a position that is too old in silence, so this is where a slot that was made anew
+    /// or moved, and another cluster in the place of the former one, are noticed.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_checkpoint(&self, flow: &FlowRow) -> Result<(), EngineError> {
+        if flow.system_identifier != self.system_identifier {
+            return Err(EngineError::OtherCluster {
+                slug: self.slug.clone(),
+                found: self.system_identifier.clone(),
+                expected: flow.system_identifier.clone(),
+                flow: flow.flow.clone(),
+            });
+        }
+        if self.confirmed > flow.lsn {
+            return Err(EngineError::SlotBeyondCheckpoint {
+                slug: self.slug.clone(),
+                slot: self.slot.clone(),
+                confirmed: self.confirmed,
+                checkpoint: flow.lsn,
+                flow: flow.flow.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Enrich for Source {
+    async fn enrich(&self, relation: &Relation) -> Result<Relation, QueryError> {
+        let name = TableName::new(&*relation.schema, &*relation.name);
+        let mut relation = relation.clone();
+        if let Some(table) = catalog::load(&self.client, Which::Named(&[name])).await?.first() {
+            table.enrich(&mut relation);
+        }
+        Ok(relation)
+    }
+}

@@ -1,0 +1,516 @@
+//! `publicSchemaType: table`: a table as its own public schema, without code.
+//!
+//! A row that passes through whole and in order is handed on as the bytes that came from the socket; otherwise its
+//! columns are copied, by position, into one buffer a batch.
+
+use std::sync::Arc;
+
+use crate::change::{Batch, Change, Column, Kind, Old, Op, PublicSchema, Relation, Row, Tuple, TupleWriter, Value};
+
+/// The attribute of a public schema without a key whose rows are told apart by all their columns.
+pub const IDENTITY_FULL: (&str, &str) = ("identity", "full");
+
+/// A source table that is not what its projection needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProjectionError {
+    #[error("table {table} has no column \"{column}\", which public schema `{public_schema}` takes")]
+    MissingColumn { table: String, column: String, public_schema: String },
+    #[error("column \"{column}\" of table {table} is {found} now; public schema `{public_schema}` has {expected}")]
+    Retyped { table: String, column: String, expected: String, found: String, public_schema: String },
+    #[error("public schema `{public_schema}` has no column \"{column}\", which its key names")]
+    KeyNotPublic { column: String, public_schema: String },
+    #[error(
+        "key column \"{column}\" of public schema `{public_schema}` is not part of table {table}'s replica identity, \
+         so a DELETE does not say which row it was"
+    )]
+    KeyNotIdentity { table: String, column: String, public_schema: String },
+    #[error("an INSERT into table {table} leaves out values, as one does that a row filter made of an UPDATE")]
+    InsertUnchanged { table: String },
+    #[error("a change of table {table} comes without the old row that its replica identity should send")]
+    NoOldRow { table: String },
+}
+
+impl ProjectionError {
+    /// Returns what the operator should do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            ProjectionError::MissingColumn { column, .. } => format!(
+                "name the new column under `columns`, as `public_name: source_column`, or leave \"{column}\" out; \
+                 then restart `pelton sync`"
+            ),
+            ProjectionError::Retyped { .. } => {
+                "publish the new type as a new major version of the public schema, or change the column back".to_owned()
+            }
+            ProjectionError::KeyNotPublic { column, .. } => format!("add \"{column}\" to `columns`, or change `key`"),
+            ProjectionError::KeyNotIdentity { table, .. } => {
+                format!("ALTER TABLE {table} REPLICA IDENTITY FULL, or take the table's primary key as `key`")
+            }
+            ProjectionError::InsertUnchanged { table } | ProjectionError::NoOldRow { table } => {
+                format!("ALTER TABLE {table} REPLICA IDENTITY FULL")
+            }
+        })
+    }
+}
+
+/// One table, its columns and their public names.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    schema: String,
+    table: String,
+    public: PublicSchema,
+    /// Source columns, one a public column.
+    sources: Vec<String>,
+    keyless: bool,
+    /// How the relation versions of the last batch map; few, so a search is enough.
+    mappings: Vec<(Arc<Relation>, Arc<Mapping>)>,
+}
+
+/// What a manifest says of a `table` public schema.
+#[derive(Clone, Debug)]
+pub struct Definition<'a> {
+    pub name: &'a str,
+    pub major: u32,
+    pub minor: u32,
+    /// (public name, source column); `None`: all columns.
+    pub columns: Option<&'a [(String, String)]>,
+    /// Public names; `None`: the primary key, or else the replica identity.
+    pub key: Option<&'a [String]>,
+    /// The columns of the table's primary key, or of its identity's index; none under FULL without a key.
+    pub table_key: &'a [String],
+}
+
+struct Mapping {
+    /// Indexes in the source's columns, one a public column.
+    sources: Vec<usize>,
+    /// Public columns that make the key.
+    key: Vec<usize>,
+    /// A row is its own projection.
+    identity: bool,
+}
+
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.sources)
+    }
+}
+
+impl Projection {
+    /// Derives the public schema from the table as it is now.
+    ///
+    /// # Errors
+    /// Columns that the table lacks, a key that is not public or not known of a deleted row.
+    pub fn new(relation: &Relation, definition: &Definition<'_>) -> Result<Projection, ProjectionError> {
+        let public_schema = definition.name.to_owned();
+        let all: Vec<(String, String)>;
+        let columns = match definition.columns {
+            Some(columns) => columns,
+            None => {
+                all = relation.columns.iter().map(|c| (c.name.to_string(), c.name.to_string())).collect();
+                &all
+            }
+        };
+        let key_names: Vec<String> = match definition.key {
+            Some(key) => key.to_vec(),
+            None => {
+                let public_name = |column: &String| match columns.iter().find(|(_, source)| source == column) {
+                    Some((public, _)) => Ok(public.clone()),
+                    None => Err(ProjectionError::KeyNotPublic {
+                        column: column.clone(),
+                        public_schema: public_schema.clone(),
+                    }),
+                };
+                definition.table_key.iter().map(public_name).collect::<Result<_, _>>()?
+            }
+        };
+        if let Some(column) = key_names.iter().find(|name| columns.iter().all(|(public, _)| public != *name)) {
+            return Err(ProjectionError::KeyNotPublic { column: column.clone(), public_schema });
+        }
+        let mut public_columns = Vec::with_capacity(columns.len());
+        for (public, source) in columns {
+            let Some(index) = relation.column(source) else {
+                return Err(ProjectionError::MissingColumn {
+                    table: relation.display_name(),
+                    column: source.clone(),
+                    public_schema,
+                });
+            };
+            let column = &relation.columns[index];
+            let key = key_names.contains(public);
+            if key && !column.key {
+                return Err(ProjectionError::KeyNotIdentity {
+                    table: relation.display_name(),
+                    column: source.clone(),
+                    public_schema,
+                });
+            }
+            // An enum is text in public: its labels are the owner's to change.
+            let kind = if column.kind == Kind::Enumeration { Kind::Text } else { column.kind.clone() };
+            public_columns.push(Column {
+                name: public.as_str().into(),
+                kind,
+                type_oid: 0,
+                type_modifier: column.type_modifier,
+                nullable: column.nullable && !key,
+                key,
+                attrs: Vec::new(),
+            });
+        }
+        let keyless = key_names.is_empty();
+        let attrs = if keyless { vec![(IDENTITY_FULL.0.to_owned(), IDENTITY_FULL.1.to_owned())] } else { Vec::new() };
+        Ok(Projection {
+            schema: relation.schema.to_string(),
+            table: relation.name.to_string(),
+            public: PublicSchema {
+                name: definition.name.into(),
+                major: definition.major,
+                minor: definition.minor,
+                columns: public_columns,
+                attrs,
+            },
+            sources: columns.iter().map(|(_, source)| source.clone()).collect(),
+            keyless,
+            mappings: Vec::new(),
+        })
+    }
+
+    pub fn public_schema(&self) -> &PublicSchema {
+        &self.public
+    }
+
+    /// Returns true when changes of that table are projected.
+    pub fn reads(&self, schema: &str, table: &str) -> bool {
+        self.schema == schema && self.table == table
+    }
+
+    /// Projects the changes of a batch. A piece of work without I/O, a few dozen ns a row.
+    ///
+    /// # Errors
+    /// A table that was altered in a way that the public schema can't follow.
+    pub fn process(&mut self, batch: &Batch) -> Result<Vec<Row>, ProjectionError> {
+        let mappings = batch.relations.iter().map(|relation| self.mapping(relation)).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = Rows { rows: Vec::with_capacity(batch.changes.len()), writer: TupleWriter::default() };
+        for (source, change) in batch.changes.iter().enumerate() {
+            let Some(mapping) = &mappings[change.relation as usize] else { continue };
+            let relation = &batch.relations[change.relation as usize];
+            self.change(&mut rows, source as u32, change, mapping, relation)?;
+        }
+        Ok(rows.finish())
+    }
+
+    fn change(
+        &self,
+        rows: &mut Rows,
+        source: u32,
+        change: &Change,
+        mapping: &Mapping,
+        relation: &Relation,
+    ) -> Result<(), ProjectionError> {
+        let no_old_row = || ProjectionError::NoOldRow { table: relation.display_name() };
+        match (change.op, &change.new) {
+            (Op::Truncate, _) => {
+                rows.writer.begin();
+                let values = Pending::Written(rows.writer.end());
+                rows.push(Op::Truncate, source, values, None);
+            }
+            (Op::Insert, Some(new)) => {
+                // A TOASTed value that the UPDATE left alone is not sent, and must not become NULL.
+                if new.columns().any(|value| value == Value::Unchanged) {
+                    return Err(ProjectionError::InsertUnchanged { table: relation.display_name() });
+                }
+                let values = rows.project(mapping, new, None);
+                rows.push(Op::Insert, source, values, None);
+            }
+            (Op::Update, Some(new)) => {
+                let full = match &change.old {
+                    Some(Old::Full(old)) => Some(old),
+                    _ => None,
+                };
+                let old_key = match &change.old {
+                    None if self.keyless => return Err(no_old_row()),
+                    None => None,
+                    Some(Old::Full(old)) if self.keyless => Some(rows.project(mapping, old, None)),
+                    Some(Old::Full(old)) if !mapping.key_differs(old, new) => None,
+                    Some(Old::Full(old)) => Some(rows.key(mapping, old.columns())),
+                    Some(old @ Old::Key(_)) => Some(rows.key(mapping, old.columns(relation))),
+                };
+                let values = rows.project(mapping, new, full);
+                rows.push(Op::Update, source, values, old_key);
+            }
+            (Op::Delete, _) => {
+                let values = match change.old.as_ref().ok_or_else(no_old_row)? {
+                    Old::Full(old) if self.keyless => rows.project(mapping, old, None),
+                    Old::Key(_) if self.keyless => return Err(no_old_row()),
+                    old => rows.deleted(mapping, old.columns(relation)),
+                };
+                rows.push(Op::Delete, source, values, None);
+            }
+            // The decoder never makes an insert or an update without a new row.
+            (Op::Insert | Op::Update, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Returns how the relation maps, `None` when it is another table.
+    fn mapping(&mut self, relation: &Arc<Relation>) -> Result<Option<Arc<Mapping>>, ProjectionError> {
+        if !self.reads(&relation.schema, &relation.name) {
+            return Ok(None);
+        }
+        if let Some((_, mapping)) = self.mappings.iter().find(|(known, _)| Arc::ptr_eq(known, relation)) {
+            return Ok(Some(mapping.clone()));
+        }
+        let mut sources = Vec::with_capacity(self.sources.len());
+        for (name, public) in self.sources.iter().zip(&self.public.columns) {
+            let Some(index) = relation.column(name) else {
+                return Err(ProjectionError::MissingColumn {
+                    table: relation.display_name(),
+                    column: name.clone(),
+                    public_schema: self.public.name.to_string(),
+                });
+            };
+            let found = &relation.columns[index];
+            let same = found.kind == public.kind || (found.kind == Kind::Enumeration && public.kind == Kind::Text);
+            if !same {
+                return Err(ProjectionError::Retyped {
+                    table: relation.display_name(),
+                    column: name.clone(),
+                    expected: public.kind.to_string(),
+                    found: found.kind.to_string(),
+                    public_schema: self.public.name.to_string(),
+                });
+            }
+            sources.push(index);
+        }
+        let identity = sources.len() == relation.columns.len() && sources.iter().enumerate().all(|(i, &s)| i == s);
+        let mapping = Arc::new(Mapping { sources, key: self.public.key(), identity });
+        // Two versions are alive at a time; older ones never come back.
+        if self.mappings.len() >= 8 {
+            self.mappings.remove(0);
+        }
+        self.mappings.push((relation.clone(), mapping.clone()));
+        Ok(Some(mapping))
+    }
+}
+
+impl Mapping {
+    fn key_differs(&self, old: &Tuple, new: &Tuple) -> bool {
+        let differs = |&public: &usize| {
+            let source = self.sources[public];
+            let new = new.get(source);
+            // A key column that was TOASTed and left alone is the same.
+            new != Some(Value::Unchanged) && old.get(source) != new
+        };
+        self.key.iter().any(differs)
+    }
+}
+
+enum Pending {
+    Ready(Tuple),
+    /// Index in the writer.
+    Written(usize),
+}
+
+struct PendingRow {
+    op: Op,
+    source: u32,
+    values: Pending,
+    old_key: Option<Pending>,
+}
+
+struct Rows {
+    rows: Vec<PendingRow>,
+    writer: TupleWriter,
+}
+
+impl Rows {
+    fn push(&mut self, op: Op, source: u32, values: Pending, old_key: Option<Pending>) {
+        self.rows.push(PendingRow { op, source, values, old_key });
+    }
+
+    /// Projects a whole row; `full` is the old row that unchanged columns are filled from.
+    fn project(&mut self, mapping: &Mapping, row: &Tuple, full: Option<&Tuple>) -> Pending {
+        let fill = full.filter(|_| row.columns().any(|value| value == Value::Unchanged));
+        if mapping.identity && fill.is_none() {
+            return Pending::Ready(row.clone());
+        }
+        let values: Vec<Value<'_>> = match fill {
+            None => row.columns().collect(),
+            Some(old) => row
+                .columns()
+                .zip(old.columns())
+                .map(|(new, old)| if new == Value::Unchanged { old } else { new })
+                .collect(),
+        };
+        self.writer.begin();
+        for &source in &mapping.sources {
+            self.writer.value(values[source]);
+        }
+        Pending::Written(self.writer.end())
+    }
+
+    /// Writes the key columns alone.
+    fn key<'a>(&mut self, mapping: &Mapping, row: impl Iterator<Item = Value<'a>>) -> Pending {
+        let values: Vec<Value<'_>> = row.collect();
+        self.writer.begin();
+        for &public in &mapping.key {
+            self.writer.value(values[mapping.sources[public]]);
+        }
+        Pending::Written(self.writer.end())
+    }
+
+    /// Writes a deleted row: its key, and nothing of the rest.
+    fn deleted<'a>(&mut self, mapping: &Mapping, row: impl Iterator<Item = Value<'a>>) -> Pending {
+        let values: Vec<Value<'_>> = row.collect();
+        self.writer.begin();
+        for (public, &source) in mapping.sources.iter().enumerate() {
+            if mapping.key.contains(&public) {
+                self.writer.value(values[source]);
+            } else {
+                self.writer.unchanged();
+            }
+        }
+        Pending::Written(self.writer.end())
+    }
+
+    fn finish(self) -> Vec<Row> {
+        let written = self.writer.finish();
+        let tuple = |pending: Pending| match pending {
+            Pending::Ready(tuple) => tuple,
+            Pending::Written(index) => written[index].clone(),
+        };
+        let row = |row: PendingRow| Row {
+            public_schema: 0,
+            op: row.op,
+            source: row.source,
+            values: tuple(row.values),
+            old_key: row.old_key.map(tuple),
+        };
+        self.rows.into_iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::ReplicaIdentity;
+
+    fn relation(identity: ReplicaIdentity) -> Relation {
+        let column = |name: &str, kind, key| Column {
+            name: name.into(),
+            kind,
+            type_oid: 0,
+            type_modifier: -1,
+            nullable: true,
+            key: key || identity == ReplicaIdentity::Full,
+            attrs: Vec::new(),
+        };
+        Relation {
+            oid: 1,
+            schema: "public".into(),
+            name: "t".into(),
+            identity,
+            columns: vec![
+                column("id", Kind::Int64, true),
+                column("a", Kind::Text, false),
+                column("doc", Kind::Jsonb, false),
+            ],
+        }
+    }
+
+    /// `1,x,~`: `~` is unchanged, `-` NULL.
+    fn tuple(text: &str) -> Tuple {
+        let mut writer = TupleWriter::default();
+        writer.begin();
+        for value in text.split(',') {
+            match value {
+                "~" => writer.unchanged(),
+                "-" => writer.null(),
+                text => writer.text(text.as_bytes()),
+            }
+        }
+        writer.end();
+        writer.finish().remove(0)
+    }
+
+    fn show(tuple: &Tuple) -> String {
+        let value = |value| match value {
+            Value::Null => "-".to_owned(),
+            Value::Unchanged => "~".to_owned(),
+            Value::Text(text) | Value::Binary(text) => String::from_utf8_lossy(text).into_owned(),
+        };
+        tuple.columns().map(value).collect::<Vec<_>>().join(",")
+    }
+
+    fn check(identity: ReplicaIdentity, columns: Option<&[(String, String)]>, change: Change, expected: &str) {
+        let relation = Arc::new(relation(identity));
+        let table_key = if identity == ReplicaIdentity::Full { vec![] } else { vec!["id".to_owned()] };
+        let definition = Definition { name: "t", major: 1, minor: 0, columns, key: None, table_key: &table_key };
+        let mut projection = Projection::new(&relation, &definition).unwrap();
+        let batch = Batch { relations: vec![relation], changes: vec![change], ..Batch::default() };
+        let rows = projection.process(&batch).unwrap();
+        let show = |row: &Row| {
+            let old = row.old_key.as_ref().map(|key| format!(" was {}", show(key))).unwrap_or_default();
+            format!("{:?} {}{old}", row.op, show(&row.values))
+        };
+        assert_eq!(rows.iter().map(show).collect::<Vec<_>>().join("; "), expected);
+    }
+
+    fn change(op: Op, old: Option<Old>, new: Option<&str>) -> Change {
+        Change { op, relation: 0, old, new: new.map(tuple) }
+    }
+
+    #[test]
+    fn a_row_passes_through_or_is_cut_and_renamed() {
+        let insert = || change(Op::Insert, None, Some("1,x,{}"));
+        check(ReplicaIdentity::Default, None, insert(), "Insert 1,x,{}");
+        let columns = [("document".to_owned(), "doc".to_owned()), ("number".to_owned(), "id".to_owned())];
+        check(ReplicaIdentity::Default, Some(&columns), insert(), "Insert {},1");
+    }
+
+    #[test]
+    fn an_update_names_the_former_key_only_when_it_changed() {
+        let update = |old, new| change(Op::Update, old, Some(new));
+        let default = ReplicaIdentity::Default;
+        check(default, None, update(None, "1,y,~"), "Update 1,y,~");
+        check(default, None, update(Some(Old::Key(tuple("1,-,-"))), "2,y,~"), "Update 2,y,~ was 1");
+    }
+
+    #[test]
+    fn a_full_old_row_fills_what_the_update_left_alone() {
+        let old = Some(Old::Full(tuple("1,x,{}")));
+        let update = change(Op::Update, old, Some("1,y,~"));
+        check(ReplicaIdentity::Full, None, update, "Update 1,y,{} was 1,x,{}");
+    }
+
+    #[test]
+    fn a_delete_says_its_key_and_a_truncate_nothing() {
+        let key = Some(Old::Key(tuple("1,-,-")));
+        check(ReplicaIdentity::Default, None, change(Op::Delete, key, None), "Delete 1,~,~");
+        let full = Some(Old::Full(tuple("1,-,{}")));
+        check(ReplicaIdentity::Full, None, change(Op::Delete, full, None), "Delete 1,-,{}");
+        check(ReplicaIdentity::Default, None, change(Op::Truncate, None, None), "Truncate ");
+    }
+
+    #[test]
+    fn a_dropped_or_retyped_column_stops_the_flow() {
+        let before = relation(ReplicaIdentity::Default);
+        let key = ["id".to_owned()];
+        let definition = Definition { name: "t", major: 1, minor: 0, columns: None, key: None, table_key: &key };
+        let mut projection = Projection::new(&before, &definition).unwrap();
+        let mut process = |relation: Relation| {
+            let batch = Batch { relations: vec![Arc::new(relation)], ..Batch::default() };
+            projection.process(&batch).map(drop).map_err(|error| error.to_string())
+        };
+        let mut dropped = before.clone();
+        dropped.columns.remove(1);
+        let expected = "table public.t has no column \"a\", which public schema `t` takes";
+        assert_eq!(process(dropped), Err(expected.to_owned()));
+        let mut retyped = before.clone();
+        retyped.columns[1].kind = Kind::Int32;
+        let expected = "column \"a\" of table public.t is integer now; public schema `t` has text";
+        assert_eq!(process(retyped), Err(expected.to_owned()));
+        let mut added = before.clone();
+        added.columns.insert(0, before.columns[2].clone());
+        added.columns[0].name = "new".into();
+        assert_eq!(process(added), Ok(()));
+    }
+}

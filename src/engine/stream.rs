@@ -1,0 +1,286 @@
+//! One run of a source's stream: reads, hands over to the groups, and confirms what is durable everywhere.
+//!
+//! A run ends when somebody asks for it, when everything is caught up, when the stream breaks, or when a group that
+//! failed can rejoin: then a new run begins at the least checkpoint, and the groups that are ahead skip what they have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use crate::batch::Cut;
+use crate::fault;
+use crate::lsn::Lsn;
+use crate::postgres::QueryError;
+use crate::postgres::replication::{Gulp, ReplicationStream, WalMessage};
+use crate::progress::Progress;
+
+use super::dispatch::{Dispatch, Reads};
+use super::failure::{Chain, EngineError, Verdict};
+use super::group::{Event, Failure};
+
+/// How often a position moves where nothing else is written.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
+/// The same while the server asks to be told how far we are.
+const URGENT_CHECKPOINT: Duration = Duration::from_secs(1);
+/// The same while rows are being copied.
+const COPYING_CHECKPOINT: Duration = Duration::from_millis(20);
+/// How often the session that holds the lock is asked whether it lives, and how long it may take to answer.
+const LOCK_PROBE: Duration = Duration::from_secs(5);
+/// How often is looked whether something is due.
+const TICK: Duration = Duration::from_millis(50);
+/// How long groups get to finish what they have.
+const FINISH_MAX: Duration = Duration::from_secs(30);
+
+/// Why a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Somebody asked for it.
+    Shutdown,
+    /// Everything up to the wanted position is durable.
+    CaughtUp,
+    /// Groups ended by themselves; the others have finished what they had.
+    Failed(Vec<(usize, Failure)>),
+}
+
+/// A group as its stream sees it.
+pub struct Group {
+    /// Names its checkpoint in [`Progress`].
+    pub reader: String,
+    pub tables: Vec<(String, String)>,
+    /// True while rows are being copied: chunks wait for positions.
+    pub copying: Arc<AtomicBool>,
+    /// `None` once the group has ended.
+    pub batches: Option<mpsc::Sender<Cut>>,
+}
+
+/// The tables that a group reads.
+pub struct Tables(Vec<(String, String)>);
+
+impl Reads for Tables {
+    fn reads(&self, schema: &str, table: &str) -> bool {
+        self.0.iter().any(|(s, t)| s == schema && t == table)
+    }
+}
+
+/// Adds to a relation what only the catalog knows.
+pub trait Enrich {
+    /// Returns the relation with nullability, labels and the like.
+    fn enrich(
+        &self,
+        relation: &crate::change::Relation,
+    ) -> impl Future<Output = Result<crate::change::Relation, QueryError>> + Send;
+}
+
+/// One run of a source's stream.
+pub struct Run<'a, E> {
+    pub slug: &'a str,
+    pub stream: ReplicationStream,
+    pub groups: Vec<Group>,
+    pub events: mpsc::UnboundedReceiver<Event>,
+    pub taken: Arc<Notify>,
+    pub progress: Progress,
+    /// The session that holds the lock.
+    pub lock: &'a Client,
+    pub catalog: &'a E,
+    /// Everything before it must be durable for the run to end by itself.
+    pub until: Option<Lsn>,
+    /// Groups that failed and may rejoin end the run no sooner than this.
+    pub rejoin_after: Duration,
+    /// The server asked for a status: positions move sooner.
+    pub urgent: bool,
+    /// Some group is away from the start and wants to rejoin.
+    pub rejoin: bool,
+}
+
+impl<E: Enrich> Run<'_, E> {
+    /// Runs until there is a reason to end, and ends in good order: groups finish what they have been handed, what is
+    /// durable is confirmed, and the server has taken the last status.
+    ///
+    /// # Errors
+    /// The stream broke, or the lock was lost.
+    pub async fn run<R: Reads>(
+        mut self,
+        dispatch: Dispatch<R>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Outcome, EngineError> {
+        let mut failures = Vec::new();
+        let outcome = self.deliver(dispatch, stop, &mut failures).await;
+        for group in &mut self.groups {
+            group.batches = None;
+        }
+        let finished = tokio::time::timeout(FINISH_MAX, self.finish(&mut failures)).await;
+        if finished.is_err() {
+            tracing::warn!(source = self.slug, "a destination does not finish; what it has not committed comes again");
+        }
+        self.confirm();
+        let closed = self.stream.close().await;
+        let outcome = outcome?;
+        if let Err(error) = closed {
+            tracing::debug!("the stream was not closed in good order: {}", Chain(&error));
+        }
+        Ok(match outcome {
+            Outcome::Failed(_) => Outcome::Failed(failures),
+            outcome if failures.is_empty() => outcome,
+            // What fails while finishing has not become durable.
+            Outcome::CaughtUp | Outcome::Shutdown => Outcome::Failed(failures),
+        })
+    }
+
+    async fn deliver<R: Reads>(
+        &mut self,
+        mut dispatch: Dispatch<R>,
+        stop: &mut watch::Receiver<bool>,
+        failures: &mut Vec<(usize, Failure)>,
+    ) -> Result<Outcome, EngineError> {
+        let mut sent: Vec<Instant> = vec![Instant::now(); self.groups.len()];
+        let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
+        let mut tick = tokio::time::interval(TICK);
+        let mut rejoin = self.rejoin.then(|| Instant::now() + self.rejoin_after);
+        loop {
+            self.hand_over(&mut dispatch, &mut sent);
+            if self.caught_up() {
+                return Ok(Outcome::CaughtUp);
+            }
+            tokio::select! {
+                biased;
+                changed = stop.changed() => {
+                    if changed.is_err() || *stop.borrow() {
+                        return Ok(Outcome::Shutdown);
+                    }
+                }
+                event = self.events.recv() => match event {
+                    Some(Event::Durable { group, lsn }) => {
+                        self.progress.durable(&self.groups[group].reader, lsn);
+                        self.confirm();
+                    }
+                    Some(Event::Ended { group, failure }) => {
+                        self.groups[group].batches = None;
+                        dispatch.detach(group);
+                        let Some(failure) = failure else { continue };
+                        let lasting = failure.error.verdict() != Verdict::Retry;
+                        failures.push((group, failure));
+                        // Others go on while a destination is away; whoever must be taken out of a group, or is no
+                        // longer ours, ends the run at once.
+                        if lasting || self.groups.iter().all(|group| group.batches.is_none()) {
+                            return Ok(Outcome::Failed(Vec::new()));
+                        }
+                        rejoin = Some(Instant::now() + self.rejoin_after);
+                    }
+                    None => return Err(EngineError::Bug("no group is left".to_owned())),
+                },
+                gulp = self.stream.next(), if !dispatch.is_full() => {
+                    let gulp = gulp.map_err(|source| EngineError::Replication { slug: self.slug.to_owned(), source })?;
+                    self.gulp(&mut dispatch, gulp).await?;
+                }
+                () = self.taken.notified() => {}
+                _ = tick.tick() => {
+                    if rejoin.is_some_and(|at| at <= Instant::now()) {
+                        return Ok(Outcome::Failed(Vec::new()));
+                    }
+                    // An idle server says by itself how far it is, but not at once.
+                    let behind = |until: Lsn| dispatch.position < until;
+                    if self.copies() || self.until.is_some_and(behind) {
+                        self.stream.ask();
+                    }
+                }
+                _ = probe.tick() => self.probe_lock().await?,
+            }
+        }
+    }
+
+    async fn gulp<R: Reads>(&mut self, dispatch: &mut Dispatch<R>, gulp: Gulp) -> Result<(), EngineError> {
+        for message in gulp.messages {
+            match message {
+                WalMessage::Data { data, .. } => {
+                    let new = dispatch
+                        .message(data)
+                        .map_err(|source| EngineError::Decode { slug: self.slug.to_owned(), source })?;
+                    if let Some(index) = new
+                        && let Some(relation) = dispatch.wanted(index)
+                    {
+                        let enriched = self.catalog.enrich(relation).await;
+                        let enriched =
+                            enriched.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })?;
+                        dispatch.enrich(index, enriched);
+                    }
+                }
+                WalMessage::Keepalive { wal_end, server_time, reply_requested } => {
+                    dispatch.keepalive(wal_end, Some(server_time));
+                    // A server that shuts down waits until all that it sent is confirmed.
+                    self.urgent |= reply_requested;
+                }
+            }
+        }
+        if fault::sabotaged("feedback") {
+            self.stream.confirm(dispatch.position);
+        }
+        Ok(())
+    }
+
+    /// Gives each group that can take one the batch that was collected for it.
+    fn hand_over<R: Reads>(&self, dispatch: &mut Dispatch<R>, sent: &mut [Instant]) {
+        for (index, group) in self.groups.iter().enumerate() {
+            let Some(permit) = group.batches.as_ref().and_then(|batches| batches.try_reserve().ok()) else { continue };
+            let builder = &mut dispatch.builders[index];
+            let (through, taken) = builder.positions();
+            let wanted = self.until.is_some_and(|until| taken < until && through >= until);
+            let interval = match (group.copying.load(Ordering::Relaxed), self.urgent) {
+                (true, _) => COPYING_CHECKPOINT,
+                (false, true) => URGENT_CHECKPOINT,
+                (false, false) => IDLE_CHECKPOINT,
+            };
+            if builder.has_changes() || (through > taken && (wanted || sent[index].elapsed() >= interval)) {
+                permit.send(builder.take());
+                sent[index] = Instant::now();
+            }
+        }
+    }
+
+    fn confirm(&self) {
+        if let Some(lsn) = self.progress.confirmable() {
+            fault::point("before-feedback");
+            self.stream.confirm(lsn);
+            fault::point("after-feedback");
+        }
+    }
+
+    fn caught_up(&self) -> bool {
+        let Some(until) = self.until else { return false };
+        let durable = |group: &Group| self.progress.checkpoint(&group.reader).is_some_and(|lsn| lsn >= until);
+        !self.rejoin && !self.copies() && self.groups.iter().all(durable)
+    }
+
+    fn copies(&self) -> bool {
+        self.groups.iter().any(|group| group.copying.load(Ordering::Relaxed))
+    }
+
+    /// Waits until every group has ended, taking note of what became durable.
+    async fn finish(&mut self, failures: &mut Vec<(usize, Failure)>) {
+        while let Some(event) = self.events.recv().await {
+            match event {
+                Event::Durable { group, lsn } => self.progress.durable(&self.groups[group].reader, lsn),
+                Event::Ended { group, failure } => failures.extend(failure.map(|failure| (group, failure))),
+            }
+        }
+    }
+
+    async fn probe_lock(&self) -> Result<(), EngineError> {
+        let lost = |source| EngineError::Source { slug: self.slug.to_owned(), source };
+        let doing = "ask whether the session that holds the lock lives";
+        match tokio::time::timeout(LOCK_PROBE * 2, self.lock.simple_query("SELECT 1")).await {
+            Ok(answer) => answer.map(drop).map_err(|error| lost(QueryError::new(doing, error))),
+            Err(_) => Err(lost(QueryError::Lost { doing: doing.to_owned(), source: None })),
+        }
+    }
+}
+
+impl Group {
+    /// Returns what the dispatch asks which tables the group reads.
+    pub fn reads(&self) -> Tables {
+        Tables(self.tables.clone())
+    }
+}

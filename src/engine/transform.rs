@@ -1,0 +1,160 @@
+//! A transform at work in one destination: what it runs as, its flows, and where it begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::change::{Batch, Op, PublicSchema, Row};
+use crate::datastore::StateTable;
+use crate::lsn::Lsn;
+use crate::wasm::{self, GuestError};
+
+use super::copying::Copying;
+use super::failure::EngineError;
+use super::projection::Projection;
+
+/// What a transform runs as.
+pub enum Runner {
+    Table(Projection),
+    Wasm {
+        transform: Arc<wasm::Transform>,
+        public_schemas: Vec<PublicSchema>,
+        subscriptions: Vec<wasm::Subscription>,
+        stateful: bool,
+    },
+}
+
+impl Runner {
+    /// Returns true when the transform wants to see changes of that table.
+    pub fn reads(&self, schema: &str, table: &str) -> bool {
+        match self {
+            Runner::Table(projection) => projection.reads(schema, table),
+            Runner::Wasm { subscriptions, .. } => {
+                subscriptions.iter().any(|wanted| wanted.schema == schema && wanted.table == table)
+            }
+        }
+    }
+
+    /// Returns true when it remembers something between batches.
+    pub fn is_stateful(&self) -> bool {
+        matches!(self, Runner::Wasm { stateful: true, .. })
+    }
+
+    /// Returns what the transform publishes.
+    pub fn public_schemas(&self) -> Vec<PublicSchema> {
+        match self {
+            Runner::Table(projection) => vec![projection.public_schema().clone()],
+            Runner::Wasm { public_schemas, .. } => public_schemas.clone(),
+        }
+    }
+}
+
+/// One of a transform's flows.
+#[derive(Clone, Debug)]
+pub struct FlowTarget {
+    pub name: String,
+    /// Index in the transform's public schemas.
+    pub public_schema: u32,
+    /// Index of the destination's table.
+    pub table: usize,
+}
+
+/// A transform at work in one destination.
+pub struct Running {
+    /// Names it in messages and in `rejot_data_store`: `orders@1`, its first public schema and major version.
+    pub name: String,
+    pub runner: Runner,
+    pub flows: Vec<FlowTarget>,
+    /// Its checkpoint: what was committed before it is skipped.
+    pub from: Lsn,
+    /// While rows that existed before its flows are being copied.
+    pub copying: Option<Copying>,
+    pub state: Option<StateTable>,
+}
+
+/// What a transform made of a batch.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// What it was made of; `None` when there was nothing to do.
+    pub batch: Option<Arc<Batch>>,
+    /// In the order of their sources.
+    pub rows: Vec<Row>,
+    /// In key order; `None` removes.
+    pub state: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
+}
+
+impl Made {
+    /// Returns where in the source's log a row comes from: positions of different transforms compare.
+    pub fn position(&self, row: usize) -> (Lsn, u64) {
+        let Some(batch) = &self.batch else { return (Lsn::ZERO, 0) };
+        let source = self.rows[row].source;
+        let span = &batch.spans[batch.spans.partition_point(|span| span.first <= source).saturating_sub(1)];
+        (span.commit_lsn, span.first_in_transaction + u64::from(source - span.first))
+    }
+}
+
+/// The longest wait that a transform may ask for before the same batch runs again.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+impl Running {
+    /// Returns the guest, where the transform is one.
+    pub fn guest(&self) -> Option<Arc<wasm::Transform>> {
+        match &self.runner {
+            Runner::Table(_) => None,
+            Runner::Wasm { transform, .. } => Some(transform.clone()),
+        }
+    }
+
+    /// Runs the transform over a batch under a number that grows with each.
+    ///
+    /// A guest that asks to be called again later is, with the same batch, for as long as it asks.
+    ///
+    /// # Errors
+    /// What stops the transform; see [`EngineError::verdict`].
+    pub async fn make(&mut self, batch: Arc<Batch>, id: u64) -> Result<Made, EngineError> {
+        if batch.changes.is_empty() {
+            return Ok(Made::default());
+        }
+        let batch = if batch.id == id { batch } else { Arc::new(Batch { id, ..Batch::clone(&batch) }) };
+        let batch = &batch;
+        match &mut self.runner {
+            Runner::Table(projection) => {
+                Ok(Made { rows: projection.process(batch)?, state: Vec::new(), batch: Some(batch.clone()) })
+            }
+            Runner::Wasm { transform, .. } => loop {
+                let output = transform.submit(batch.clone(), Vec::new()).await.output().await;
+                let output = match output {
+                    Err(GuestError::Retryable { transform, message, after_ms }) => {
+                        tracing::warn!(transform, after_ms, "the transform asks to be called again: {message}");
+                        tokio::time::sleep(Duration::from_millis(after_ms.into()).min(RETRY_AFTER_MAX)).await;
+                        continue;
+                    }
+                    output => output?,
+                };
+                if let Some(rejection) = output.rejected.first() {
+                    return Err(self.rejected(batch, rejection));
+                }
+                let state = output.state.into_iter().map(|(key, value)| (key.into(), value)).collect();
+                return Ok(Made { rows: output.rows, state, batch: Some(batch.clone()) });
+            },
+        }
+    }
+
+    fn rejected(&self, batch: &Batch, rejection: &crate::change::Rejection) -> EngineError {
+        let change = &batch.changes[rejection.index as usize];
+        let span = batch.spans.iter().rfind(|span| span.first <= rejection.index).expect("every change has a span");
+        EngineError::Rejected {
+            transform: self.name.clone(),
+            op: match change.op {
+                Op::Insert => "INSERT",
+                Op::Update => "UPDATE",
+                Op::Delete => "DELETE",
+                Op::Truncate => "TRUNCATE",
+            },
+            table: batch.relations[change.relation as usize].display_name(),
+            commit_lsn: span.commit_lsn,
+            index: span.first_in_transaction + u64::from(rejection.index - span.first),
+            code: rejection.code.clone(),
+            message: rejection.message.clone(),
+        }
+    }
+}
