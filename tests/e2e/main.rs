@@ -9,5 +9,6 @@ mod demo;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
+mod promises;
 mod sink;
 mod throwaway;
