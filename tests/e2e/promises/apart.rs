@@ -19,6 +19,7 @@ async fn one_failing_flow_does_not_stop_the_others() {
 
     pair.source.execute("INSERT INTO notes VALUES (1, 'fits'), (100, 'secret')").await;
     pelton.says("stopped").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM rejot_data_store.flow WHERE problem IS NOT NULL)").await;
     pair.source.execute("INSERT INTO items VALUES (1, 1)").await;
     pair.destination.wait_until("EXISTS (SELECT FROM public.items WHERE id = 1)").await;
     assert_eq!(
