@@ -1,7 +1,10 @@
 //! Promise 7: a flow that fails stops alone, says what it needs, and goes on where it stopped once mended.
 
+use pelton::postgres::throwaway::Shutdown;
+
 use super::items;
 use super::pair::Pair;
+use crate::support::{assert_same, database_on, server};
 
 /// A pair whose destination refuses notes about 100.
 async fn picky() -> Pair {
@@ -58,4 +61,38 @@ async fn one_failing_flow_does_not_stop_the_others() {
     pair.destination.execute("ALTER TABLE public.notes DROP CONSTRAINT small").await;
     pair.catch_up().await.unwrap();
     assert_eq!(pair.pelton(&["status"]).run().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_destination_that_is_away_does_not_stop_the_others() {
+    let pair = items::pair().await;
+    let mut server = server().await;
+    let mut other = database_on(&server).await;
+    // The notes go to a server of their own.
+    let connection = "  - slug: other\n    config: { connectionType: postgres, url: \"${OTHER_URL}\" }\ndataStores:\n";
+    let manifest = pair
+        .manifest()
+        .replace("dataStores:\n", connection)
+        .replace("  - connectionSlug: warehouse\n", "  - connectionSlug: warehouse\n  - connectionSlug: other\n")
+        .replace("warehouse, table: public.notes", "other, table: public.notes");
+    let mut pelton = pair.sync().file("pelton.yaml", manifest).env("OTHER_URL", other.url());
+    pelton.start();
+    pelton.says("streaming").await;
+    pair.source.execute("INSERT INTO items VALUES (1, 1); INSERT INTO notes VALUES (1, 'there')").await;
+    other.wait_until("to_regclass('public.notes') IS NOT NULL").await;
+    other.wait_until("EXISTS (SELECT FROM public.notes WHERE id = 1)").await;
+
+    server.stop(Shutdown::Fast).await.unwrap();
+    for id in 2..6 {
+        pair.source
+            .execute(&format!("INSERT INTO notes VALUES ({id}, 'away'); INSERT INTO items VALUES ({id}, 1)"))
+            .await;
+        pair.destination.wait_until(&format!("EXISTS (SELECT FROM public.items WHERE id = {id})")).await;
+    }
+    server.start().await.unwrap();
+    other.reconnect().await;
+    other.wait_until("EXISTS (SELECT FROM public.notes WHERE id = 5)").await;
+    assert_same(&pair.source, "SELECT id, what FROM public.notes", &other, "SELECT id, what FROM public.notes").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
 }

@@ -31,6 +31,9 @@ pub async fn pair() -> Pair {
 }
 
 impl Pair {
+    /// The least checkpoint, as SQL for the destination.
+    pub const CHECKPOINT: &str = "(SELECT min(lsn) FROM rejot_data_store.flow)";
+
     /// Waits until the server has sent everything that is in its log to whoever reads the slot.
     pub async fn wait_until_sent(&self) {
         let end = self.source.value("SELECT pg_current_wal_flush_lsn()").await;

@@ -130,7 +130,8 @@ impl Pair {
         }
     }
 
-    fn manifest(&self) -> String {
+    /// Returns the manifest of the flows.
+    pub fn manifest(&self) -> String {
         let slot = self.slot();
         let mut text = format!(
             "slug: shop

@@ -4,7 +4,6 @@
 //! stays green then would be worth nothing.
 
 use super::items;
-use super::pair::Pair;
 
 #[track_caller]
 fn assert_red(checked: Result<(), String>, because: &str) {
@@ -107,7 +106,7 @@ async fn a_backfill_that_forgets_changes_of_rows_in_reading_is_noticed() {
 ///
 /// # Errors
 /// What differs in the end.
-pub async fn wakes_up_after_a_takeover(sabotage: Option<&str>) -> Result<(), String> {
+async fn wakes_up_after_a_takeover(sabotage: Option<&str>) -> Result<(), String> {
     let pair = items::pair().await;
     let mut paused = pair.sync();
     paused.set("PELTON_SABOTAGE", sabotage);
@@ -148,9 +147,4 @@ async fn a_stale_owner_that_writes_is_noticed() {
         }
     }
     panic!("the sabotage is noticed");
-}
-
-impl Pair {
-    /// Returns the least checkpoint, as SQL for the destination.
-    pub const CHECKPOINT: &str = "(SELECT min(lsn) FROM rejot_data_store.flow)";
 }
