@@ -8,6 +8,8 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::progress;
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -29,7 +31,7 @@ pub fn start(format: LogFormat) -> Result<(), String> {
         _ => EnvFilter::new("info"),
     };
     let log = tracing_subscriber::registry().with(filter).with(filter_fn(keeps_rows_back));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(progress::Stderr::default).with_target(false);
     match format {
         LogFormat::Text => log.with(lines.with_ansi(std::io::stderr().is_terminal())).init(),
         LogFormat::Json => log.with(lines.json().flatten_event(true)).init(),

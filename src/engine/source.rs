@@ -229,6 +229,7 @@ impl Opening {
         self.groups.push(Group {
             reader: slug,
             tables: running.tables,
+            transforms: running.reads,
             copying: running.copying,
             batches: Some(running.batches),
         });

@@ -28,6 +28,9 @@ pub(super) struct SavedTable {
     /// A table that was made anew has another one, and starts over.
     pub oid: u32,
     pub rows: u64,
+    /// The planner's guess of how many there are, for `status`.
+    #[serde(default)]
+    pub estimate: u64,
     #[serde(flatten)]
     pub how: SavedHow,
 }
@@ -67,12 +70,12 @@ impl SavedTable {
             unread: table.unread.iter().cloned().collect(),
             empty_first: table.empty_first,
         };
-        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, how }
+        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, estimate: table.plan.rows_estimate, how }
     }
 
     pub(super) fn of_whole(table: &WholeMerge) -> SavedTable {
         let how = SavedHow::Whole { begun: table.begun, done: table.is_done() };
-        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, how }
+        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, estimate: table.plan.rows_estimate, how }
     }
 
     /// Brings a merge to where it was. Returns false if the table is another one by now.
