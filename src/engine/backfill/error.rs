@@ -24,7 +24,7 @@ pub enum BackfillError {
 }
 
 /// How to have rows copied again from the start.
-const START_ANEW: &str = "DELETE their rows from rejot_data_store.flow, .backfill and .transform_state at the \
+pub(super) const START_ANEW: &str = "DELETE their rows from rejot_data_store.flow, .backfill and .transform_state at the \
                           destination, empty their tables, and restart `pelton sync`";
 
 impl BackfillError {
