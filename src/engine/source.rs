@@ -180,7 +180,7 @@ async fn run_once(
     if let Outcome::Failed(failures) = &mut outcome {
         for (group, failure) in failures.iter() {
             if failure.error.verdict() == Verdict::Stop {
-                let (slug, owned, transforms) = &names[*group];
+                let Names { slug, owned, transforms } = &names[*group];
                 let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
                 // An error that no transform owns stops all of its group.
                 let failed = failure.transform.map_or(&transforms[..], |index| &transforms[index..=index]);
@@ -197,12 +197,20 @@ async fn run_once(
     Ok(outcome)
 }
 
+/// What is needed to say which flows a failure stops.
+struct Names {
+    slug: String,
+    /// Our right to write the group.
+    owned: Owned,
+    /// Its transforms and their flows.
+    transforms: Vec<(String, Vec<String>)>,
+}
+
 /// What has been opened for a run.
 #[derive(Default)]
 struct Opening {
     groups: Vec<Group>,
-    /// Of each group: its slug, our right to write it, and its transforms with their flows.
-    names: Vec<(String, Owned, Vec<(String, Vec<String>)>)>,
+    names: Vec<Names>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     progress: Progress,
     /// Destinations that could not be reached now.
@@ -224,7 +232,7 @@ impl Opening {
         let Some(running) = opened.running else { return };
         self.progress.durable(&slug, running.from);
         self.start = Some(self.start.map_or(running.from, |start| start.min(running.from)));
-        self.names.push((slug.clone(), running.owned, running.transforms));
+        self.names.push(Names { slug: slug.clone(), owned: running.owned, transforms: running.transforms });
         self.tasks.push(running.task);
         self.groups.push(Group {
             reader: slug,
