@@ -38,7 +38,7 @@ use pelton_sdk::testing::Harness;
 
 #[test]
 fn the_transform_of_the_readme_labels_orders_and_hides_tests() {
-    let order = |id, is_test| Order { id, customer: "Ann".to_owned(), amount: Decimal::new("12.50"), is_test };
+    let order = |id, is_test| Order { id, customer: "Ann".to_owned(), amount: Decimal::from("12.50"), is_test };
     let mut host = Harness::<orders>::new();
     host.insert(&order(17, false)).insert(&order(18, true)).update(&order(17, false), &order(19, false));
     assert_eq!(
