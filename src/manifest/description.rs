@@ -196,7 +196,7 @@ static WASM: Object = Object {
     fields: &[
         Field::new("component", Kind::Path, "The component, a `.wasm` file.").required(),
         Field::new("settings", Kind::Settings, "What the transform is set up with: names and texts. Numbers, `true` and `false` are handed over as their text.").or("none"),
-        Field::new("limits", Kind::Object(&LIMITS), "What the transform may use.").or("the defaults below"),
+        Field::new("limits", Kind::Object(&LIMITS), "What the transform may use.").or("those below"),
         Field::new("onError", Kind::Choice(ON_ERROR), "What happens at a change that the transform refuses.").or("\"stop\""),
         Field::new("parallel", Kind::Integer { min: 1, max: 64 }, "The number of instances, each with the changes of its share of the keys. The component must allow it.").or("1"),
     ],
