@@ -39,8 +39,8 @@ pub fn start(format: LogFormat) -> Result<(), String> {
     Ok(())
 }
 
-/// Whatever the filter asks for: below `info` the database client logs statements with their parameters, and those are
-/// the values of rows.
+/// Whatever the filter asks for: below `info` the database client logs statements with their parameters, and what
+/// transforms remember of rows is among those.
 fn keeps_rows_back(line: &Metadata<'_>) -> bool {
     !line.target().starts_with("tokio_postgres") || *line.level() <= LevelFilter::INFO
 }
