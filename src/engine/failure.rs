@@ -130,9 +130,11 @@ impl EngineError {
             EngineError::Backfill(error) => error.hint(),
             EngineError::Guest(error) => error.hint(),
             EngineError::Projection(error) => error.hint(),
-            EngineError::Rejected { .. } => {
-                Some("mend the row at the source or the transform, then restart `pelton sync`".to_owned())
-            }
+            EngineError::Rejected { .. } => Some(
+                "let the transform take this change, and restart `pelton sync`: what was written stays in the log, \
+                      whatever becomes of the row at the source"
+                    .to_owned(),
+            ),
             EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
                 "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
                  rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
