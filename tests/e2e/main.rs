@@ -10,5 +10,6 @@ mod demo;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
+mod promises;
 mod sink;
 mod throwaway;
