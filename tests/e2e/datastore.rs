@@ -53,14 +53,14 @@ async fn a_takeover_waits_for_a_transaction_in_flight_and_locks_the_former_owner
     let mut first = database.connect().await;
     migrate(&mut first).await.unwrap();
     let names = ["a".to_owned(), "b".to_owned()];
-    let owned = take_over(&mut first, &scope(), &flows(&["a", "b"]), &start()).await.unwrap();
+    let owned = take_over(&mut first, &scope(), &flows(&["a", "b"]), &[], &start()).await.unwrap();
     assert!(owned.flows.iter().all(|flow| flow.lsn == Lsn(100)));
     let session = Session::prepare(&first, owned).await.unwrap();
     session.begin(&first, &names).await.unwrap();
 
     let mut second = database.connect().await;
     let taking = tokio::spawn(async move {
-        let owned = take_over(&mut second, &scope(), &flows(&["a", "b"]), &start()).await.unwrap();
+        let owned = take_over(&mut second, &scope(), &flows(&["a", "b"]), &[], &start()).await.unwrap();
         (second, owned)
     });
     let waits =
