@@ -5,6 +5,7 @@ mod support;
 
 mod backfill_merge;
 mod backfill_reader;
+mod datastore;
 mod demo;
 mod postgres_catalog;
 mod postgres_connect;
