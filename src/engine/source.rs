@@ -55,7 +55,7 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
             Ok(Outcome::Failed(failures)) => failures,
             Err(error) => match error.verdict() {
                 Verdict::Stop => return Err(vec![Problem::of(&plan.slug, None, &error)]),
-                Verdict::Retry | Verdict::Yield => {
+                Verdict::Retry | Verdict::Yield | Verdict::Anew => {
                     vec![(usize::MAX, Failure { transform: None, error })]
                 }
             },
@@ -66,6 +66,9 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
                 Verdict::Retry => {
                     wait = true;
                     tracing::warn!(source = plan.slug, "{}", Chain(&failure.error));
+                }
+                Verdict::Anew => {
+                    tracing::info!(source = plan.slug, "{}; beginning anew with it", Chain(&failure.error))
                 }
                 Verdict::Yield => tracing::warn!(source = plan.slug, "{}", Chain(&failure.error)),
                 // Those are in `stopped` already.
