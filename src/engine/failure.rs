@@ -5,7 +5,7 @@ use std::fmt;
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 use crate::postgres::replication::ReplicationError;
-use crate::postgres::{ConnectError, QueryError};
+use crate::postgres::{ConnectError, QueryError, ServerError};
 use crate::sink::SinkError;
 use crate::wasm::{GuestError, WasmError};
 
@@ -64,6 +64,10 @@ pub enum EngineError {
     OtherCluster { slug: String, found: String, expected: String, flow: String },
     #[error("the old rows that table {table} sends do not fit its replica identity")]
     OldRow { table: String },
+    #[error("table {table} is called {now} now")]
+    Renamed { table: String, now: String },
+    #[error("table {table} was dropped, and another one was made in its place")]
+    Remade { table: String },
     #[error("{what}")]
     Setup { what: String, hint: Option<String> },
     #[error("a task of the engine ended unexpectedly: {0}")]
@@ -77,6 +81,8 @@ pub enum Verdict {
     Retry,
     /// Somebody has to mend it.
     Stop,
+    /// The source is not what it was when the run began: begin another one at once, from the checkpoint.
+    Anew,
     /// Another process owns the flows now: wait as a standby.
     Yield,
 }
@@ -98,6 +104,7 @@ impl EngineError {
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
+            EngineError::Projection(ProjectionError::Grown { .. }) => Verdict::Anew,
             EngineError::Decode { .. }
             | EngineError::Component { .. }
             | EngineError::ReadComponent { .. }
@@ -108,6 +115,8 @@ impl EngineError {
             | EngineError::SlotBeyondCheckpoint { .. }
             | EngineError::OtherCluster { .. }
             | EngineError::OldRow { .. }
+            | EngineError::Renamed { .. }
+            | EngineError::Remade { .. }
             | EngineError::Setup { .. }
             | EngineError::Bug(_) => Verdict::Stop,
         }
@@ -148,9 +157,29 @@ impl EngineError {
                 "give {table} and all of its partitions the same replica identity: a primary key each, or \
                  ALTER TABLE … REPLICA IDENTITY FULL on each; then restart `pelton sync`"
             )),
+            EngineError::Renamed { table, now } => Some(format!(
+                "write {now} in the place of {table} in the manifest, or rename it back; then restart `pelton sync`, which \
+                 goes on where it stopped"
+            )),
+            EngineError::Remade { table } => Some(format!(
+                "to copy the new {table}: empty the destination table, DELETE the rows of its flow from \
+                 rejot_data_store.flow and rejot_data_store.backfill at the destination, and restart `pelton sync`"
+            )),
             EngineError::Decode { .. } | EngineError::Bug(_) => {
                 Some("this is a bug of Pelton: please report it with the log".to_owned())
             }
+        }
+    }
+
+    /// Returns the error with its causes, and with the change that a guest failed on, where it was found.
+    pub fn told(&self) -> String {
+        let text = Chain(self).to_string();
+        let EngineError::Guest(error) = self else { return text };
+        match (error.place(), text.split_once('\n')) {
+            (None, _) => text,
+            (Some(place), None) => format!("{text}; {place}"),
+            // What follows is where in its code a guest trapped.
+            (Some(place), Some((first, frames))) => format!("{first}; {place}\n{frames}"),
         }
     }
 
@@ -178,12 +207,28 @@ pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        write!(f, "{}", Link(self.0))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+            write!(f, ": {}", Link(error))?;
+            cause = match error.downcast_ref::<tokio_postgres::Error>() {
+                // Its cause is what the server said, which has been told.
+                Some(error) if error.as_db_error().is_some() => None,
+                _ => error.source(),
+            };
         }
         Ok(())
+    }
+}
+
+/// One error of a chain. What a server said comes without the values of rows, which its own text may quote.
+struct Link<'a>(&'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+            Some(refused) => write!(f, "{}", ServerError::from(refused)),
+            None => write!(f, "{}", self.0),
+        }
     }
 }

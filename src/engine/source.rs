@@ -72,13 +72,24 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
         let failures = match ended {
             Ok(Outcome::Shutdown | Outcome::CaughtUp) => break,
             Ok(Outcome::Failed(failures)) => failures,
-            Err(error) if error.verdict() == Verdict::Stop => return Err(vec![Problem::of(&plan.slug, None, &error)]),
+            Err(error) if error.verdict() == Verdict::Stop => {
+                let problem = Problem::of(&plan.slug, None, &error);
+                // Other sources go on, and nobody would know until they end.
+                problem.log();
+                return Err(vec![problem]);
+            }
             Err(error) => vec![(usize::MAX, Failure { transform: None, error })],
         };
         let mut wait = false;
         for (_, failure) in &failures {
-            wait |= failure.error.verdict() == Verdict::Retry;
-            tracing::warn!(source = plan.slug, "{}", Chain(&failure.error));
+            let verdict = failure.error.verdict();
+            wait |= verdict == Verdict::Retry;
+            if verdict == Verdict::Anew {
+                tracing::info!(source = plan.slug, "{}; beginning anew with it", Chain(&failure.error));
+            } else {
+                let hint = failure.error.hint();
+                tracing::warn!(source = plan.slug, hint = hint.as_deref().unwrap_or("-"), "{}", Chain(&failure.error));
+            }
         }
         let transforms: usize = plan.groups.iter().map(|group| group.transforms.len()).sum();
         if apart.stopped.len() >= transforms {
@@ -173,9 +184,15 @@ async fn run_once(
     let Opening { groups, names, tasks, progress, away, start } = opening;
     let start = start.expect("there is a group");
     let options = StreamOptions::new(&plan.config.slot_name, &plan.config.publication_name, start);
-    let stream = ReplicationStream::start(&plan.connection, options)
-        .await
-        .map_err(|source| EngineError::Replication { slug: plan.slug.clone(), source })?;
+    let stream = match ReplicationStream::start(&plan.connection, options).await {
+        Ok(stream) => stream,
+        Err(source) => {
+            tasks.iter().for_each(|task| task.abort());
+            let error = EngineError::Replication { slug: plan.slug.clone(), source };
+            record_stop_of_all(context, plan, &names, &error).await;
+            return Err(error);
+        }
+    };
     tracing::info!(source = plan.slug, slot = plan.config.slot_name, from = %start, "streaming");
     let readers = groups.iter().map(Group::reads).collect();
     let run = Run {
@@ -199,7 +216,13 @@ async fn run_once(
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch, start), stop).await;
     // The tasks have said that they ended, or are given up: what they had open is rolled back with their connections.
     tasks.iter().for_each(|task| task.abort());
-    let mut outcome = outcome?;
+    let mut outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            record_stop_of_all(context, plan, &names, &error).await;
+            return Err(error);
+        }
+    };
     if let Outcome::Failed(failures) = &mut outcome {
         let mut left = Vec::new();
         for (group, failure) in failures.drain(..) {
@@ -207,7 +230,8 @@ async fn run_once(
             let Names { slug, owned, transforms } = &names[group];
             // An error that no transform owns is its group's.
             let failed = failure.transform.map_or(&transforms[..], |index| &transforms[index..=index]);
-            if verdict == Verdict::Yield || (verdict == Verdict::Retry && failure.transform.is_none()) {
+            let passes = matches!(verdict, Verdict::Yield | Verdict::Anew);
+            if passes || (verdict == Verdict::Retry && failure.transform.is_none()) {
                 left.push((group, failure));
                 continue;
             }
@@ -217,8 +241,17 @@ async fn run_once(
                 destination::record_stop(context, destination, owned, flows, &problem).await;
                 let place = (slug.clone(), transform.clone());
                 if verdict == Verdict::Retry {
-                    tracing::warn!(source = plan.slug, transform, "{}; the others go on without it", problem.what);
-                    apart.paused.insert(place, Instant::now() + pause.max(PAUSE_LEAST));
+                    // Others of its group go on without it meanwhile.
+                    let (wait, hint) = (pause.max(PAUSE_LEAST), problem.hint.as_deref().unwrap_or("-"));
+                    let seconds = wait.as_secs_f64();
+                    tracing::warn!(
+                        source = plan.slug,
+                        transform,
+                        hint,
+                        "{}; trying again in {seconds:.1} s",
+                        problem.what
+                    );
+                    apart.paused.insert(place, Instant::now() + wait);
                 } else {
                     problem.log();
                     apart.stopped.insert(place, problem);
@@ -229,6 +262,19 @@ async fn run_once(
         failures.extend(away);
     }
     Ok(outcome)
+}
+
+/// Records for `pelton status` what stopped the source, and all of its flows with it; nothing where it is tried again.
+async fn record_stop_of_all(context: &Context, plan: &SourcePlan, names: &[Names], error: &EngineError) {
+    if error.verdict() != Verdict::Stop {
+        return;
+    }
+    let problem = Problem::of(&plan.slug, None, error);
+    for Names { slug, owned, transforms } in names {
+        let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
+        let flows: Vec<String> = transforms.iter().flat_map(|(_, flows)| flows.clone()).collect();
+        destination::record_stop(context, destination, owned, &flows, &problem).await;
+    }
 }
 
 /// What is needed to say which flows a failure stops.

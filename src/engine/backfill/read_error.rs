@@ -45,6 +45,11 @@ impl ReadError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ReadError::Connect(error) => error.hint(),
+            ReadError::Query(error) if error.code() == Some("42501") => Some(
+                "GRANT SELECT on the table, and USAGE on its schema, to the role of the source's connection: rows that \
+                 exist already are read with SQL"
+                    .to_owned(),
+            ),
             ReadError::Query(error) => error.hint(),
             ReadError::Gone { table } => {
                 Some(format!("make {table} again, or take it out of the manifest's `tables` and its public schemas"))
