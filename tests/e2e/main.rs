@@ -13,3 +13,4 @@ mod postgres_stream;
 mod promises;
 mod sink;
 mod throwaway;
+mod wrong;
