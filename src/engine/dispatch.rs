@@ -165,9 +165,14 @@ impl<R: Reads> Dispatch<R> {
         (!known.groups.is_empty()).then_some(&known.relation)
     }
 
-    /// Replaces a relation that was just described by one that says more.
+    /// Replaces a relation that was just described by one that says more, perhaps under another name.
     pub fn enrich(&mut self, index: RelationIndex, relation: Relation) {
-        self.known[index.as_usize()].relation = Arc::new(relation);
+        self.known[index.as_usize()] = self.known_as(Arc::new(relation));
+    }
+
+    /// Takes no changes of a relation that was just described.
+    pub fn ignore(&mut self, index: RelationIndex) {
+        self.known[index.as_usize()].groups.clear();
     }
 
     fn change(&mut self, index: RelationIndex, change: Change) {

@@ -64,6 +64,10 @@ pub enum EngineError {
     OtherCluster { slug: String, found: String, expected: String, flow: String },
     #[error("the old rows that table {table} sends do not fit its replica identity")]
     OldRow { table: String },
+    #[error("table {table} is called {now} now")]
+    Renamed { table: String, now: String },
+    #[error("table {table} was dropped, and another one was made in its place")]
+    Remade { table: String },
     #[error("{what}")]
     Setup { what: String, hint: Option<String> },
     #[error("a task of the engine ended unexpectedly: {0}")]
@@ -77,6 +81,8 @@ pub enum Verdict {
     Retry,
     /// Somebody has to mend it.
     Stop,
+    /// The source is not what it was when the run began: begin another one at once, from the checkpoint.
+    Anew,
     /// Another process owns the flows now: wait as a standby.
     Yield,
 }
@@ -98,6 +104,7 @@ impl EngineError {
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
+            EngineError::Projection(ProjectionError::Grown { .. }) => Verdict::Anew,
             EngineError::Decode { .. }
             | EngineError::Component { .. }
             | EngineError::ReadComponent { .. }
@@ -108,6 +115,8 @@ impl EngineError {
             | EngineError::SlotBeyondCheckpoint { .. }
             | EngineError::OtherCluster { .. }
             | EngineError::OldRow { .. }
+            | EngineError::Renamed { .. }
+            | EngineError::Remade { .. }
             | EngineError::Setup { .. }
             | EngineError::Bug(_) => Verdict::Stop,
         }
@@ -147,6 +156,14 @@ impl EngineError {
             EngineError::OldRow { table } => Some(format!(
                 "give {table} and all of its partitions the same replica identity: a primary key each, or \
                  ALTER TABLE … REPLICA IDENTITY FULL on each; then restart `pelton sync`"
+            )),
+            EngineError::Renamed { table, now } => Some(format!(
+                "write {now} in the place of {table} in the manifest, or rename it back; then restart `pelton sync`, which \
+                 goes on where it stopped"
+            )),
+            EngineError::Remade { table } => Some(format!(
+                "to copy the new {table}: empty the destination table, DELETE the rows of its flow from \
+                 rejot_data_store.flow and rejot_data_store.backfill at the destination, and restart `pelton sync`"
             )),
             EngineError::Decode { .. } | EngineError::Bug(_) => {
                 Some("this is a bug of Pelton: please report it with the log".to_owned())

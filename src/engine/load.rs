@@ -41,6 +41,7 @@ pub async fn runner(
                 columns: columns.as_deref(),
                 key: projection.key.as_deref(),
                 table_key: &table.key,
+                today: source.today.clone(),
             };
             Ok(Runner::Table(Projection::new(&table.relation, &definition)?))
         }

@@ -28,6 +28,7 @@ mod projection;
 mod source;
 mod state;
 mod stream;
+mod today;
 mod transform;
 
 use std::path::PathBuf;

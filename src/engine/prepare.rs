@@ -22,7 +22,8 @@ use super::failure::EngineError;
 use super::load;
 use super::ownership;
 use super::plan::{SourcePlan, TransformKind};
-use super::stream::Enrich;
+use super::stream::{Enrich, Sight};
+use super::today::Today;
 
 /// A source that is ready to be read, and ours while `client` lives.
 pub struct Source {
@@ -38,6 +39,8 @@ pub struct Source {
     pub tables: Vec<(String, String)>,
     pub connection: manifest::PostgresConnection,
     pub publication: Publication,
+    /// What the catalog says, kept up to date with each relation that the stream describes.
+    pub today: Arc<Today>,
     known: Vec<SourceTable>,
     refused: Vec<Refused>,
 }
@@ -104,7 +107,8 @@ pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, Engi
     }
 
     let confirmed = ensure_slot(&client, plan).await?;
-    let tables = published(&client, &ensured.publication).await.map_err(refused_query)?;
+    let today = Arc::new(Today::default());
+    let tables = published(&client, &ensured.publication, &today).await.map_err(refused_query)?;
     let mut names: Vec<(String, String)> =
         tables.iter().map(|t| (t.relation.schema.to_string(), t.relation.name.to_string())).collect();
     let messages = needed.iter().filter(|table| table.schema == Relation::MESSAGE_SCHEMA);
@@ -119,6 +123,7 @@ pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, Engi
         tables: names,
         connection: plan.connection.clone(),
         publication: ensured.publication,
+        today,
         known: tables,
         refused: ensured.refused,
     })
@@ -195,9 +200,10 @@ async fn ensure_slot(client: &Client, plan: &SourcePlan) -> Result<Lsn, EngineEr
 }
 
 /// Describes the published tables as the stream will, with what only the catalog knows.
-async fn published(client: &Client, publication: &Publication) -> Result<Vec<SourceTable>, QueryError> {
+async fn published(client: &Client, publication: &Publication, today: &Today) -> Result<Vec<SourceTable>, QueryError> {
     let names: Vec<TableName> = publication.tables.iter().map(|table| table.name.clone()).collect();
     let tables = catalog::load(client, Which::Named(&names)).await?;
+    tables.iter().for_each(|table| today.note(&table.name.schema, &table.name.name, Some(table)));
     let described = tables.iter().filter_map(|table| {
         let published = publication.table(&table.name)?;
         Some(describe(table, &published.columns))
@@ -340,12 +346,31 @@ impl Source {
 }
 
 impl Enrich for Source {
-    async fn enrich(&self, relation: &Relation) -> Result<Relation, QueryError> {
-        let name = TableName::new(&*relation.schema, &*relation.name);
-        let mut relation = relation.clone();
-        if let Some(table) = catalog::load(&self.client, Which::Named(&[name])).await?.first() {
+    fn knows(&self, oid: u32) -> bool {
+        self.known.iter().any(|table| table.relation.oid == oid)
+    }
+
+    /// A table is who its OID says: after a rename the stream brings the changes from before it under the former name,
+    /// and a table that was dropped and made anew is another one.
+    async fn enrich(&self, relation: &Relation) -> Result<Sight, QueryError> {
+        let tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        let today = tables.first();
+        let streamed = TableName::new(&*relation.schema, &*relation.name);
+        let Some(known) = self.known.iter().find(|table| table.relation.oid == relation.oid) else {
+            let remade = today.is_some_and(|table| table.name == streamed);
+            let TableName { schema, name } = streamed;
+            return Ok(if remade { Sight::Lost { schema, name, now: None } } else { Sight::Stranger });
+        };
+        let TableName { schema, name } = TableName::new(&*known.relation.schema, &*known.relation.name);
+        let is_known = |table: &TableName| table.schema == schema && table.name == name;
+        if let Some(table) = today.filter(|table| !is_known(&table.name) && !is_known(&streamed)) {
+            return Ok(Sight::Lost { schema, name, now: Some(table.name.to_string()) });
+        }
+        self.today.note(&schema, &name, today);
+        let mut relation = Relation { schema: schema.into(), name: name.into(), ..relation.clone() };
+        if let Some(table) = today {
             table.enrich(&mut relation);
         }
-        Ok(relation)
+        Ok(Sight::Known(relation))
     }
 }

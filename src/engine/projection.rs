@@ -2,10 +2,25 @@
 //!
 //! A row that passes through whole and in order is handed on as the bytes that came from the socket; otherwise its
 //! columns are copied, by position, into one buffer a batch.
+//!
+//! # A table that is altered
+//!
+//! The stream describes a table as it was when its rows were written, so a batch may hold several versions of it, and
+//! after a restart older ones than the public schema was derived from. Columns are found by name in each version:
+//!
+//! - One that a version lacks, and that the catalog says was added later, is left alone by its updates, and its inserts
+//!   have the value that Postgres gave to rows from before (that of a constant default, else NULL).
+//! - One that was dropped or renamed stops the flow, and so does one of another type.
+//! - One that was added ends the run where all columns are taken ([`ProjectionError::Grown`]): the next one begins at
+//!   the same checkpoint with a public schema that has it. Where columns are listed it is ignored.
 
 use std::sync::Arc;
 
-use crate::change::{Batch, Change, Column, Kind, Old, Op, PublicSchema, Relation, Row, Tuple, TupleWriter, Value};
+use super::today::{Today, TodaysColumn};
+use crate::change::{
+    Batch, Change, Column, Kind, Old, Op, Phase, PublicSchema, Relation, Row, Tuple, TupleWriter, Value,
+};
+use crate::sink::MISSING_VALUE;
 
 /// The attribute of a public schema without a key whose rows are told apart by all their columns.
 pub const IDENTITY_FULL: (&str, &str) = ("identity", "full");
@@ -17,6 +32,8 @@ pub enum ProjectionError {
     MissingColumn { table: String, column: String, public_schema: String },
     #[error("column \"{column}\" of table {table} is {found} now; public schema `{public_schema}` has {expected}")]
     Retyped { table: String, column: String, expected: String, found: String, public_schema: String },
+    #[error("table {table} has a new column \"{column}\"")]
+    Grown { table: String, column: String },
     #[error("public schema `{public_schema}` has no column \"{column}\", which its key names")]
     KeyNotPublic { column: String, public_schema: String },
     #[error(
@@ -35,11 +52,14 @@ impl ProjectionError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             ProjectionError::MissingColumn { column, .. } => format!(
-                "name the new column under `columns`, as `public_name: source_column`, or leave \"{column}\" out; \
-                 then restart `pelton sync`"
+                "to go on without \"{column}\", leave it out of `columns`, if they are listed, and restart `pelton sync`; if it \
+                 was renamed, name the new one there as `{column}: new_name`, or rename it at the destination too"
             ),
+            ProjectionError::Grown { .. } => return None,
             ProjectionError::Retyped { .. } => {
-                "publish the new type as a new major version of the public schema, or change the column back".to_owned()
+                "publish the new type as a new major version of the public schema, or change the column back, or give the \
+                 destination's column the new type too and restart `pelton sync`"
+                    .to_owned()
             }
             ProjectionError::KeyNotPublic { column, .. } => format!("add \"{column}\" to `columns`, or change `key`"),
             ProjectionError::KeyNotIdentity { table, .. } => {
@@ -61,6 +81,13 @@ pub struct Projection {
     /// Source columns, one a public column.
     sources: Vec<String>,
     keyless: bool,
+    /// All columns are taken, those too that are added one day.
+    all: bool,
+    today: Arc<Today>,
+    /// The table's columns when the public schema was derived, published or not.
+    columns: Vec<TodaysColumn>,
+    /// Of each public column: a version of the table with it has been in the stream.
+    seen: Vec<bool>,
     /// How the relation versions of the last batch map; few, so a search is enough.
     mappings: Vec<(Arc<Relation>, Arc<Mapping>)>,
 }
@@ -77,11 +104,12 @@ pub struct Definition<'a> {
     pub key: Option<&'a [String]>,
     /// The columns of the table's primary key, or of its identity's index; none under FULL without a key.
     pub table_key: &'a [String],
+    pub today: Arc<Today>,
 }
 
 struct Mapping {
-    /// Indexes in the source's columns, one a public column.
-    sources: Vec<usize>,
+    /// Indexes in the source's columns, one a public column; `None`: this version lacks it.
+    sources: Vec<Option<usize>>,
     /// Public columns that make the key.
     key: Vec<usize>,
     /// A row is its own projection.
@@ -125,6 +153,7 @@ impl Projection {
         if let Some(column) = key_names.iter().find(|name| columns.iter().all(|(public, _)| public != *name)) {
             return Err(ProjectionError::KeyNotPublic { column: column.clone(), public_schema });
         }
+        let today = definition.today.columns(&relation.schema, &relation.name);
         let mut public_columns = Vec::with_capacity(columns.len());
         for (public, source) in columns {
             let Some(index) = relation.column(source) else {
@@ -152,7 +181,12 @@ impl Projection {
                 type_modifier: column.type_modifier,
                 nullable: column.nullable && !key,
                 key,
-                attrs: Vec::new(),
+                attrs: today
+                    .iter()
+                    .find(|today| today.name == *source)
+                    .and_then(|today| Some((MISSING_VALUE.to_owned(), today.missing.clone()?)))
+                    .into_iter()
+                    .collect(),
             });
         }
         let keyless = key_names.is_empty();
@@ -167,6 +201,10 @@ impl Projection {
                 columns: public_columns,
                 attrs,
             },
+            seen: vec![false; columns.len()],
+            all: definition.columns.is_none(),
+            today: definition.today.clone(),
+            columns: today,
             sources: columns.iter().map(|(_, source)| source.clone()).collect(),
             keyless,
             mappings: Vec::new(),
@@ -187,7 +225,9 @@ impl Projection {
     /// # Errors
     /// A table that was altered in a way that the public schema can't follow.
     pub fn process(&mut self, batch: &Batch) -> Result<Vec<Row>, ProjectionError> {
-        let mappings = batch.relations.iter().map(|relation| self.mapping(relation)).collect::<Result<Vec<_>, _>>()?;
+        let copied = batch.spans.first().is_some_and(|span| span.phase == Phase::Backfill);
+        let mappings = batch.relations.iter().map(|relation| self.mapping(relation, copied));
+        let mappings = mappings.collect::<Result<Vec<_>, _>>()?;
         let mut rows = Rows { rows: Vec::with_capacity(batch.changes.len()), writer: TupleWriter::default() };
         for (source, change) in batch.changes.iter().enumerate() {
             let Some(mapping) = &mappings[change.relation as usize] else { continue };
@@ -217,7 +257,7 @@ impl Projection {
                 if new.columns().any(|value| value == Value::Unchanged) {
                     return Err(ProjectionError::InsertUnchanged { table: relation.display_name() });
                 }
-                let values = rows.project(mapping, new, None);
+                let values = rows.inserted(mapping, new, &self.public.columns);
                 rows.push(Op::Insert, source, values, None);
             }
             (Op::Update, Some(new)) => {
@@ -251,16 +291,24 @@ impl Projection {
     }
 
     /// Returns how the relation maps, `None` when it is another table.
-    fn mapping(&mut self, relation: &Arc<Relation>) -> Result<Option<Arc<Mapping>>, ProjectionError> {
+    fn mapping(&mut self, relation: &Arc<Relation>, copied: bool) -> Result<Option<Arc<Mapping>>, ProjectionError> {
         if !self.reads(&relation.schema, &relation.name) {
             return Ok(None);
         }
         if let Some((_, mapping)) = self.mappings.iter().find(|(known, _)| Arc::ptr_eq(known, relation)) {
             return Ok(Some(mapping.clone()));
         }
+        let today = self.today.columns(&relation.schema, &relation.name);
+        if let Some(column) = self.grown(relation, &today, copied) {
+            return Err(ProjectionError::Grown { table: relation.display_name(), column });
+        }
         let mut sources = Vec::with_capacity(self.sources.len());
-        for (name, public) in self.sources.iter().zip(&self.public.columns) {
+        for (at, (name, public)) in self.sources.iter().zip(&self.public.columns).enumerate() {
             let Some(index) = relation.column(name) else {
+                if !self.seen[at] && !public.key && added_later(name, relation, &today) {
+                    sources.push(None);
+                    continue;
+                }
                 return Err(ProjectionError::MissingColumn {
                     table: relation.display_name(),
                     column: name.clone(),
@@ -278,9 +326,13 @@ impl Projection {
                     public_schema: self.public.name.to_string(),
                 });
             }
-            sources.push(index);
+            sources.push(Some(index));
         }
-        let identity = sources.len() == relation.columns.len() && sources.iter().enumerate().all(|(i, &s)| i == s);
+        if !copied {
+            self.seen.iter_mut().zip(&sources).for_each(|(seen, source)| *seen |= source.is_some());
+        }
+        let identity =
+            sources.len() == relation.columns.len() && sources.iter().enumerate().all(|(i, &s)| Some(i) == s);
         let mapping = Arc::new(Mapping { sources, key: self.public.key(), identity });
         // Two versions are alive at a time; older ones never come back.
         if self.mappings.len() >= 8 {
@@ -289,12 +341,36 @@ impl Projection {
         self.mappings.push((relation.clone(), mapping.clone()));
         Ok(Some(mapping))
     }
+
+    /// Returns a column that was added since the public schema was derived and is to be carried.
+    ///
+    /// The catalog must have it still, or the next run would find no more than this one; a chunk of copied rows has it
+    /// from the catalog.
+    fn grown(&self, relation: &Relation, today: &[TodaysColumn], copied: bool) -> Option<String> {
+        let is_new = |name: &&str| {
+            let is = |column: &TodaysColumn| column.name == **name;
+            !self.columns.iter().any(is) && (copied || today.iter().any(is))
+        };
+        let names = relation.columns.iter().map(|column| &*column.name);
+        if self.all { names.into_iter().find(is_new).map(str::to_owned) } else { None }
+    }
+}
+
+/// Tells whether the table got a column after that version of it: whatever is added takes a number behind all that are
+/// or were there, where a column that was renamed keeps its own.
+fn added_later(name: &str, relation: &Relation, today: &[TodaysColumn]) -> bool {
+    let number = |name: &str| {
+        today.iter().find(|column| column.name == name).map(|column| usize::from(column.number.unsigned_abs()))
+    };
+    let Some(added) = number(name) else { return false };
+    let known = relation.columns.iter().filter_map(|column| number(&column.name)).max().unwrap_or(0);
+    added > known && added > relation.columns.len()
 }
 
 impl Mapping {
     fn key_differs(&self, old: &Tuple, new: &Tuple) -> bool {
         let differs = |&public: &usize| {
-            let source = self.sources[public];
+            let Some(source) = self.sources[public] else { return false };
             let new = new.get(source);
             // A key column that was TOASTed and left alone is the same.
             new != Some(Value::Unchanged) && old.get(source) != new
@@ -341,8 +417,23 @@ impl Rows {
                 .collect(),
         };
         self.writer.begin();
-        for &source in &mapping.sources {
-            self.writer.value(values[source]);
+        for source in &mapping.sources {
+            self.writer.value(source.map_or(Value::Unchanged, |source| values[source]));
+        }
+        Pending::Written(self.writer.end())
+    }
+
+    /// Projects a new row; what its version of the table lacks has the value that Postgres gave to such rows.
+    fn inserted(&mut self, mapping: &Mapping, row: &Tuple, public: &[Column]) -> Pending {
+        if mapping.sources.iter().all(Option::is_some) {
+            return self.project(mapping, row, None);
+        }
+        let values: Vec<Value<'_>> = row.columns().collect();
+        self.writer.begin();
+        for (source, column) in mapping.sources.iter().zip(public) {
+            let missing = column.attrs.iter().find(|(name, _)| name == MISSING_VALUE);
+            let missing = || missing.map_or(Value::Null, |(_, value)| Value::Text(value.as_bytes()));
+            self.writer.value(source.map_or_else(missing, |source| values[source]));
         }
         Pending::Written(self.writer.end())
     }
@@ -352,7 +443,7 @@ impl Rows {
         let values: Vec<Value<'_>> = row.collect();
         self.writer.begin();
         for &public in &mapping.key {
-            self.writer.value(values[mapping.sources[public]]);
+            self.writer.value(mapping.sources[public].map_or(Value::Unchanged, |source| values[source]));
         }
         Pending::Written(self.writer.end())
     }
@@ -361,12 +452,9 @@ impl Rows {
     fn deleted<'a>(&mut self, mapping: &Mapping, row: impl Iterator<Item = Value<'a>>) -> Pending {
         let values: Vec<Value<'_>> = row.collect();
         self.writer.begin();
-        for (public, &source) in mapping.sources.iter().enumerate() {
-            if mapping.key.contains(&public) {
-                self.writer.value(values[source]);
-            } else {
-                self.writer.unchanged();
-            }
+        for (public, source) in mapping.sources.iter().enumerate() {
+            let source = source.filter(|_| mapping.key.contains(&public));
+            self.writer.value(source.map_or(Value::Unchanged, |source| values[source]));
         }
         Pending::Written(self.writer.end())
     }
@@ -443,7 +531,15 @@ mod tests {
     fn check(identity: ReplicaIdentity, columns: Option<&[(String, String)]>, change: Change, expected: &str) {
         let relation = Arc::new(relation(identity));
         let table_key = if identity == ReplicaIdentity::Full { vec![] } else { vec!["id".to_owned()] };
-        let definition = Definition { name: "t", major: 1, minor: 0, columns, key: None, table_key: &table_key };
+        let definition = Definition {
+            name: "t",
+            major: 1,
+            minor: 0,
+            columns,
+            key: None,
+            table_key: &table_key,
+            today: Arc::default(),
+        };
         let mut projection = Projection::new(&relation, &definition).unwrap();
         let batch = Batch { relations: vec![relation], changes: vec![change], ..Batch::default() };
         let rows = projection.process(&batch).unwrap();
@@ -494,7 +590,15 @@ mod tests {
     fn a_dropped_or_retyped_column_stops_the_flow() {
         let before = relation(ReplicaIdentity::Default);
         let key = ["id".to_owned()];
-        let definition = Definition { name: "t", major: 1, minor: 0, columns: None, key: None, table_key: &key };
+        let definition = Definition {
+            name: "t",
+            major: 1,
+            minor: 0,
+            columns: None,
+            key: None,
+            table_key: &key,
+            today: Arc::default(),
+        };
         let mut projection = Projection::new(&before, &definition).unwrap();
         let mut process = |relation: Relation| {
             let batch = Batch { relations: vec![Arc::new(relation)], ..Batch::default() };

@@ -82,9 +82,14 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
         };
         let mut wait = false;
         for (_, failure) in &failures {
-            wait |= failure.error.verdict() == Verdict::Retry;
-            let hint = failure.error.hint();
-            tracing::warn!(source = plan.slug, hint = hint.as_deref().unwrap_or("-"), "{}", Chain(&failure.error));
+            let verdict = failure.error.verdict();
+            wait |= verdict == Verdict::Retry;
+            if verdict == Verdict::Anew {
+                tracing::info!(source = plan.slug, "{}; beginning anew with it", Chain(&failure.error));
+            } else {
+                let hint = failure.error.hint();
+                tracing::warn!(source = plan.slug, hint = hint.as_deref().unwrap_or("-"), "{}", Chain(&failure.error));
+            }
         }
         let transforms: usize = plan.groups.iter().map(|group| group.transforms.len()).sum();
         if apart.stopped.len() >= transforms {
@@ -225,7 +230,8 @@ async fn run_once(
             let Names { slug, owned, transforms } = &names[group];
             // An error that no transform owns is its group's.
             let failed = failure.transform.map_or(&transforms[..], |index| &transforms[index..=index]);
-            if verdict == Verdict::Yield || (verdict == Verdict::Retry && failure.transform.is_none()) {
+            let passes = matches!(verdict, Verdict::Yield | Verdict::Anew);
+            if passes || (verdict == Verdict::Retry && failure.transform.is_none()) {
                 left.push((group, failure));
                 continue;
             }

@@ -15,7 +15,7 @@ use crate::batch::Cut;
 use crate::change::Relation;
 use crate::fault;
 use crate::lsn::Lsn;
-use crate::pgoutput::DecodeError;
+use crate::pgoutput::{DecodeError, RelationIndex};
 use crate::postgres::QueryError;
 use crate::postgres::replication::{Gulp, ReplicationStream, WalMessage};
 use crate::progress::Progress;
@@ -70,13 +70,23 @@ impl Reads for Tables {
     }
 }
 
-/// Adds to a relation what only the catalog knows.
+/// What the catalog makes of a relation that the stream describes.
+pub enum Sight {
+    /// A table that the flows know, under the name by which they know it, with what only the catalog says of it.
+    Known(Relation),
+    /// A table that had that name once and is none of the flows'.
+    Stranger,
+    /// The flows' table of that schema and name is no longer what it was.
+    Lost { schema: String, name: String, now: Option<String> },
+}
+
+/// Holds what the stream describes against the catalog.
 pub trait Enrich {
-    /// Returns the relation with nullability, labels and the like.
-    fn enrich(
-        &self,
-        relation: &crate::change::Relation,
-    ) -> impl Future<Output = Result<crate::change::Relation, QueryError>> + Send;
+    /// Returns true when that table is known, by whatever name.
+    fn knows(&self, oid: u32) -> bool;
+
+    /// Looks a relation up, and adds nullability, labels and the like.
+    fn enrich(&self, relation: &Relation) -> impl Future<Output = Result<Sight, QueryError>> + Send;
 }
 
 /// One run of a source's stream.
@@ -211,18 +221,16 @@ impl<E: Enrich> Run<'_, E> {
                         Ok(new) => new,
                         // One table's own trouble: its transforms stop, the others go on without it.
                         Err(StreamError::Decode(DecodeError::OldRow { index, .. })) => {
-                            let relation = dispatch.relation(index).clone();
-                            return Ok(Some(self.readers_of(&relation)));
+                            let relation = dispatch.relation(index);
+                            let error = || EngineError::OldRow { table: relation.display_name() };
+                            return Ok(Some(self.readers_of(&relation.schema, &relation.name, error)));
                         }
                         Err(source) => return Err(EngineError::Decode { slug: self.slug.to_owned(), source }),
                     };
                     if let Some(index) = new
-                        && let Some(relation) = dispatch.wanted(index)
+                        && let Some(failures) = self.look_up(dispatch, index).await?
                     {
-                        let enriched = self.catalog.enrich(relation).await;
-                        let enriched =
-                            enriched.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })?;
-                        dispatch.enrich(index, enriched);
+                        return Ok(Some(failures));
                     }
                 }
                 WalMessage::Keepalive { wal_end, server_time, reply_requested } => {
@@ -238,14 +246,42 @@ impl<E: Enrich> Run<'_, E> {
         Ok(None)
     }
 
-    /// Returns what stops every transform that reads a table whose old rows do not fit its replica identity.
-    fn readers_of(&self, relation: &Relation) -> Vec<(usize, Failure)> {
+    /// Holds a relation that was just described against the catalog. Returns what stops the flows of a table that is
+    /// no longer what it was.
+    async fn look_up<R: Reads>(
+        &self,
+        dispatch: &mut Dispatch<R>,
+        index: RelationIndex,
+    ) -> Result<Option<Vec<(usize, Failure)>>, EngineError> {
+        let relation = dispatch.relation(index);
+        if dispatch.wanted(index).is_none() && !self.catalog.knows(relation.oid) {
+            return Ok(None);
+        }
+        let sight = self.catalog.enrich(relation).await;
+        match sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })? {
+            Sight::Known(relation) => dispatch.enrich(index, relation),
+            Sight::Stranger => dispatch.ignore(index),
+            Sight::Lost { schema, name, now } => {
+                let table = format!("{schema}.{name}");
+                let error = || match &now {
+                    Some(now) => EngineError::Renamed { table: table.clone(), now: now.clone() },
+                    None => EngineError::Remade { table: table.clone() },
+                };
+                dispatch.ignore(index);
+                let failures = self.readers_of(&schema, &name, error);
+                return Ok((!failures.is_empty()).then_some(failures));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what stops every transform that reads a table.
+    fn readers_of(&self, schema: &str, name: &str, error: impl Fn() -> EngineError) -> Vec<(usize, Failure)> {
         let mut failures = Vec::new();
         for (group, tables) in self.groups.iter().enumerate() {
             for (transform, reads) in tables.transforms.iter().enumerate() {
-                if reads.iter().any(|(schema, name)| *schema == *relation.schema && *name == *relation.name) {
-                    let error = EngineError::OldRow { table: relation.display_name() };
-                    failures.push((group, Failure { transform: Some(transform), error }));
+                if reads.iter().any(|(s, n)| s == schema && n == name) {
+                    failures.push((group, Failure { transform: Some(transform), error: error() }));
                 }
             }
         }

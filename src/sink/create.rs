@@ -6,6 +6,41 @@ use super::catalog;
 use super::shape::quoted;
 use super::{SinkError, TableTarget};
 use crate::change::{Column, Kind};
+use crate::postgres::quote_literal;
+
+/// The attribute of a public column that tells what rows from before the column have, as text; without it, NULL.
+pub const MISSING_VALUE: &str = "missing-value";
+
+/// Adds to the table the columns that it lacks. Rows that are there get the column's [`MISSING_VALUE`].
+///
+/// An added column is never NOT NULL: rows from before it was added at the source may come yet.
+pub(super) async fn add_columns(client: &Client, target: &TableTarget, lacking: &[&Column]) -> Result<(), SinkError> {
+    let name = target.readable();
+    let failed = |error| SinkError::server("add a column to the destination table", None, Some(&name), error);
+    let table = format!("{}.{}", quoted(&target.schema), quoted(&target.table));
+    let mut added = Vec::new();
+    let mut without_default = Vec::new();
+    for column in lacking {
+        let declared = declared_type(client, column).await.map_err(failed)?;
+        let declared = declared.ok_or_else(|| SinkError::TypeMissing {
+            table: name.clone(),
+            column: column.name.to_string(),
+            type_name: column.kind.to_string(),
+        })?;
+        let column_name = quoted(&column.name);
+        let missing = column.attrs.iter().find(|(attribute, _)| attribute == MISSING_VALUE);
+        let default = missing.map(|(_, value)| format!(" DEFAULT {}", quote_literal(value))).unwrap_or_default();
+        added.push(format!("ADD COLUMN IF NOT EXISTS {column_name} {declared}{default}"));
+        without_default.extend(missing.map(|_| format!("ALTER COLUMN {column_name} DROP DEFAULT")));
+        tracing::info!(table = name, column = %column.name, "adding a column that the destination lacks");
+    }
+    // One transaction: a default that stays would fill in what an INSERT leaves out.
+    let mut sql = format!("ALTER TABLE {table} {}", added.join(", "));
+    if !without_default.is_empty() {
+        sql.push_str(&format!("; ALTER TABLE {table} {}", without_default.join(", ")));
+    }
+    client.batch_execute(&sql).await.map_err(failed)
+}
 
 /// Makes the table, and its schema where that is missing.
 pub(super) async fn create(client: &Client, target: &TableTarget) -> Result<(), SinkError> {

