@@ -98,5 +98,12 @@ async fn declared_type(client: &Client, column: &Column) -> Result<Option<String
         Kind::Interval | Kind::Array(_) | Kind::Other(_) => column.type_modifier,
         _ => -1,
     };
-    Ok(catalog::resolve_type(client, &name, modifier).await?.map(|(declared, _)| declared))
+    // Without a modifier the names in the standard mean a length of 1, Postgres's own any length.
+    let any_length = |declared: String| match declared.as_str() {
+        "character[]" => "pg_catalog.bpchar[]".to_owned(),
+        "bit" => "pg_catalog.\"bit\"".to_owned(),
+        "bit[]" => "pg_catalog.\"bit\"[]".to_owned(),
+        _ => declared,
+    };
+    Ok(catalog::resolve_type(client, &name, modifier).await?.map(|(declared, _)| any_length(declared)))
 }
