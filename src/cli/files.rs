@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::report::Failure;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, LoadError, Manifest, Problems};
 
 /// The names that a manifest has when none is given, in the order in which they are looked for.
 const DEFAULT_NAMES: [&str; 4] = ["pelton.yaml", "pelton.yml", "pelton.json", "rejot-manifest.json"];
@@ -33,7 +33,15 @@ pub fn load_all(named: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
             Err(error) => failed.push(Failure::of_manifest(&error)),
         }
     }
-    if failed.is_empty() { Ok(manifests) } else { Err(Failure::all(failed)) }
+    if !failed.is_empty() {
+        return Err(Failure::all(failed));
+    }
+    let problems = manifest::check_together(&manifests);
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(Failure::of_manifest(&LoadError::Problems(Problems(problems))))
+    }
 }
 
 /// Reads the one manifest that was named, or the one in this folder.

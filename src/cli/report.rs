@@ -69,15 +69,8 @@ impl Failure {
     /// What stopped flows.
     pub fn of_problems(problems: &[Problem]) -> Failure {
         let one = |problem: &Problem| {
-            let mut place = match problem.source.as_str() {
-                "-" => String::new(),
-                source => format!("source `{source}`: "),
-            };
-            if let Some(transform) = &problem.transform {
-                place = format!("transform `{transform}` of {place}");
-            }
             let hint = problem.hint.as_ref().map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
-            format!("Error: {place}{}{hint}", problem.what)
+            format!("Error: {}{}{hint}", place(problem), problem.what)
         };
         let text = problems.iter().map(one).collect::<Vec<_>>().join("\n\n");
         Failure { text, code: if problems.iter().any(|p| p.bug) { BUG } else { MENDABLE } }
@@ -89,5 +82,42 @@ impl Failure {
             eprintln!("{}", self.text);
         }
         ExitCode::from(self.code)
+    }
+}
+
+/// Says where a problem is, as far as the problem itself does not: ``transform `orders@1` of source `shop`: ``.
+fn place(problem: &Problem) -> String {
+    let unnamed = |kind: &str, name: &str| {
+        let named = format!("{kind} `{name}`");
+        (name != "-" && !problem.what.contains(&named)).then_some(named)
+    };
+    let transform = problem.transform.as_ref().and_then(|name| unnamed("transform", name));
+    match (transform, unnamed("source", &problem.source)) {
+        (Some(transform), Some(source)) => format!("{transform} of {source}: "),
+        (Some(one), None) | (None, Some(one)) => format!("{one}: "),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_problem_names_itself_is_not_said_twice() {
+        let said = |source: &str, transform: Option<&str>, what: &str| {
+            let (source, transform) = (source.to_owned(), transform.map(str::to_owned));
+            let problem = Problem { source, transform, what: what.to_owned(), hint: None, bug: false };
+            Failure::of_problems(&[problem]).text
+        };
+        assert_eq!(said("-", None, "no manifest"), "Error: no manifest");
+        assert_eq!(said("shop", None, "it broke"), "Error: source `shop`: it broke");
+        assert_eq!(said("shop", None, "source `shop` is away"), "Error: source `shop` is away");
+        assert_eq!(said("shop", Some("t@1"), "it broke"), "Error: transform `t@1` of source `shop`: it broke");
+        assert_eq!(said("shop", Some("t@1"), "source `shop` is away"), "Error: transform `t@1`: source `shop` is away");
+        assert_eq!(
+            said("shop", Some("t@1"), "transform `t@1` crashed"),
+            "Error: source `shop`: transform `t@1` crashed"
+        );
     }
 }

@@ -33,6 +33,7 @@ struct SourceStatus {
     slot: String,
     /// What is wrong with it, or nothing.
     problem: Option<String>,
+    hint: Option<String>,
     found: Option<SourceFound>,
 }
 
@@ -87,36 +88,58 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 async fn source_status(manifest: &Manifest, source: &SourcePlan) -> SourceStatus {
     let slot = source.config.slot_name.clone();
-    let mut status = SourceStatus { slug: source.slug.clone(), slot, problem: None, found: None };
+    let mut status = SourceStatus { slug: source.slug.clone(), slot, problem: None, hint: None, found: None };
     match ask_source(manifest, source).await {
-        Ok(found) => status.found = Some(found),
-        Err(problem) => status.problem = Some(problem),
+        Ok((found, unusable)) => {
+            status.found = Some(found);
+            (status.problem, status.hint) = unusable.map_or((None, None), |trouble| (Some(trouble.what), trouble.hint));
+        }
+        Err(Trouble { what, hint }) => (status.problem, status.hint) = (Some(what), hint),
     }
     status
 }
 
-async fn ask_source(manifest: &Manifest, source: &SourcePlan) -> Result<SourceFound, String> {
+/// What is wrong, and what to do about it.
+struct Trouble {
+    what: String,
+    hint: Option<String>,
+}
+
+impl Trouble {
+    fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Trouble {
+        Trouble { what: Chain(error).to_string(), hint }
+    }
+}
+
+/// Looks at a source and its slot; also says what keeps the slot from being read.
+async fn ask_source(manifest: &Manifest, source: &SourcePlan) -> Result<(SourceFound, Option<Trouble>), Trouble> {
     let session = postgres::Session::source(format!("pelton {} status", manifest.slug));
-    let client = postgres::connect(&source.connection, &session).await.map_err(|error| Chain(&error).to_string())?;
+    let connected = postgres::connect(&source.connection, &session).await;
+    let client = connected.map_err(|error| Trouble::of(&error, error.hint()))?;
     let row = client
         .query_one(
-            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text",
+            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text, \
+                    current_database()::text",
             &[],
         )
         .await
-        .map_err(|error| Chain(&error).to_string())?;
-    let position = row.get::<_, &str>(0).parse().map_err(|error| Chain(&error).to_string())?;
-    let slot = slot::look_up(&client, &source.config.slot_name).await.map_err(|error| Chain(&error).to_string())?;
-    let slot = slot.ok_or_else(|| {
-        format!("replication slot \"{}\" does not exist yet: `pelton sync` makes it", source.config.slot_name)
-    })?;
-    Ok(SourceFound {
+        .map_err(|error| Trouble::of(&error, None))?;
+    let position = row.get::<_, &str>(0).parse().map_err(|error| Trouble::of(&error, None))?;
+    let name = &source.config.slot_name;
+    let slot = slot::look_up(&client, name).await.map_err(|error| Trouble::of(&error, error.hint()))?;
+    let Some(slot) = slot else {
+        let what = format!("replication slot \"{name}\" does not exist");
+        return Err(Trouble { what, hint: Some("`pelton sync` makes it, for flows that are new".to_owned()) });
+    };
+    let unusable = slot.usable(row.get(1)).err().map(|error| Trouble::of(&error, error.hint()));
+    let found = SourceFound {
         position,
         active: slot.active_pid.is_some(),
         confirmed: slot.confirmed_flush,
         restart: slot.restart_lsn,
         wal_status: slot.wal_status.map(|status| format!("{status:?}").to_lowercase()),
-    })
+    };
+    Ok((found, unusable))
 }
 
 async fn group_status(
@@ -141,7 +164,7 @@ async fn group_status(
             hint: None,
         };
         match &rows {
-            Err(problem) => out.problem = Some(problem.clone()),
+            Err(trouble) => (out.problem, out.hint) = (Some(trouble.what.clone()), trouble.hint.clone()),
             Ok((rows, backfills)) => match rows.iter().find(|row| row.flow == flow.name) {
                 None => out.state = "new",
                 Some(row) => {
@@ -176,16 +199,17 @@ async fn ask_destination(
     manifest: &Manifest,
     source: &SourcePlan,
     group: &GroupPlan,
-) -> Result<(Vec<FlowRow>, Vec<BackfillRow>), String> {
+) -> Result<(Vec<FlowRow>, Vec<BackfillRow>), Trouble> {
     let session = postgres::Session::destination(format!("pelton {} status", manifest.slug));
-    let client = postgres::connect(&group.connection, &session).await.map_err(|error| Chain(&error).to_string())?;
+    let connected = postgres::connect(&group.connection, &session).await;
+    let client = connected.map_err(|error| Trouble::of(&error, error.hint()))?;
     let scope = Scope { manifest: manifest.slug.clone(), source: source.slug.clone() };
-    let flows = datastore::flows(&client, &scope).await.map_err(|error| Chain(&error).to_string())?;
+    let flows = datastore::flows(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
     // Without flows there may be no tables of ours at all.
     if flows.is_empty() {
         return Ok((flows, Vec::new()));
     }
-    let backfills = datastore::backfills(&client, &scope).await.map_err(|error| Chain(&error).to_string())?;
+    let backfills = datastore::backfills(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
     Ok((flows, backfills))
 }
 
@@ -212,6 +236,7 @@ fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus
             "walStatus": found.and_then(|f| f.wal_status.clone()),
             "running": found.map(|f| f.active),
             "problem": s.problem,
+            "hint": s.hint,
         })
     };
     let flow = |f: &FlowStatus| {
@@ -241,19 +266,22 @@ fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus
 
 fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
     for source in sources {
-        match (&source.found, &source.problem) {
-            (Some(found), _) => {
-                let running = if found.active { "read by a running sync" } else { "not being read" };
-                let retained = found.restart.map_or(0, |restart| found.position.bytes_since(restart));
-                let at = found.position;
-                println!(
-                    "source {}: slot {} {running}, at {at}, retains {} of WAL",
-                    source.slug,
-                    source.slot,
-                    size(retained)
-                );
-            }
-            (None, problem) => println!("source {}: {}", source.slug, problem.as_deref().unwrap_or("unknown")),
+        if let Some(found) = &source.found {
+            let running = if found.active { "read by a running sync" } else { "not being read" };
+            let retained = found.restart.map_or(0, |restart| found.position.bytes_since(restart));
+            let at = found.position;
+            println!(
+                "source {}: slot {} {running}, at {at}, retains {} of WAL",
+                source.slug,
+                source.slot,
+                size(retained)
+            );
+        }
+        if let Some(problem) = &source.problem {
+            println!("source {}: {problem}", source.slug);
+        }
+        if let Some(hint) = &source.hint {
+            println!("  Hint: {hint}");
         }
     }
     println!();

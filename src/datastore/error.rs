@@ -46,6 +46,16 @@ impl DataStoreError {
             DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Some(
                 "grant the role USAGE and CREATE on the schema rejot_data_store, or let it own the schema".to_owned(),
             ),
+            DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+                Some(
+                    "the destination is read-only: point the connection at the primary, or end its read-only mode \
+                 (default_transaction_read_only); Pelton goes on by itself"
+                        .to_owned(),
+                )
+            }
+            DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::DISK_FULL) => {
+                Some("free disk space at the destination; Pelton goes on by itself".to_owned())
+            }
             DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } => None,
         }
     }

@@ -82,7 +82,10 @@ pub async fn open(
         system_identifier: source.system_identifier.clone(),
         slot_name: source.slot.clone(),
     };
-    let owned = datastore::take_over(&mut client, &scope, &wanted, &start).await.map_err(data_store)?;
+    let left_out = plan.transforms.iter().filter(|transform| without(&transform.name));
+    let stopped: Vec<String> =
+        left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
+    let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
 
     let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new() };
     let mut transforms: Vec<Running> = Vec::new();

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 use crate::postgres::replication::ReplicationError;
-use crate::postgres::{ConnectError, QueryError};
+use crate::postgres::{ConnectError, QueryError, ServerError};
 use crate::sink::SinkError;
 use crate::wasm::{GuestError, WasmError};
 
@@ -139,9 +139,11 @@ impl EngineError {
             EngineError::Backfill(error) => error.hint(),
             EngineError::Guest(error) => error.hint(),
             EngineError::Projection(error) => error.hint(),
-            EngineError::Rejected { .. } => {
-                Some("mend the row at the source or the transform, then restart `pelton sync`".to_owned())
-            }
+            EngineError::Rejected { .. } => Some(
+                "let the transform take this change, and restart `pelton sync`: what was written stays in the log, \
+                      whatever becomes of the row at the source"
+                    .to_owned(),
+            ),
             EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
                 "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
                  rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
@@ -169,6 +171,18 @@ impl EngineError {
         }
     }
 
+    /// Returns the error with its causes, and with the change that a guest failed on, where it was found.
+    pub fn told(&self) -> String {
+        let text = Chain(self).to_string();
+        let EngineError::Guest(error) = self else { return text };
+        match (error.place(), text.split_once('\n')) {
+            (None, _) => text,
+            (Some(place), None) => format!("{text}; {place}"),
+            // What follows is where in its code a guest trapped.
+            (Some(place), Some((first, frames))) => format!("{first}; {place}\n{frames}"),
+        }
+    }
+
     /// Returns true for a bug of ours, which has an exit code of its own.
     pub fn is_bug(&self) -> bool {
         matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
@@ -193,12 +207,28 @@ pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        write!(f, "{}", Link(self.0))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+            write!(f, ": {}", Link(error))?;
+            cause = match error.downcast_ref::<tokio_postgres::Error>() {
+                // Its cause is what the server said, which has been told.
+                Some(error) if error.as_db_error().is_some() => None,
+                _ => error.source(),
+            };
         }
         Ok(())
+    }
+}
+
+/// One error of a chain. What a server said comes without the values of rows, which its own text may quote.
+struct Link<'a>(&'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+            Some(refused) => write!(f, "{}", ServerError::from(refused)),
+            None => write!(f, "{}", self.0),
+        }
     }
 }

@@ -93,7 +93,7 @@ impl Problem {
         Problem {
             source: source.to_owned(),
             transform: transform.map(str::to_owned),
-            what: Chain(error).to_string(),
+            what: error.told(),
             hint: error.hint(),
             bug: error.is_bug(),
         }

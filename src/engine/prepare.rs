@@ -280,9 +280,10 @@ impl Source {
             let (problem, hint) = match refused {
                 Some(refused) => (refused.to_string(), refused.mend()),
                 None => (
-                    format!("table {schema}.{name} is not in the publication"),
+                    format!("table {schema}.{name} is not in publication {}", self.publication.name),
                     Some(format!(
-                        "add it: ALTER PUBLICATION … ADD TABLE {}; and restart `pelton sync`",
+                        "ALTER PUBLICATION {} ADD TABLE {}, then restart `pelton sync`",
+                        postgres::quote_ident(&self.publication.name),
                         postgres::quote_table(schema, name)
                     )),
                 ),

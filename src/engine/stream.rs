@@ -175,10 +175,10 @@ impl<E: Enrich> Run<'_, E> {
                         self.groups[group].batches = None;
                         dispatch.detach(group);
                         let Some(failure) = failure else { continue };
-                        let lasting = failure.error.verdict() != Verdict::Retry;
-                        failures.push((group, failure));
-                        // Others go on while a destination is away; whoever must be taken out of a group, or is no
+                        // Other destinations go on while one is away; whoever must be taken out of its group, or is no
                         // longer ours, ends the run at once.
+                        let lasting = failure.error.verdict() != Verdict::Retry || failure.transform.is_some();
+                        failures.push((group, failure));
                         if lasting || self.groups.iter().all(|group| group.batches.is_none()) {
                             return Ok(Outcome::Failed(Vec::new()));
                         }

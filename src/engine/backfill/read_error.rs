@@ -1,5 +1,6 @@
 //! What can go wrong while rows are read at the source.
 
+use super::error::START_ANEW;
 use super::snapshot::BadSnapshot;
 use crate::lsn::BadLsn;
 use crate::postgres::{ConnectError, QueryError};
@@ -44,6 +45,11 @@ impl ReadError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ReadError::Connect(error) => error.hint(),
+            ReadError::Query(error) if error.code() == Some("42501") => Some(
+                "GRANT SELECT on the table, and USAGE on its schema, to the role of the source's connection: rows that \
+                 exist already are read with SQL"
+                    .to_owned(),
+            ),
             ReadError::Query(error) => error.hint(),
             ReadError::Gone { table } => {
                 Some(format!("make {table} again, or take it out of the manifest's `tables` and its public schemas"))
@@ -52,7 +58,7 @@ impl ReadError {
                 Some(format!("ALTER PUBLICATION \"{publication}\" ADD TABLE {table}"))
             }
             ReadError::KeyChanged { table, .. } => {
-                Some(format!("run the backfill of {table} again from the start, with `pelton sync --rebuild`"))
+                Some(format!("change the key column of {table} back, or start its flows anew: {START_ANEW}"))
             }
             ReadError::Rewritten { .. } => None,
             ReadError::BadRow { .. } | ReadError::BadSnapshot(_) | ReadError::BadLsn(_) => {

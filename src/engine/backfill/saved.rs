@@ -53,6 +53,9 @@ pub(super) enum SavedHow {
     Whole {
         begun: bool,
         done: bool,
+        /// The copy is complete and contains what the stream brings up to this position.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ahead_to: Option<u64>,
     },
 }
 
@@ -74,7 +77,8 @@ impl SavedTable {
     }
 
     pub(super) fn of_whole(table: &WholeMerge) -> SavedTable {
-        let how = SavedHow::Whole { begun: table.begun, done: table.is_done() };
+        let ahead_to = table.ahead_to().map(|lsn| lsn.0);
+        let how = SavedHow::Whole { begun: table.begun, done: table.is_done(), ahead_to };
         SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, estimate: table.plan.rows_estimate, how }
     }
 
