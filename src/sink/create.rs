@@ -6,7 +6,6 @@ use super::catalog;
 use super::shape::quoted;
 use super::{SinkError, TableTarget};
 use crate::change::{Column, Kind};
-use crate::postgres::quote_literal;
 
 /// The attribute of a public column that tells what rows from before the column have, as text; without it, NULL.
 pub const MISSING_VALUE: &str = "missing-value";
@@ -29,7 +28,7 @@ pub(super) async fn add_columns(client: &Client, target: &TableTarget, lacking: 
         })?;
         let column_name = quoted(&column.name);
         let missing = column.attrs.iter().find(|(attribute, _)| attribute == MISSING_VALUE);
-        let default = missing.map(|(_, value)| format!(" DEFAULT {}", quote_literal(value))).unwrap_or_default();
+        let default = missing.map(|(_, value)| format!(" DEFAULT {}", literal(value))).unwrap_or_default();
         added.push(format!("ADD COLUMN IF NOT EXISTS {column_name} {declared}{default}"));
         without_default.extend(missing.map(|_| format!("ALTER COLUMN {column_name} DROP DEFAULT")));
         tracing::info!(table = name, column = %column.name, "adding a column that the destination lacks");
@@ -82,6 +81,11 @@ pub(super) async fn create(client: &Client, target: &TableTarget) -> Result<(), 
     client.batch_execute(&sql).await.map_err(failed)
 }
 
+/// Quotes a text whatever `standard_conforming_strings` says.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// Returns the type as it stands in `CREATE TABLE`, modifier included, `None` if the destination lacks it.
 async fn declared_type(client: &Client, column: &Column) -> Result<Option<String>, tokio_postgres::Error> {
     let name = match (&column.kind, column.type_modifier >= 0) {
@@ -98,5 +102,12 @@ async fn declared_type(client: &Client, column: &Column) -> Result<Option<String
         Kind::Interval | Kind::Array(_) | Kind::Other(_) => column.type_modifier,
         _ => -1,
     };
-    Ok(catalog::resolve_type(client, &name, modifier).await?.map(|(declared, _)| declared))
+    // Without a modifier the names in the standard mean a length of 1, Postgres's own any length.
+    let any_length = |declared: String| match declared.as_str() {
+        "character[]" => "pg_catalog.bpchar[]".to_owned(),
+        "bit" => "pg_catalog.\"bit\"".to_owned(),
+        "bit[]" => "pg_catalog.\"bit\"[]".to_owned(),
+        _ => declared,
+    };
+    Ok(catalog::resolve_type(client, &name, modifier).await?.map(|(declared, _)| any_length(declared)))
 }

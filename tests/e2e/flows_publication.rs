@@ -1,0 +1,141 @@
+//! What a publication says is honoured by what is copied and by what is streamed, and flows that come later.
+
+use crate::flows_setup::{Flow, Line, table};
+
+#[tokio::test]
+async fn row_filters_and_column_lists_hold_for_both() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE t (id int PRIMARY KEY, kind text, secret text, v int); ALTER TABLE t REPLICA IDENTITY FULL;
+         CREATE TABLE u (id int PRIMARY KEY, secret text, v int);
+         INSERT INTO t SELECT n, CASE n % 2 WHEN 0 THEN 'even' ELSE 'odd' END, 's', n FROM generate_series(1, 20) AS n;
+         INSERT INTO u SELECT n, 's', n FROM generate_series(1, 20) AS n;
+         CREATE PUBLICATION pelton FOR TABLE t WHERE (kind = 'even'), u (id, v)",
+    )
+    .await;
+    let manifest = line.manifest(&[table("t"), table("u")]);
+    for changes in [
+        "",
+        "UPDATE t SET v = v + 1; UPDATE t SET kind = 'even' WHERE id = 1; UPDATE t SET kind = 'odd' WHERE id = 2;
+         DELETE FROM t WHERE id IN (3, 4); INSERT INTO t VALUES (21, 'odd', 's', 0), (22, 'even', 's', 0);
+         UPDATE u SET secret = 'x'; UPDATE u SET v = 0 WHERE id < 5; DELETE FROM u WHERE id = 9; INSERT INTO u VALUES (30, 's', 1)",
+    ] {
+        line.source(changes).await;
+        line.catch_up(&manifest).await;
+        line.assert_same("SELECT * FROM t WHERE kind = 'even'", "SELECT * FROM t").await;
+        line.assert_same("SELECT id, v FROM u", "SELECT * FROM u").await;
+    }
+}
+
+#[tokio::test]
+async fn partitions_go_through_their_root_or_each_for_itself() {
+    for via_root in [true, false] {
+        let line = Line::new().await;
+        line.source(&format!(
+            "CREATE TABLE p (id int, region text, v text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+             CREATE TABLE p_eu PARTITION OF p FOR VALUES IN ('eu');
+             CREATE TABLE p_us (v text, region text NOT NULL, id int NOT NULL, PRIMARY KEY (id, region));
+             ALTER TABLE p ATTACH PARTITION p_us FOR VALUES IN ('us');
+             INSERT INTO p SELECT n, CASE n % 2 WHEN 0 THEN 'eu' ELSE 'us' END, 'v' || n FROM generate_series(1, 50) AS n;
+             CREATE PUBLICATION pelton FOR TABLE p WITH (publish_via_partition_root = {via_root})"
+        ))
+        .await;
+        let names: &[&str] = if via_root { &["p"] } else { &["p_eu", "p_us"] };
+        let flows: Vec<Flow> = names.iter().map(|name| table(name)).collect();
+        let manifest = line.manifest(&flows);
+        line.catch_up(&manifest).await;
+        line.assert_equal(names).await;
+        line.source(
+            "UPDATE p SET v = 'changed' WHERE id < 10; UPDATE p SET region = 'us' WHERE id IN (2, 4);
+             DELETE FROM p WHERE id IN (7, 8); INSERT INTO p VALUES (100, 'eu', 'n'), (101, 'us', 'n');
+             TRUNCATE p_us; INSERT INTO p VALUES (102, 'us', 'after')",
+        )
+        .await;
+        if via_root {
+            // A partition that is truncated alone says nothing about its root.
+            line.source("DELETE FROM p WHERE region = 'us'").await;
+            line.catch_up(&manifest).await;
+            line.assert_same("SELECT * FROM p_eu", "SELECT * FROM p WHERE region = 'eu'").await;
+        } else {
+            line.catch_up(&manifest).await;
+            line.assert_equal(names).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_comes_later_copies_what_was_there_while_the_others_go_on() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, 0 FROM generate_series(1, 1000) AS n;
+         CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u SELECT generate_series(1, 1000)",
+    )
+    .await;
+    let mut pelton = line.follow(&line.manifest(&[table("t")]));
+    pelton.start();
+    pelton.says("streaming").await;
+    line.source("UPDATE t SET v = 1 WHERE id <= 10").await;
+    line.destination.wait_until("(SELECT count(*) FILTER (WHERE v = 1) = 10 AND count(*) = 1000 FROM t)").await;
+    line.destination
+        .execute(
+            "CREATE TABLE log (n bigserial, id int); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN INSERT INTO public.log (id) VALUES (NEW.id); RETURN NULL; END $$;
+         CREATE TRIGGER note AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0));
+    line.source("INSERT INTO t VALUES (2001, 0); INSERT INTO u VALUES (2001); DELETE FROM u WHERE id = 1").await;
+
+    let first = Flow::new("t", "publicSchemaType: table, table: public.t")
+        .into("t", "createTable: true")
+        .into("t_late", "createTable: true");
+    let mut pelton = line.follow(&line.manifest(&[first, table("u")]));
+    pelton.start();
+    pelton.says("streaming").await;
+    line.source("INSERT INTO t VALUES (2002, 0); UPDATE t SET v = 2 WHERE id = 500; INSERT INTO u VALUES (2002)").await;
+    line.destination
+        .wait_until(
+            "(SELECT count(*) = 1002 AND bool_or(v = 2) FROM t_late) AND (SELECT count(*) = 1001 FROM u)
+             AND (SELECT count(*) = 1002 FROM t) AND NOT EXISTS (SELECT FROM rejot_data_store.flow WHERE backfill IS NOT NULL)",
+        )
+        .await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0));
+    line.assert_equal(&["t", "u"]).await;
+    line.assert_same("SELECT * FROM t", "SELECT * FROM t_late").await;
+    // The flow that was there has not copied anything again.
+    assert_eq!(line.destination.value("SELECT string_agg(id::text, ',' ORDER BY n) FROM log").await, "2001,2002");
+}
+
+#[tokio::test]
+async fn a_source_that_is_also_the_destination_does_not_feed_itself() {
+    let line = Line::new().await;
+    line.source("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 10)").await;
+    let manifest = line
+        .manifest_of(
+            ", allTables: true",
+            &[Flow::new("t", "publicSchemaType: table, table: public.t").into("copy", "createTable: true")],
+        )
+        .replace(&line.destination.url(), &line.source.url());
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.source.wait_until("(SELECT count(*) FROM copy) = 10").await;
+    line.source("INSERT INTO t VALUES (11); DELETE FROM t WHERE id = 1").await;
+    line.source.wait_until("(SELECT max(id) = 11 AND count(*) = 10 FROM copy)").await;
+    // What was written of our own accord is a few transactions, not one after another.
+    let written = "SELECT sum(n_tup_ins + n_tup_upd) FROM pg_stat_all_tables WHERE schemaname = 'rejot_data_store'";
+    let before = line.source.value("SELECT max(lsn) FROM rejot_data_store.flow").await;
+    line.source("INSERT INTO t VALUES (12)").await;
+    line.source
+        .wait_until(&format!(
+            "(SELECT max(lsn) > '{before}' FROM rejot_data_store.flow) AND (SELECT max(id) = 12 FROM copy)"
+        ))
+        .await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0));
+    line.source.wait_until("NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pelton%')").await;
+    let written: f64 = line.source.value(written).await.parse().unwrap();
+    assert!(written < 60.0, "{written} rows of our own were written");
+}

@@ -1,0 +1,156 @@
+//! A source table is altered while its changes are streamed, and while nobody reads them.
+
+use crate::flows_setup::{Flow, Line, table};
+
+/// Waits until everything that was committed at the source before is at the destination: flows commit together.
+async fn arrived(line: &Line, mark: u32) {
+    line.source(&format!("INSERT INTO mark VALUES ({mark})")).await;
+    line.destination.wait_until(&format!("EXISTS (SELECT FROM mark WHERE id = {mark})")).await;
+}
+
+async fn altered_line() -> Line {
+    let line = Line::new().await;
+    line.source("CREATE TABLE mark (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, a text, b int)").await;
+    line.source("INSERT INTO t SELECT n, 'old ' || n, n FROM generate_series(1, 5) AS n").await;
+    line
+}
+
+#[tokio::test]
+async fn an_added_column_is_carried_where_all_are_taken_and_ignored_where_they_are_listed() {
+    let line = altered_line().await;
+    let listed = Flow::new("listed", "publicSchemaType: table, table: public.t, columns: [id, { name: a }]")
+        .into("listed", "createTable: true");
+    let manifest = line.manifest(&[table("t"), table("mark"), listed]);
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 5 AND (SELECT count(*) FROM listed) = 5").await;
+
+    // Before and after the change, in one transaction; with a constant for the rows that exist, and without.
+    line.source(
+        "BEGIN;
+         INSERT INTO t VALUES (6, 'six', 6);
+         ALTER TABLE t ADD COLUMN c numeric(9, 2) NOT NULL DEFAULT 1.5, ADD COLUMN d text[];
+         INSERT INTO t VALUES (7, 'seven', 7, 7.7, '{x,NULL}');
+         UPDATE t SET d = '{}' WHERE id = 1;
+         UPDATE t SET id = 20, c = 0 WHERE id = 2;
+         DELETE FROM t WHERE id = 3;
+         COMMIT;
+         INSERT INTO t (id) VALUES (8)",
+    )
+    .await;
+    arrived(&line, 1).await;
+    line.assert_equal(&["t"]).await;
+    line.assert_same("SELECT id, a FROM t", "SELECT id, name FROM listed").await;
+    let columns = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute \
+                   WHERE attrelid = 't'::regclass AND attnum > 0";
+    line.assert_same(columns, columns).await;
+
+    // Another one, and one that is gone again.
+    line.source(
+        "ALTER TABLE t ADD COLUMN e bigint;
+         INSERT INTO t (id, e) VALUES (9, 9);
+         ALTER TABLE t ADD COLUMN f int; INSERT INTO t (id, f) VALUES (10, 10); ALTER TABLE t DROP COLUMN f;
+         INSERT INTO t (id, e) VALUES (11, 11)",
+    )
+    .await;
+    arrived(&line, 2).await;
+    line.assert_same("SELECT id, a, b, c, d, e FROM t", "SELECT id, a, b, c, d, e FROM t").await;
+    line.assert_same("SELECT id, a FROM t", "SELECT id, name FROM listed").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_column_that_was_added_while_nobody_read_arrives_with_what_older_rows_have_of_it() {
+    let line = altered_line().await;
+    let manifest = line.manifest(&[table("t"), table("mark")]);
+    line.catch_up(&manifest).await;
+    line.source(
+        "INSERT INTO t VALUES (6, 'six', 6), (7, 'seven', 7);
+         UPDATE t SET a = 'changed' WHERE id IN (1, 6);
+         UPDATE t SET id = 20 WHERE id = 2;
+         ALTER TABLE t ADD COLUMN c int DEFAULT 42, ADD COLUMN d text, ADD COLUMN e int[] NOT NULL DEFAULT '{1,2}';
+         INSERT INTO t VALUES (8, 'eight', 8, 8, 'd', '{}');
+         UPDATE t SET c = NULL WHERE id = 3;
+         ALTER TABLE t ALTER COLUMN c SET DEFAULT 43;
+         INSERT INTO t (id) VALUES (9);
+         DELETE FROM t WHERE id = 7",
+    )
+    .await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t"]).await;
+    // What was there before is not filled in later by a default of the destination's own.
+    let defaults = line.destination.value("SELECT count(*) FROM pg_attrdef WHERE adrelid = 't'::regclass").await;
+    assert_eq!(defaults, "0");
+}
+
+#[tokio::test]
+async fn a_column_that_is_dropped_renamed_or_retyped_stops_its_flow_alone() {
+    for (ddl, said) in [
+        ("DROP COLUMN b", "table public.t has no column \"b\""),
+        ("RENAME COLUMN b TO c", "table public.t has no column \"b\""),
+        ("ALTER COLUMN b TYPE text", "column \"b\" of table public.t is text now"),
+    ] {
+        let line = altered_line().await;
+        let listed = Flow::new("listed", "publicSchemaType: table, table: public.t, columns: [id, { name: a }]")
+            .into("listed", "createTable: true");
+        let mut pelton = line.follow(&line.manifest(&[table("t"), table("mark"), listed]));
+        pelton.start();
+        pelton.says("streaming").await;
+        line.destination.wait_until("(SELECT count(*) FROM t) = 5 AND (SELECT count(*) FROM listed) = 5").await;
+        line.source(&format!(
+            "BEGIN; INSERT INTO t VALUES (6, 'six', 6); ALTER TABLE t {ddl}; INSERT INTO t VALUES (7, 'seven'); COMMIT"
+        ))
+        .await;
+        pelton.says(said).await;
+        arrived(&line, 1).await;
+        line.assert_same("SELECT id, a FROM t", "SELECT id, name FROM listed").await;
+        // Nothing of the transaction that can't be followed.
+        assert_eq!(line.destination.value("SELECT count(*) FROM t").await, "5", "after {ddl}");
+        pelton.terminate();
+        assert_eq!(pelton.ended().await.code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_table_stops_its_flow_and_goes_on_under_its_new_name() {
+    let line = altered_line().await;
+    let manifest = line.manifest(&[table("t"), table("mark")]);
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 5").await;
+    line.source(
+        "BEGIN; INSERT INTO t VALUES (6, 'six', 6); ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (7); COMMIT",
+    )
+    .await;
+    pelton.says("table public.t is called public.u now").await;
+    arrived(&line, 1).await;
+    assert_eq!(line.destination.value("SELECT count(*) FROM t").await, "5");
+    pelton.terminate();
+    pelton.ended().await;
+
+    // The destination keeps its name.
+    let read = "publicSchemaType: table, table: public.";
+    line.catch_up(&manifest.replace(&format!("{read}t }}"), &format!("{read}u }}"))).await;
+    line.assert_same("SELECT * FROM u", "SELECT * FROM t").await;
+}
+
+#[tokio::test]
+async fn another_table_of_the_same_name_is_not_taken_for_the_former_one() {
+    let line = altered_line().await;
+    line.source("CREATE PUBLICATION pelton FOR ALL TABLES").await;
+    let manifest = line.manifest(&[table("t"), table("mark")]);
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 5").await;
+    line.source(
+        "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, a text, b int); INSERT INTO t VALUES (1, 'other', 0)",
+    )
+    .await;
+    pelton.says("table public.t was dropped, and another one was made in its place").await;
+    arrived(&line, 1).await;
+    assert_eq!(line.destination.value("SELECT a FROM t WHERE id = 1").await, "old 1");
+}
