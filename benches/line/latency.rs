@@ -17,6 +17,8 @@ pub async fn measure(site: &Site, report: &mut Report, rows: u64, rounds: usize)
     let source = database(&site.source, &name, "template0").await;
     let client = connect(&source).await;
     run(&client, &format!("{WIDE}; {MARKER}; CREATE PUBLICATION p FOR ALL TABLES")).await;
+    // What is not flushed is not sent, and an asynchronous commit is flushed when it suits the server.
+    run(&client, "SET synchronous_commit = on").await;
     let ours = site.ways(&[Through::Table, Through::Rust]);
     let ways: Vec<Option<Way>> = std::iter::once(None).chain(ours.into_iter().map(Some)).collect();
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); ways.len()];

@@ -31,7 +31,7 @@ pub struct Used {
 }
 
 impl Sync {
-    /// Starts it over these databases; `name` names its manifest and its slot.
+    /// Starts it over these databases; `name` names its slot and its folder.
     pub fn start(site: &Site, name: &str, tables: &[&str], way: Way, backfill: bool, urls: [&str; 2]) -> Sync {
         let folder = site.folder.path().join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");

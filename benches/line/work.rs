@@ -113,9 +113,9 @@ pub fn pgbench(transactions: u64) -> Work {
 }
 
 /// Writes the manifest of these tables.
-pub fn manifest(name: &str, tables: &[&str], through: Through, backfill: bool) -> String {
+pub fn manifest(slot: &str, tables: &[&str], through: Through, backfill: bool) -> String {
     let mut text = format!(
-        "slug: {name}
+        "slug: bench
 manifestVersion: 0
 connections:
   - slug: source
@@ -124,7 +124,7 @@ connections:
     config: {{ connectionType: postgres, url: \"${{WAREHOUSE_URL}}\" }}
 dataStores:
   - connectionSlug: source
-    config: {{ connectionType: postgres, slotName: {name}, publicationName: p, allTables: true }}
+    config: {{ connectionType: postgres, slotName: {slot}, publicationName: p, allTables: true }}
   - connectionSlug: warehouse
 publicSchemas:
 "
@@ -145,7 +145,7 @@ publicSchemas:
     for table in tables {
         writeln!(
             text,
-            "  - name: warehouse-{table}\n    sourceManifestSlug: {name}\n    \
+            "  - name: warehouse-{table}\n    sourceManifestSlug: bench\n    \
              publicSchema: {{ name: {table}, majorVersion: 1 }}\n    config: {{ consumerSchemaType: table, \
              destinationDataStoreSlug: warehouse, table: public.{table}, backfill: {backfill} }}"
         )
