@@ -3,6 +3,11 @@
 //! `PELTON_FAULT=after-copy:3` kills the process with SIGKILL when it passes that point for the third time;
 //! `PELTON_SABOTAGE=feedback` breaks one promise on purpose. Both exist only with the feature `fault-injection`, which
 //! the tests switch on and no build for users does.
+//!
+//! Points, in the order of the line: `before-guest`, `after-guest`, `before-copy`, `after-copy`, `before-commit`,
+//! `after-commit`, `before-feedback`, `after-feedback`. Sabotage: `order` writes a batch backwards, `ownership` lets a
+//! stale owner write, `feedback` confirms what is only read, `merge` drops changes of rows that are copied already while
+//! others are still being copied, `hold` forgets changes that come while their rows are being read.
 
 #[cfg(feature = "fault-injection")]
 mod enabled {

@@ -9,6 +9,7 @@ mod files;
 mod init;
 mod log;
 mod output_schema;
+mod progress;
 mod report;
 mod status;
 mod sync;

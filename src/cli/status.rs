@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::files;
 use super::report::Failure;
-use crate::datastore::{self, FlowRow, Scope};
+use crate::datastore::{self, BackfillRow, FlowRow, Scope};
 use crate::engine::{Chain, GroupPlan, Plan, SourcePlan};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
@@ -51,6 +51,8 @@ struct FlowStatus {
     destination: String,
     state: &'static str,
     row: Option<FlowRow>,
+    /// Of the tables that are being copied: name, rows copied, rows guessed.
+    copied: Vec<(String, u64, u64)>,
     lag_bytes: Option<u64>,
     lag_ms: Option<u64>,
     problem: Option<String>,
@@ -132,6 +134,7 @@ async fn group_status(
             destination: group.slug.clone(),
             state: "unknown",
             row: None,
+            copied: Vec::new(),
             lag_bytes: None,
             lag_ms: None,
             problem: None,
@@ -139,7 +142,7 @@ async fn group_status(
         };
         match &rows {
             Err(problem) => out.problem = Some(problem.clone()),
-            Ok(rows) => match rows.iter().find(|row| row.flow == flow.name) {
+            Ok((rows, backfills)) => match rows.iter().find(|row| row.flow == flow.name) {
                 None => out.state = "new",
                 Some(row) => {
                     out.state = match (&row.problem, row.backfill.is_some()) {
@@ -147,6 +150,7 @@ async fn group_status(
                         (None, true) => "backfill",
                         (None, false) => "live",
                     };
+                    out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
                     out.problem = row.problem.clone();
                     out.hint = row.hint.clone();
                     if let Some(found) = &status.found {
@@ -168,11 +172,31 @@ fn ms_since(micros: i64) -> u64 {
     u64::try_from((now - micros) / 1000).unwrap_or(0)
 }
 
-async fn ask_destination(manifest: &Manifest, source: &SourcePlan, group: &GroupPlan) -> Result<Vec<FlowRow>, String> {
+async fn ask_destination(
+    manifest: &Manifest,
+    source: &SourcePlan,
+    group: &GroupPlan,
+) -> Result<(Vec<FlowRow>, Vec<BackfillRow>), String> {
     let session = postgres::Session::destination(format!("pelton {} status", manifest.slug));
     let client = postgres::connect(&group.connection, &session).await.map_err(|error| Chain(&error).to_string())?;
     let scope = Scope { manifest: manifest.slug.clone(), source: source.slug.clone() };
-    datastore::flows(&client, &scope).await.map_err(|error| Chain(&error).to_string())
+    let flows = datastore::flows(&client, &scope).await.map_err(|error| Chain(&error).to_string())?;
+    // Without flows there may be no tables of ours at all.
+    if flows.is_empty() {
+        return Ok((flows, Vec::new()));
+    }
+    let backfills = datastore::backfills(&client, &scope).await.map_err(|error| Chain(&error).to_string())?;
+    Ok((flows, backfills))
+}
+
+/// Returns how far the tables of a backfill are: name, rows copied, rows guessed.
+fn copied(backfills: &[BackfillRow], name: &str) -> Vec<(String, u64, u64)> {
+    let number = |row: &BackfillRow, field: &str| row.progress.get(field).and_then(serde_json::Value::as_u64);
+    let table = |row: &BackfillRow| {
+        let rows = number(row, "rows")?;
+        Some((row.table.clone(), rows, number(row, "estimate").unwrap_or(0).max(rows)))
+    };
+    backfills.iter().filter(|row| row.name == name).filter_map(table).collect()
 }
 
 fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus]) {
@@ -200,6 +224,9 @@ fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus
             "lagBytes": f.lag_bytes,
             "lagMs": f.lag_ms,
             "rows": f.row.as_ref().map(|row| row.rows_applied),
+            "copied": f.copied.iter().map(|(table, rows, estimate)| json!({
+                "table": table, "rows": rows, "rowsEstimate": estimate,
+            })).collect::<Vec<_>>(),
             "problem": f.problem,
             "hint": f.hint,
         })
@@ -248,6 +275,11 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
     for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
+    }
+    for flow in flows {
+        for (table, rows, estimate) in &flow.copied {
+            println!("{}: copied {rows} of about {estimate} rows of {table}", flow.flow);
+        }
     }
     for flow in flows {
         if let Some(problem) = &flow.problem {

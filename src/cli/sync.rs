@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::files;
 use super::report::Failure;
+use super::{files, progress};
 use crate::engine::{self, Options};
 
 /// Streams every flow of the manifests until it is told to stop (SIGTERM, Ctrl-C)
@@ -33,9 +33,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let manifests = files::load_all(&args.manifests)?;
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(listen(stop));
+    let (copied, reports) = mpsc::unbounded_channel();
+    tokio::spawn(progress::show(reports));
     let mut syncs = tokio::task::JoinSet::new();
     for manifest in manifests {
-        let options = Options { until_caught_up: args.until_caught_up, cache_dir: files::cache_dir() };
+        let options = Options {
+            until_caught_up: args.until_caught_up,
+            cache_dir: files::cache_dir(),
+            copied: Some(copied.clone()),
+        };
         let stopping = stopping.clone();
         syncs.spawn(async move { engine::sync(&manifest, options, stopping).await });
     }

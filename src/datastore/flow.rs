@@ -108,7 +108,7 @@ pub async fn flows(client: &Client, scope: &Scope) -> Result<Vec<FlowRow>, DataS
 /// Takes over all flows of a scope and makes those of `wanted` that are missing, beginning at `start`.
 ///
 /// Waits for a transaction of the former owner that is in flight: its checkpoint is in what is returned, and no later
-/// one of it can commit. Flows that were stopped are tried again.
+/// one of it can commit. Flows that were stopped are tried again, but for those of `stopped`, which stay as they are.
 ///
 /// # Errors
 /// What the server says.
@@ -116,6 +116,7 @@ pub async fn take_over(
     client: &mut Client,
     scope: &Scope,
     wanted: &[NewFlow],
+    stopped: &[String],
     start: &Start,
 ) -> Result<Owned, DataStoreError> {
     let query = DataStoreError::query;
@@ -151,11 +152,12 @@ pub async fn take_over(
         .map_err(query("wait for the former owner's transaction"))?;
     let token = owners.iter().map(|row| row.get::<_, i64>(0)).max().unwrap_or(0) + 1;
     let raise = format!(
-        "UPDATE rejot_data_store.flow SET owner = $3, problem = NULL, hint = NULL, updated_at = now() \
+        "UPDATE rejot_data_store.flow SET owner = $3, updated_at = now(), \
+         problem = CASE WHEN flow = ANY ($4) THEN problem END, hint = CASE WHEN flow = ANY ($4) THEN hint END \
          WHERE manifest_slug = $1 AND source_slug = $2 RETURNING {COLUMNS}"
     );
     let rows = transaction
-        .query(&raise, &[&scope.manifest, &scope.source, &token])
+        .query(&raise, &[&scope.manifest, &scope.source, &token, &stopped])
         .await
         .map_err(query("take over the flows"))?;
     transaction.commit().await.map_err(query("commit a takeover"))?;

@@ -16,7 +16,7 @@ pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, take_over};
 pub use migrate::migrate;
 pub use session::{Commit, Committed, Session};
-pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills};
+pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_data_store";

@@ -48,6 +48,8 @@ pub struct RunningGroup {
     /// The least checkpoint of its transforms.
     pub from: Lsn,
     pub tables: Vec<(String, String)>,
+    /// The same of each of its transforms.
+    pub reads: Vec<Vec<(String, String)>>,
     /// True while rows are being copied.
     pub copying: Arc<AtomicBool>,
     pub owned: Owned,
@@ -80,7 +82,10 @@ pub async fn open(
         system_identifier: source.system_identifier.clone(),
         slot_name: source.slot.clone(),
     };
-    let owned = datastore::take_over(&mut client, &scope, &wanted, &start).await.map_err(data_store)?;
+    let left_out = plan.transforms.iter().filter(|transform| without(&transform.name));
+    let stopped: Vec<String> =
+        left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
+    let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
 
     let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new() };
     let mut transforms: Vec<Running> = Vec::new();
@@ -139,9 +144,14 @@ pub async fn open(
         guests: transforms.iter().filter_map(Running::guest).collect(),
         events: events.clone(),
     };
-    let wanted = source.tables.iter();
-    let wanted = wanted.filter(|(schema, table)| transforms.iter().any(|t| t.runner.reads(schema, table))).cloned();
-    let tables = wanted.collect();
+    let reads_of = |transform: &Running| {
+        let reads = |(schema, table): &&(String, String)| transform.runner.reads(schema, table);
+        source.tables.iter().filter(reads).cloned().collect::<Vec<_>>()
+    };
+    let reads: Vec<Vec<(String, String)>> = transforms.iter().map(reads_of).collect();
+    let mut tables = reads.concat();
+    tables.sort();
+    tables.dedup();
     let (batches, received) = mpsc::channel(1);
     let (prepared, rows) = mpsc::channel(1);
     let copying = Arc::new(AtomicBool::new(transforms.iter().any(|transform| transform.copying.is_some())));
@@ -153,9 +163,11 @@ pub async fn open(
         writer: prepared,
         copying: copying.clone(),
         through: from,
+        reports: context.options.copied.clone(),
+        slug: slug.clone(),
     };
     let task = tokio::spawn(feed(index, making, of_table, writer, rows, events));
-    opened.running = Some(RunningGroup { batches, task, from, tables, copying, owned, transforms: names });
+    opened.running = Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms: names });
     Ok(opened)
 }
 

@@ -154,6 +154,11 @@ impl<R: Reads> Dispatch<R> {
         if inside == wanted { Ok(()) } else { Err(StreamError::Sequence { found, inside }) }
     }
 
+    /// Returns a relation as the stream described it.
+    pub fn relation(&self, index: RelationIndex) -> &Arc<Relation> {
+        self.decoder.relation(index)
+    }
+
     /// Returns a relation as it is known; `None` when no group reads it.
     pub fn wanted(&self, index: RelationIndex) -> Option<&Arc<Relation>> {
         let known = &self.known[index.as_usize()];

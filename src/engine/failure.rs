@@ -62,6 +62,8 @@ pub enum EngineError {
          ({expected})"
     )]
     OtherCluster { slug: String, found: String, expected: String, flow: String },
+    #[error("the old rows that table {table} sends do not fit its replica identity")]
+    OldRow { table: String },
     #[error("{what}")]
     Setup { what: String, hint: Option<String> },
     #[error("a task of the engine ended unexpectedly: {0}")]
@@ -105,6 +107,7 @@ impl EngineError {
             | EngineError::Rejected { .. }
             | EngineError::SlotBeyondCheckpoint { .. }
             | EngineError::OtherCluster { .. }
+            | EngineError::OldRow { .. }
             | EngineError::Setup { .. }
             | EngineError::Bug(_) => Verdict::Stop,
         }
@@ -127,9 +130,11 @@ impl EngineError {
             EngineError::Backfill(error) => error.hint(),
             EngineError::Guest(error) => error.hint(),
             EngineError::Projection(error) => error.hint(),
-            EngineError::Rejected { .. } => {
-                Some("mend the row at the source or the transform, then restart `pelton sync`".to_owned())
-            }
+            EngineError::Rejected { .. } => Some(
+                "let the transform take this change, and restart `pelton sync`: what was written stays in the log, \
+                      whatever becomes of the row at the source"
+                    .to_owned(),
+            ),
             EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
                 "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
                  rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
@@ -139,6 +144,10 @@ impl EngineError {
                  anew: DELETE their rows from rejot_data_store.flow and rejot_data_store.backfill at the destination"
                     .to_owned(),
             ),
+            EngineError::OldRow { table } => Some(format!(
+                "give {table} and all of its partitions the same replica identity: a primary key each, or \
+                 ALTER TABLE … REPLICA IDENTITY FULL on each; then restart `pelton sync`"
+            )),
             EngineError::Decode { .. } | EngineError::Bug(_) => {
                 Some("this is a bug of Pelton: please report it with the log".to_owned())
             }

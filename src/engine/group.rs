@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_postgres::Client;
@@ -27,6 +27,7 @@ use crate::lsn::Lsn;
 use crate::sink::{Addressed, Destination, SinkError};
 use crate::wasm;
 
+use super::CopyReport;
 use super::backfill::Event as CopyEvent;
 use super::failure::EngineError;
 use super::transform::{Made, Running};
@@ -86,7 +87,13 @@ pub struct Transforming {
     pub copying: Arc<AtomicBool>,
     /// The boundary that the stream has reached.
     pub through: Lsn,
+    /// Who is told how far copying is.
+    pub reports: Option<mpsc::UnboundedSender<CopyReport>>,
+    pub slug: String,
 }
+
+/// How often is told how far copying is.
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 enum Ended {
     /// The writer has failed, and says so itself.
@@ -109,7 +116,12 @@ impl Transforming {
     async fn go_on(&mut self) -> Result<(), Ended> {
         // Batches of copied rows have ids of their own, in the order in which they are made.
         let mut id = 0;
+        let mut reported = Instant::now();
         loop {
+            if reported.elapsed() >= REPORT_INTERVAL {
+                reported = Instant::now();
+                self.report();
+            }
             let copying = self.transforms.iter().any(|transform| transform.copying.is_some());
             self.copying.store(copying, Ordering::Relaxed);
             tokio::select! {
@@ -121,6 +133,18 @@ impl Transforming {
                 (index, event) = next_event(&mut self.transforms), if copying => {
                     self.copied(index, event, &mut id).await?;
                 }
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let Some(reports) = &self.reports else { return };
+        for transform in &mut self.transforms {
+            if let Some(copying) = &mut transform.copying {
+                let tables = copying.status();
+                let (destination, transform) = (self.slug.clone(), transform.name.clone());
+                // Nobody may be looking any more.
+                let _ = reports.send(CopyReport { destination, transform, tables });
             }
         }
     }
@@ -206,7 +230,13 @@ impl Transforming {
         let mut finished = Vec::new();
         if complete {
             for transform in &mut self.transforms {
-                if let Some(copying) = transform.copying.take_if(|copying| copying.is_done()) {
+                if let Some(mut copying) = transform.copying.take_if(|copying| copying.is_done()) {
+                    let tables = copying.status();
+                    tables.iter().for_each(|t| tracing::info!(table = t.table, rows = t.rows_copied, "copied"));
+                    if let Some(reports) = &self.reports {
+                        let (destination, transform) = (self.slug.clone(), transform.name.clone());
+                        let _ = reports.send(CopyReport { destination, transform, tables });
+                    }
                     finished.push(copying.name().to_owned());
                 }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::PublicSchema;
-use crate::datastore::StateTable;
+use crate::datastore::{self, StateTable};
 use crate::manifest::WasmConfig;
 use crate::postgres;
 use crate::wasm::{self, Component, Limits};
@@ -58,6 +58,13 @@ pub async fn runner(
                 let client = postgres::connect(&group.connection, &session)
                     .await
                     .map_err(|source| EngineError::Connect { role: "destination", slug: group.slug.clone(), source })?;
+                let digest = hex::encode(component.digest());
+                let other = datastore::record_component(&client, state, &digest, descriptor.state_version as i32)
+                    .await
+                    .map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })?;
+                if let Some(found) = other {
+                    return Err(other_state_version(transform, found, descriptor.state_version));
+                }
                 let runtime = tokio::runtime::Handle::current();
                 let state = CommittedState { runtime, client: Arc::new(client), table: state.clone() };
                 Some(Arc::new(state) as Arc<dyn wasm::StateStore>)
@@ -118,6 +125,22 @@ fn limits(config: &WasmConfig) -> Limits {
     Limits {
         memory_mib: config.limits.memory_mib.unwrap_or(default.memory_mib),
         timeout_ms: config.limits.timeout_ms.unwrap_or(default.timeout_ms),
+    }
+}
+
+/// Says that what a transform remembers is of another version than the component reads.
+fn other_state_version(transform: &TransformPlan, found: i32, reads: u32) -> EngineError {
+    EngineError::Setup {
+        what: format!(
+            "what transform `{}` remembers is of state version {found}, and the component reads version {reads}",
+            transform.name
+        ),
+        hint: Some(
+            "deploy a component of the former state version; or start its flows anew, which copies their tables again: \
+             delete their rows from rejot_data_store.flow, .backfill and .transform_state at the destination, empty \
+             their tables, and restart `pelton sync`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -35,7 +35,7 @@ mod transform;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::manifest::Manifest;
 use crate::wasm;
@@ -51,6 +51,16 @@ pub struct Options {
     pub until_caught_up: bool,
     /// Where compiled components are kept; `None` compiles them every time.
     pub cache_dir: Option<PathBuf>,
+    /// Is told how far rows that existed before are copied, a few times a second.
+    pub copied: Option<mpsc::UnboundedSender<CopyReport>>,
+}
+
+/// How far one transform's tables are copied into one destination.
+#[derive(Clone, Debug)]
+pub struct CopyReport {
+    pub destination: String,
+    pub transform: String,
+    pub tables: Vec<backfill::TableStatus>,
 }
 
 /// What all parts of a sync share.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -24,13 +24,29 @@ use super::{Context, Problem};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// A transform that is taken out of its group for a while stays out for at least this long.
+const PAUSE_LEAST: Duration = Duration::from_secs(1);
 /// A run that lasted this long was a good one: the next failure starts the back-off anew.
 const GOOD_RUN: Duration = Duration::from_secs(30);
-/// How long the first try to reach a destination that went away waits, while others go on.
-const REJOIN_FIRST: Duration = Duration::from_secs(1);
 
-/// Where a transform stopped for good, until the process is restarted.
-type Stopped = BTreeMap<(String, String), Problem>;
+/// A destination and a transform.
+type Place = (String, String);
+
+/// Transforms that do not take part for now.
+#[derive(Default)]
+struct Apart {
+    /// For good, until the process is restarted.
+    stopped: BTreeMap<Place, Problem>,
+    /// What failed in a way that may pass, while others of its group go on without it: until when.
+    paused: BTreeMap<Place, Instant>,
+}
+
+impl Apart {
+    fn has(&self, slug: &str, transform: &str) -> bool {
+        let place = (slug.to_owned(), transform.to_owned());
+        self.stopped.contains_key(&place) || self.paused.contains_key(&place)
+    }
+}
 
 /// Runs one source's flows until they are caught up, somebody asks to stop, or nothing is left that could run.
 ///
@@ -38,13 +54,16 @@ type Stopped = BTreeMap<(String, String), Problem>;
 /// What stopped flows for good, one problem a transform or one for the source.
 pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Receiver<bool>) -> Result<(), Vec<Problem>> {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST);
-    let mut stopped = Stopped::new();
+    let mut apart = Apart::default();
     let mut until = None;
+    // How long what failed last waits for its next try; meanwhile the others go on.
+    let mut pause = backoff.next_wait();
     loop {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
+        apart.paused.retain(|_, until| *until > started);
         let mut stopping = stop.clone();
         let ended = tokio::select! {
-            ended = run_once(&context, &plan, &mut stopped, &mut until, &mut stop) => ended,
+            ended = run_once(&context, &plan, &mut apart, &mut until, pause, &mut stop) => ended,
             () = asked_during_start(&mut stopping) => Ok(Outcome::Shutdown),
         };
         if started.elapsed() >= GOOD_RUN {
@@ -53,39 +72,32 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
         let failures = match ended {
             Ok(Outcome::Shutdown | Outcome::CaughtUp) => break,
             Ok(Outcome::Failed(failures)) => failures,
-            Err(error) => match error.verdict() {
-                Verdict::Stop => return Err(vec![Problem::of(&plan.slug, None, &error)]),
-                Verdict::Retry | Verdict::Yield => {
-                    vec![(usize::MAX, Failure { transform: None, error })]
-                }
-            },
+            Err(error) if error.verdict() == Verdict::Stop => return Err(vec![Problem::of(&plan.slug, None, &error)]),
+            Err(error) => vec![(usize::MAX, Failure { transform: None, error })],
         };
         let mut wait = false;
-        for (_, failure) in failures {
-            match failure.error.verdict() {
-                Verdict::Retry => {
-                    wait = true;
-                    tracing::warn!(source = plan.slug, "{}", Chain(&failure.error));
-                }
-                Verdict::Yield => tracing::warn!(source = plan.slug, "{}", Chain(&failure.error)),
-                // Those are in `stopped` already.
-                Verdict::Stop => {}
-            }
+        for (_, failure) in &failures {
+            wait |= failure.error.verdict() == Verdict::Retry;
+            tracing::warn!(source = plan.slug, "{}", Chain(&failure.error));
         }
         let transforms: usize = plan.groups.iter().map(|group| group.transforms.len()).sum();
-        if stopped.len() >= transforms {
+        if apart.stopped.len() >= transforms {
             break;
         }
         if wait {
-            let pause = backoff.next_wait();
-            tracing::info!(source = plan.slug, "trying again in {:.1} s", pause.as_secs_f64());
+            // A run in which others went on has waited already.
+            let left = pause.saturating_sub(started.elapsed());
+            pause = backoff.next_wait();
+            if !left.is_zero() {
+                tracing::info!(source = plan.slug, "trying again in {:.1} s", left.as_secs_f64());
+            }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(left) => {}
                 () = asked(&mut stop) => break,
             }
         }
     }
-    if stopped.is_empty() { Ok(()) } else { Err(stopped.into_values().collect()) }
+    if apart.stopped.is_empty() { Ok(()) } else { Err(apart.stopped.into_values().collect()) }
 }
 
 /// Waits until somebody asks to stop.
@@ -105,8 +117,9 @@ async fn asked_during_start(stop: &mut watch::Receiver<bool>) {
 async fn run_once(
     context: &Arc<Context>,
     plan: &SourcePlan,
-    stopped: &mut Stopped,
+    apart: &mut Apart,
     until: &mut Option<Lsn>,
+    pause: Duration,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Outcome, EngineError> {
     let source = tokio::select! {
@@ -120,7 +133,7 @@ async fn run_once(
     let (events, received) = mpsc::unbounded_channel();
     let taken = Arc::new(Notify::new());
     for group in &plan.groups {
-        let without = |name: &str| stopped.contains_key(&(group.slug.clone(), name.to_owned()));
+        let without = |name: &str| apart.has(&group.slug, name);
         let target = Target {
             index: opening.groups.len(),
             plan: group,
@@ -129,7 +142,7 @@ async fn run_once(
             taken: taken.clone(),
         };
         match destination::open(context, target, without).await {
-            Ok(opened) => opening.take(plan, group.slug.clone(), opened, stopped),
+            Ok(opened) => opening.take(plan, group.slug.clone(), opened, &mut apart.stopped),
             Err(error) if error.verdict() == Verdict::Retry => {
                 tracing::warn!(source = plan.slug, destination = group.slug, "{}", Chain(&error));
                 // What it has is unknown; that much of the log must be kept.
@@ -141,7 +154,7 @@ async fn run_once(
                 for transform in &group.transforms {
                     let problem = Problem::of(&plan.slug, Some(&transform.name), &error);
                     problem.log();
-                    stopped.insert((group.slug.clone(), transform.name.clone()), problem);
+                    apart.stopped.insert((group.slug.clone(), transform.name.clone()), problem);
                 }
                 opening.progress.durable(&group.slug, source.confirmed);
             }
@@ -149,6 +162,12 @@ async fn run_once(
     }
     drop(events);
     if opening.groups.is_empty() {
+        if let (true, Some(&until)) = (opening.away.is_empty(), apart.paused.values().min()) {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = asked(stop) => return Ok(Outcome::Shutdown),
+            }
+        }
         return Ok(Outcome::Failed(opening.away));
     }
     let Opening { groups, names, tasks, progress, away, start } = opening;
@@ -169,40 +188,63 @@ async fn run_once(
         lock: &source.client,
         catalog: &source,
         until: *until,
-        rejoin_after: REJOIN_FIRST,
+        rejoin_after: apart
+            .paused
+            .values()
+            .map(|until| until.duration_since(Instant::now()))
+            .fold(pause, Duration::min),
         urgent: false,
-        rejoin: !away.is_empty(),
+        rejoin: !away.is_empty() || !apart.paused.is_empty(),
     };
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch, start), stop).await;
     // The tasks have said that they ended, or are given up: what they had open is rolled back with their connections.
     tasks.iter().for_each(|task| task.abort());
     let mut outcome = outcome?;
     if let Outcome::Failed(failures) = &mut outcome {
-        for (group, failure) in failures.iter() {
-            if failure.error.verdict() == Verdict::Stop {
-                let (slug, owned, transforms) = &names[*group];
-                let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
-                // An error that no transform owns stops all of its group.
-                let failed = failure.transform.map_or(&transforms[..], |index| &transforms[index..=index]);
-                for (transform, flows) in failed {
-                    let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
+        let mut left = Vec::new();
+        for (group, failure) in failures.drain(..) {
+            let verdict = failure.error.verdict();
+            let Names { slug, owned, transforms } = &names[group];
+            // An error that no transform owns is its group's.
+            let failed = failure.transform.map_or(&transforms[..], |index| &transforms[index..=index]);
+            if verdict == Verdict::Yield || (verdict == Verdict::Retry && failure.transform.is_none()) {
+                left.push((group, failure));
+                continue;
+            }
+            let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
+            for (transform, flows) in failed {
+                let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
+                destination::record_stop(context, destination, owned, flows, &problem).await;
+                let place = (slug.clone(), transform.clone());
+                if verdict == Verdict::Retry {
+                    tracing::warn!(source = plan.slug, transform, "{}; the others go on without it", problem.what);
+                    apart.paused.insert(place, Instant::now() + pause.max(PAUSE_LEAST));
+                } else {
                     problem.log();
-                    destination::record_stop(context, destination, owned, flows, &problem).await;
-                    stopped.insert((slug.clone(), transform.clone()), problem);
+                    apart.stopped.insert(place, problem);
                 }
             }
         }
+        failures.extend(left);
         failures.extend(away);
     }
     Ok(outcome)
+}
+
+/// What is needed to say which flows a failure stops.
+struct Names {
+    slug: String,
+    /// Our right to write the group.
+    owned: Owned,
+    /// Its transforms and their flows.
+    transforms: Vec<(String, Vec<String>)>,
 }
 
 /// What has been opened for a run.
 #[derive(Default)]
 struct Opening {
     groups: Vec<Group>,
-    /// Of each group: its slug, our right to write it, and its transforms with their flows.
-    names: Vec<(String, Owned, Vec<(String, Vec<String>)>)>,
+    names: Vec<Names>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     progress: Progress,
     /// Destinations that could not be reached now.
@@ -211,7 +253,7 @@ struct Opening {
 }
 
 impl Opening {
-    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut Stopped) {
+    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut BTreeMap<Place, Problem>) {
         for (transform, checkpoint, error) in opened.refused {
             let problem = Problem::of(&plan.slug, Some(&transform), &error);
             problem.log();
@@ -224,11 +266,12 @@ impl Opening {
         let Some(running) = opened.running else { return };
         self.progress.durable(&slug, running.from);
         self.start = Some(self.start.map_or(running.from, |start| start.min(running.from)));
-        self.names.push((slug.clone(), running.owned, running.transforms));
+        self.names.push(Names { slug: slug.clone(), owned: running.owned, transforms: running.transforms });
         self.tasks.push(running.task);
         self.groups.push(Group {
             reader: slug,
             tables: running.tables,
+            transforms: running.reads,
             copying: running.copying,
             batches: Some(running.batches),
         });

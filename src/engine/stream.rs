@@ -12,13 +12,15 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
+use crate::change::Relation;
 use crate::fault;
 use crate::lsn::Lsn;
+use crate::pgoutput::DecodeError;
 use crate::postgres::QueryError;
 use crate::postgres::replication::{Gulp, ReplicationStream, WalMessage};
 use crate::progress::Progress;
 
-use super::dispatch::{Dispatch, Reads};
+use super::dispatch::{Dispatch, Reads, StreamError};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure};
 use super::pace::Pace;
@@ -52,6 +54,8 @@ pub struct Group {
     /// Names its checkpoint in [`Progress`].
     pub reader: String,
     pub tables: Vec<(String, String)>,
+    /// The same of each of its transforms.
+    pub transforms: Vec<Vec<(String, String)>>,
     /// True while rows are being copied: chunks wait for positions.
     pub copying: Arc<AtomicBool>,
     /// `None` once the group has ended.
@@ -173,10 +177,10 @@ impl<E: Enrich> Run<'_, E> {
                         self.groups[group].batches = None;
                         dispatch.detach(group);
                         let Some(failure) = failure else { continue };
-                        let lasting = failure.error.verdict() != Verdict::Retry;
-                        failures.push((group, failure));
-                        // Others go on while a destination is away; whoever must be taken out of a group, or is no
+                        // Other destinations go on while one is away; whoever must be taken out of its group, or is no
                         // longer ours, ends the run at once.
+                        let lasting = failure.error.verdict() != Verdict::Retry || failure.transform.is_some();
+                        failures.push((group, failure));
                         if lasting || self.groups.iter().all(|group| group.batches.is_none()) {
                             return Ok(Outcome::Failed(Vec::new()));
                         }
@@ -187,7 +191,10 @@ impl<E: Enrich> Run<'_, E> {
                 gulp = self.stream.next(), if !dispatch.is_full() => {
                     let gulp = gulp.map_err(|source| EngineError::Replication { slug: self.slug.to_owned(), source })?;
                     pace.arrived(gulp.bytes, Instant::now());
-                    self.gulp(&mut dispatch, gulp).await?;
+                    if let Some(more) = self.gulp(&mut dispatch, gulp).await? {
+                        failures.extend(more);
+                        return Ok(Outcome::Failed(Vec::new()));
+                    }
                 }
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
@@ -206,13 +213,23 @@ impl<E: Enrich> Run<'_, E> {
         }
     }
 
-    async fn gulp<R: Reads>(&mut self, dispatch: &mut Dispatch<R>, gulp: Gulp) -> Result<(), EngineError> {
+    async fn gulp<R: Reads>(
+        &mut self,
+        dispatch: &mut Dispatch<R>,
+        gulp: Gulp,
+    ) -> Result<Option<Vec<(usize, Failure)>>, EngineError> {
         for message in gulp.messages {
             match message {
                 WalMessage::Data { data, .. } => {
-                    let new = dispatch
-                        .message(data)
-                        .map_err(|source| EngineError::Decode { slug: self.slug.to_owned(), source })?;
+                    let new = match dispatch.message(data) {
+                        Ok(new) => new,
+                        // One table's own trouble: its transforms stop, the others go on without it.
+                        Err(StreamError::Decode(DecodeError::OldRow { index, .. })) => {
+                            let relation = dispatch.relation(index).clone();
+                            return Ok(Some(self.readers_of(&relation)));
+                        }
+                        Err(source) => return Err(EngineError::Decode { slug: self.slug.to_owned(), source }),
+                    };
                     if let Some(index) = new
                         && let Some(relation) = dispatch.wanted(index)
                     {
@@ -232,7 +249,21 @@ impl<E: Enrich> Run<'_, E> {
         if fault::sabotaged("feedback") {
             self.stream.confirm(dispatch.position);
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Returns what stops every transform that reads a table whose old rows do not fit its replica identity.
+    fn readers_of(&self, relation: &Relation) -> Vec<(usize, Failure)> {
+        let mut failures = Vec::new();
+        for (group, tables) in self.groups.iter().enumerate() {
+            for (transform, reads) in tables.transforms.iter().enumerate() {
+                if reads.iter().any(|(schema, name)| *schema == *relation.schema && *name == *relation.name) {
+                    let error = EngineError::OldRow { table: relation.display_name() };
+                    failures.push((group, Failure { transform: Some(transform), error }));
+                }
+            }
+        }
+        failures
     }
 
     /// Gives each group that can take one the batch that was collected for it. Returns when one that is left to grow

@@ -92,8 +92,10 @@ impl Made {
     }
 }
 
-/// The longest wait that a transform may ask for before the same batch runs again.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How long a batch waits at most for a transform that asks to be called again, and how often it is tried: what takes
+/// longer must not keep the others of its group waiting, so the transform is taken out of it for a while.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
+const TRIES_MAX: u32 = 3;
 
 impl Running {
     /// Returns the guest, where the transform is one.
@@ -106,7 +108,7 @@ impl Running {
 
     /// Runs the transform over a batch under a number that grows with each.
     ///
-    /// A guest that asks to be called again later is, with the same batch, for as long as it asks.
+    /// A guest that asks to be called again later is, with the same batch, a few times.
     ///
     /// # Errors
     /// What stops the transform; see [`EngineError::verdict`].
@@ -120,22 +122,25 @@ impl Running {
             Runner::Table(projection) => {
                 Ok(Made { rows: projection.process(batch)?, state: Vec::new(), batch: Some(batch.clone()) })
             }
-            Runner::Wasm { transform, .. } => loop {
-                let output = transform.submit(batch.clone(), Vec::new()).await.output().await;
-                let output = match output {
-                    Err(GuestError::Retryable { transform, message, after_ms }) => {
-                        tracing::warn!(transform, after_ms, "the transform asks to be called again: {message}");
-                        tokio::time::sleep(Duration::from_millis(after_ms.into()).min(RETRY_AFTER_MAX)).await;
-                        continue;
+            Runner::Wasm { transform, .. } => {
+                let mut tries = 1;
+                let output = loop {
+                    match transform.submit(batch.clone(), Vec::new()).await.output().await {
+                        Err(GuestError::Retryable { transform, message, after_ms }) if tries < TRIES_MAX => {
+                            tries += 1;
+                            tracing::warn!(transform, after_ms, "the transform asks to be called again: {message}");
+                            let after = Duration::from_millis(after_ms.into());
+                            tokio::time::sleep(after.min(RETRY_AFTER_MAX)).await;
+                        }
+                        output => break output?,
                     }
-                    output => output?,
                 };
                 if let Some(rejection) = output.rejected.first() {
                     return Err(self.rejected(batch, rejection));
                 }
                 let state = output.state.into_iter().map(|(key, value)| (key.into(), value)).collect();
-                return Ok(Made { rows: output.rows, state, batch: Some(batch.clone()) });
-            },
+                Ok(Made { rows: output.rows, state, batch: Some(batch.clone()) })
+            }
         }
     }
 

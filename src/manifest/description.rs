@@ -196,9 +196,9 @@ static WASM: Object = Object {
     fields: &[
         Field::new("component", Kind::Path, "The component, a `.wasm` file.").required(),
         Field::new("settings", Kind::Settings, "What the transform is set up with: names and texts. Numbers, `true` and `false` are handed over as their text.").or("none"),
-        Field::new("limits", Kind::Object(&LIMITS), "What the transform may use.").or("the host's own limits"),
+        Field::new("limits", Kind::Object(&LIMITS), "What the transform may use.").or("those below"),
         Field::new("onError", Kind::Choice(ON_ERROR), "What happens at a change that the transform refuses.").or("\"stop\""),
-        Field::new("parallel", Kind::Integer { min: 1, max: 1024 }, "The number of instances, each with the changes of its share of the keys. The component must allow it.").or("1"),
+        Field::new("parallel", Kind::Integer { min: 1, max: 64 }, "The number of instances, each with the changes of its share of the keys. The component must allow it.").or("1"),
     ],
     any_of: &[],
     example: "publicSchemaType: wasm\ncomponent: transforms/orders.wasm\nsettings: { currency: EUR }\nlimits: { memoryMib: 64, timeoutMs: 1000 }\nonError: stop",
@@ -208,10 +208,9 @@ static LIMITS: Object = Object {
     name: "limits",
     doc: "What a transform may use.",
     fields: &[
-        Field::new("memoryMib", Kind::Integer { min: 1, max: 4096 }, "The memory of one instance, in MiB.")
-            .or("64, or 128 for JavaScript and Python"),
+        Field::new("memoryMib", Kind::Integer { min: 1, max: 4096 }, "The memory of one instance, in MiB.").or("64"),
         Field::new("timeoutMs", Kind::Integer { min: 1, max: 3_600_000 }, "The time of one call, in milliseconds.")
-            .or("the host's own"),
+            .or("1000"),
     ],
     any_of: &[],
     example: "{ memoryMib: 64, timeoutMs: 1000 }",

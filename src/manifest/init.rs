@@ -17,7 +17,7 @@ const TEMPLATE: &str = r#"# What Pelton reads, transforms and writes. Every fiel
 #
 #   export SOURCE_URL=postgresql://user:password@host:5432/database
 #   export WAREHOUSE_URL=postgresql://user:password@host:5432/database
-#   pelton check    # holds this file against both databases
+#   pelton check    # says what is wrong with this file and its components; touches no database
 #   pelton sync     # runs it
 #
 # Any string may hold ${VARIABLE} or ${VARIABLE:-default}. Any password or url may be { file: /run/secrets/x }.

@@ -110,3 +110,57 @@ fn to_wit(span: &Span, first: u32, count: u32, complete: bool) -> wit::Span {
         attrs: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lsn::Lsn;
+
+    /// Spans of these lengths; the first one ends a transaction that began in an earlier batch.
+    fn batch(lengths: &[u32]) -> Batch {
+        let mut first = 0;
+        let span = |(i, &count): (usize, &u32)| {
+            let span = Span {
+                xid: i as u32 + 1,
+                epoch: 1,
+                commit_lsn: Lsn(i as u64),
+                end_lsn: Lsn(i as u64),
+                commit_time: 0,
+                phase: Phase::Live,
+                first,
+                count,
+                first_in_transaction: if i == 0 { 9 } else { 0 },
+                complete: true,
+            };
+            first += count;
+            span
+        };
+        Batch { id: 5, spans: lengths.iter().enumerate().map(span).collect(), ..Batch::default() }
+    }
+
+    fn show(batch: &Batch, part: Part<'_>) -> String {
+        let span = |span: wit::Span| {
+            let open = if span.complete { "" } else { "…" };
+            format!("{}: {}+{}{open}", span.xid, span.first, span.count)
+        };
+        part.spans(batch).into_iter().map(span).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_part_has_the_spans_of_its_changes_and_the_ends_of_huge_transactions() {
+        let batch = batch(&[0, 3, 2, 4]);
+        // Change 3 and 4, all of transaction 3, are not subscribed.
+        let indexes = [0, 2, 5, 6, 7, 8];
+        let whole = Part { from: 0, to: 9, indexes: &indexes, whole: true };
+        assert_eq!(show(&batch, whole), "1: 0+0, 2: 0+2, 4: 2+4");
+        let (left, right) = whole.split(&batch, false).unwrap();
+        assert_eq!((show(&batch, left), show(&batch, right)), ("2: 0+2, 4: 2+1…".into(), "4: 0+3".into()));
+        let (left, right) = whole.split(&batch, true).unwrap();
+        assert_eq!((show(&batch, left), show(&batch, right)), ("2: 0+2".into(), "4: 0+4".into()));
+        assert!(right.split(&batch, true).is_none());
+        assert_eq!(whole.id(&batch), 5);
+        assert!(left.id(&batch) != right.id(&batch) && left.id(&batch) > 1 << 63);
+        let nothing = Part { indexes: &[], ..whole };
+        assert!(nothing.is_worth_a_call(&batch), "the end of the huge transaction is told");
+    }
+}

@@ -1,5 +1,6 @@
 //! `pelton demo`, as a newcomer runs it.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,15 +13,14 @@ use crate::support::Pelton;
 /// A demo that keeps all that it makes under a folder of its own, so that what it leaves behind is seen.
 fn demo(arguments: &[&str]) -> (Pelton, TempDir) {
     // Short, for the sockets, and open as /tmp is, for the account that runs the servers.
-    let folder =
-        tempfile::Builder::new().prefix("pd-").permissions(PermissionsExt::from_mode(0o1777)).tempdir_in("/tmp");
-    let folder = folder.expect("a folder can be made");
+    let folder = tempfile::Builder::new().prefix("pd-").tempdir_in("/tmp").expect("a folder can be made");
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o1777)).expect("it can be opened");
     let pelton = Pelton::new(["demo"].iter().chain(arguments)).env("TMPDIR", folder.path());
     (pelton, folder)
 }
 
 fn left_in(folder: &TempDir) -> Vec<String> {
-    let entries = std::fs::read_dir(folder.path()).expect("the folder can be read");
+    let entries = fs::read_dir(folder.path()).expect("the folder can be read");
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
@@ -62,14 +62,15 @@ async fn takes_the_orders_through_the_examples_transform() {
 
 #[tokio::test]
 async fn goes_at_once_when_interrupted() {
-    for signal in ["INT", "TERM"] {
+    let interrupt = |pelton: &Pelton| pelton.signal("INT");
+    for end in [interrupt, Pelton::terminate] {
         let (mut pelton, folder) = demo(&["--seconds", "600"]);
         pelton.start();
         pelton.says("rows/s").await;
         let told = Instant::now();
-        pelton.signal(signal);
+        end(&pelton);
         let status = pelton.ended().await;
-        assert_eq!(status.code(), Some(1), "SIG{signal}");
+        assert_eq!(status.code(), Some(1));
         assert!(pelton.stderr().contains("interrupted"));
         assert_eq!(left_in(&folder), [""; 0]);
         // Two seconds are what a user should wait; a machine that runs other tests beside this one may need more.

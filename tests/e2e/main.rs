@@ -5,9 +5,11 @@ mod support;
 
 mod backfill_merge;
 mod backfill_reader;
+mod datastore;
 mod demo;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
+mod promises;
 mod sink;
 mod throwaway;

@@ -18,11 +18,15 @@ pub fn assert_same<'a>(
 ) -> impl Future<Output = ()> + 'a {
     let caller = std::panic::Location::caller();
     async move {
-        let (left_rows, right_rows) = (left.rows(left_sql).await, right.rows(right_sql).await);
-        if let Some(difference) = difference(left_rows, right_rows) {
+        if let Some(difference) = difference_of(left, left_sql, right, right_sql).await {
             panic!("at {caller}: rows differ\n- {left_sql}\n+ {right_sql}\n{difference}");
         }
     }
+}
+
+/// Describes how the rows of two queries differ, in whatever order they come; `None` if they do not.
+pub async fn difference_of(left: &Database, left_sql: &str, right: &Database, right_sql: &str) -> Option<String> {
+    difference(left.rows(left_sql).await, right.rows(right_sql).await)
 }
 
 /// Describes the rows that only one side has, `None` if there are none.

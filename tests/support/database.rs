@@ -43,6 +43,11 @@ impl Database {
         started(self.address.connect(&self.name).await)
     }
 
+    /// Connects anew, after the server was restarted.
+    pub async fn reconnect(&mut self) {
+        self.client = self.connect().await;
+    }
+
     /// Runs statements.
     #[track_caller]
     pub fn execute<'a>(&'a self, sql: &'a str) -> impl Future<Output = ()> + 'a {

@@ -5,11 +5,13 @@
 //! `PELTON_PG_BIN` chooses the version. Without PostgreSQL the tests fail, with a hint.
 
 mod compare;
+mod component;
 mod database;
 mod program;
 mod shared;
 
-pub use compare::assert_same;
+pub use compare::{assert_same, difference_of};
+pub use component::orders_component;
 pub use database::Database;
 pub use program::Pelton;
 

@@ -47,6 +47,14 @@ impl Pelton {
         self
     }
 
+    /// Sets an environment variable for the next start, or takes it out.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.command.env(name, value),
+            None => self.command.env_remove(name),
+        };
+    }
+
     /// Returns the folder that it runs in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -80,6 +88,12 @@ impl Pelton {
                 Err(_) => panic!("at {caller}: pelton did not end within {PATIENCE:?}\n{}", self.stderr()),
             }
         }
+    }
+
+    /// Returns true once it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        child.try_wait().expect("a child can be looked at").is_some()
     }
 
     /// Waits until it has printed `text` to stderr; fails with its log if it ends before, or after [`PATIENCE`].

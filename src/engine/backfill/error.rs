@@ -23,6 +23,10 @@ pub enum BackfillError {
     TooEarly { table: String },
 }
 
+/// How to have rows copied again from the start.
+pub(super) const START_ANEW: &str = "DELETE their rows from rejot_data_store.flow, .backfill and .transform_state at the \
+                          destination, empty their tables, and restart `pelton sync`";
+
 impl BackfillError {
     /// Returns what the operator should do.
     pub fn hint(&self) -> Option<String> {
@@ -32,13 +36,13 @@ impl BackfillError {
                  ALTER TABLE … REPLICA IDENTITY USING INDEX …; on a partitioned table every partition needs it"
             )),
             BackfillError::KeyColumnMissing { table, .. } => {
-                Some(format!("run the backfill of {table} again from the start, with `pelton sync --rebuild`"))
+                Some(format!("give {table} its key column back, or start its flows anew: {START_ANEW}"))
             }
             BackfillError::KeyNoText { .. } => Some("turn the stream's binary mode off until it is copied".to_owned()),
-            BackfillError::BadProgress { .. } | BackfillError::BadSavedSnapshot(_) => Some(
-                "it was written by another version, or by hand; with `pelton sync --rebuild` the backfill starts over"
-                    .to_owned(),
-            ),
+            BackfillError::BadProgress { .. } | BackfillError::BadSavedSnapshot(_) => Some(format!(
+                "it was written by another version, or by hand; go back to that version, or start the flows anew: \
+                 {START_ANEW}"
+            )),
             BackfillError::Unanswered { .. } | BackfillError::TooEarly { .. } => None,
         }
     }

@@ -128,6 +128,7 @@ impl Backfill {
             let saved = saved.get(&name).map(SavedTable::deserialize).transpose().map_err(bad(&name))?;
             group.add(plan, saved);
         }
+        group.settle();
         Ok(group)
     }
 
@@ -143,13 +144,21 @@ impl Backfill {
                 How::Keyed(Box::new(table))
             }
             None => {
-                let saved = saved.map(|saved| (saved.oid == plan.relation.oid, saved));
-                let (begun, done) = match saved {
-                    Some((true, SavedTable { how: SavedHow::Whole { begun, done }, .. })) => (begun, done),
-                    Some(_) => (true, false),
-                    None => (false, false),
+                let same = |saved: &SavedTable| saved.oid == plan.relation.oid;
+                let whole = match saved.map(|saved| (same(&saved), saved)) {
+                    Some((true, SavedTable { rows, how: SavedHow::Whole { done: true, .. }, .. })) => {
+                        WholeMerge::copied(plan.clone(), rows, None)
+                    }
+                    Some((true, SavedTable { rows, how: SavedHow::Whole { ahead_to: Some(lsn), .. }, .. })) => {
+                        WholeMerge::copied(plan.clone(), rows, Some(Lsn(lsn)))
+                    }
+                    Some((true, SavedTable { how: SavedHow::Whole { begun, .. }, .. })) => {
+                        WholeMerge::new(plan.clone(), begun)
+                    }
+                    Some(_) => WholeMerge::new(plan.clone(), true),
+                    None => WholeMerge::new(plan.clone(), false),
                 };
-                How::Whole(WholeMerge::new(plan.clone(), begun, done))
+                How::Whole(whole)
             }
         };
         self.by_oid.insert(plan.relation.oid, self.tables.len());
@@ -223,6 +232,7 @@ impl Backfill {
         let active: Vec<Option<usize>> = batch.relations.iter().map(|relation| self.active(relation)).collect();
         if active.iter().all(Option::is_none) {
             batch.spans.iter().for_each(|span| self.advance(span));
+            self.settle();
             return Ok(batch);
         }
         let mut positions = Vec::with_capacity(active.len());
@@ -263,6 +273,7 @@ impl Backfill {
                 table.forget_answers();
             }
         }
+        self.settle();
         Ok(Batch { id, relations, spans, changes: passed })
     }
 
@@ -296,6 +307,16 @@ impl Backfill {
     /// Says that the stream has delivered everything that ends at or before `lsn`: a keepalive between transactions.
     pub fn passed(&mut self, lsn: Lsn) {
         self.passed = self.passed.max(lsn);
+        self.settle();
+    }
+
+    /// Takes note of tables whose copies the stream has caught up with.
+    fn settle(&mut self) {
+        for Table { how, changed, .. } in &mut self.tables {
+            if let How::Whole(table) = how {
+                *changed |= table.passed(self.passed);
+            }
+        }
     }
 
     // Chunks.
@@ -429,7 +450,7 @@ impl Backfill {
     pub fn waits_for(&self) -> Option<Lsn> {
         let waits = |table: &Table| match &table.how {
             How::Keyed(table) => table.waits_for(),
-            How::Whole(_) => None,
+            How::Whole(table) => table.ahead_to(),
         };
         self.tables.iter().filter_map(waits).min()
     }

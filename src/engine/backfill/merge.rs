@@ -31,6 +31,7 @@ use super::read::{Arrived, Opened, ReadId, What};
 use super::snapshot::{Commit, Sight};
 use super::table::{TablePlan, same_columns};
 use crate::change::{Change, Old, Op, Relation, Tuple};
+use crate::fault;
 use crate::lsn::Lsn;
 
 /// How many bytes of changes wait for the chunks of one table; beyond that its reads are given up.
@@ -234,7 +235,7 @@ impl TableMerge {
         let old_place = old.as_ref().map(|key| self.place(key)).transpose()?;
         let new_place = new.as_ref().map(|key| self.place(key)).transpose()?;
         if old_place != Some(Place::NotYet) && new_place != Some(Place::NotYet) {
-            return Ok(Some(change));
+            return Ok((!fault::sabotaged("merge")).then_some(change));
         }
         delivered.record(commit);
         let Change { op, relation: index, new: row, old: old_row } = change;
@@ -304,7 +305,7 @@ impl TableMerge {
     }
 
     fn hold(&mut self, entry: Entry) {
-        if !self.reads.iter().any(|read| read.may_miss(&entry.commit)) {
+        if !self.reads.iter().any(|read| read.may_miss(&entry.commit)) || fault::sabotaged("hold") {
             return;
         }
         self.held_bytes += entry.held.bytes();

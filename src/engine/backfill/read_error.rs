@@ -1,5 +1,6 @@
 //! What can go wrong while rows are read at the source.
 
+use super::error::START_ANEW;
 use super::snapshot::BadSnapshot;
 use crate::lsn::BadLsn;
 use crate::postgres::{ConnectError, QueryError};
@@ -52,7 +53,7 @@ impl ReadError {
                 Some(format!("ALTER PUBLICATION \"{publication}\" ADD TABLE {table}"))
             }
             ReadError::KeyChanged { table, .. } => {
-                Some(format!("run the backfill of {table} again from the start, with `pelton sync --rebuild`"))
+                Some(format!("change the key column of {table} back, or start its flows anew: {START_ANEW}"))
             }
             ReadError::Rewritten { .. } => None,
             ReadError::BadRow { .. } | ReadError::BadSnapshot(_) | ReadError::BadLsn(_) => {

@@ -28,6 +28,9 @@ pub(super) struct SavedTable {
     /// A table that was made anew has another one, and starts over.
     pub oid: u32,
     pub rows: u64,
+    /// The planner's guess of how many there are, for `status`.
+    #[serde(default)]
+    pub estimate: u64,
     #[serde(flatten)]
     pub how: SavedHow,
 }
@@ -50,6 +53,9 @@ pub(super) enum SavedHow {
     Whole {
         begun: bool,
         done: bool,
+        /// The copy is complete and contains what the stream brings up to this position.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ahead_to: Option<u64>,
     },
 }
 
@@ -67,12 +73,13 @@ impl SavedTable {
             unread: table.unread.iter().cloned().collect(),
             empty_first: table.empty_first,
         };
-        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, how }
+        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, estimate: table.plan.rows_estimate, how }
     }
 
     pub(super) fn of_whole(table: &WholeMerge) -> SavedTable {
-        let how = SavedHow::Whole { begun: table.begun, done: table.is_done() };
-        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, how }
+        let ahead_to = table.ahead_to().map(|lsn| lsn.0);
+        let how = SavedHow::Whole { begun: table.begun, done: table.is_done(), ahead_to };
+        SavedTable { oid: table.plan.relation.oid, rows: table.rows_copied, estimate: table.plan.rows_estimate, how }
     }
 
     /// Brings a merge to where it was. Returns false if the table is another one by now.

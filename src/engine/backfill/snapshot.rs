@@ -93,8 +93,8 @@ impl FromStr for Snapshot {
     fn from_str(text: &str) -> Result<Snapshot, BadSnapshot> {
         let parse = || {
             let mut parts = text.splitn(3, ':');
-            let xmin = parts.next()?.parse().ok()?;
-            let xmax = parts.next()?.parse().ok()?;
+            let xmin: u64 = parts.next()?.parse().ok()?;
+            let xmax: u64 = parts.next()?.parse().ok()?;
             let list = parts.next()?;
             let xip: Option<Vec<u64>> = match list {
                 "" => Some(Vec::new()),
@@ -102,7 +102,9 @@ impl FromStr for Snapshot {
             };
             let mut xip = xip?;
             xip.sort_unstable();
-            (xmin <= xmax).then_some(Snapshot { xmin, xmax, xip, replay: None })
+            // A snapshot that a slot exported may have its xmax before its xmin, since only commits move the one and
+            // running transactions the other. Everything before xmin is visible then as ever.
+            Some(Snapshot { xmin, xmax: xmax.max(xmin), xip, replay: None })
         };
         parse().ok_or_else(|| BadSnapshot(text.to_owned()))
     }
@@ -192,9 +194,17 @@ mod tests {
         for text in ["10:20:10,14,15", "7:7:", "4294967299:4294967301:4294967299"] {
             assert_eq!(text.parse::<Snapshot>().unwrap().to_string(), text);
         }
-        for text in ["", "1", "1:2", "2:1:", "1:2:x", "1:2:,", "1:3:1,", "-1:2:", "1:2:1:1"] {
+        for text in ["", "1", "1:2", "1:2:x", "1:2:,", "1:3:1,", "-1:2:", "1:2:1:1"] {
             assert_eq!(text.parse::<Snapshot>(), Err(BadSnapshot(text.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn an_exported_snapshot_may_have_its_bounds_in_reverse() {
+        let snapshot: Snapshot = "5573:5561:".parse().unwrap();
+        let sight = |xid| snapshot.sees(&commit(xid, 0));
+        assert_eq!([5560, 5561, 5572].map(sight), [Sight::Seen; 3]);
+        assert_eq!(sight(5573), Sight::Unseen);
     }
 
     #[test]

@@ -44,13 +44,16 @@ fn the_reference_is_made_of_the_description() {
 
 #[test]
 fn the_manifests_in_the_documentation_are_valid() {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manifest.md")).unwrap();
-    let (written, _) = text.split_once(BEGIN).unwrap();
-    let manifests: Vec<&str> =
-        written.split("```yaml\n").skip(1).filter_map(|block| Some(block.split_once("```")?.0)).collect();
-    assert!(!manifests.is_empty());
-    for manifest in manifests.iter().filter(|text| text.starts_with("slug:")) {
-        valid(manifest);
+    for file in ["README.md", "docs/manifest.md", "docs/transforms.md"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (written, _) = text.split_once(BEGIN).unwrap_or((&text, ""));
+        let blocks = written.split("```yaml\n").skip(1).filter_map(|block| Some(block.split_once("```")?.0));
+        // Other blocks are pieces of one.
+        let manifests: Vec<&str> = blocks.filter(|text| text.starts_with("slug:")).collect();
+        assert!(!manifests.is_empty(), "{file}");
+        for manifest in manifests {
+            valid(manifest);
+        }
     }
 }
 

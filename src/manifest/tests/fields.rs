@@ -151,7 +151,7 @@ fn words_patterns_and_bounds_are_held() {
         "
         15 «park» NOT_SUPPORTED `publicSchemas[0].config.onError`: `park` is not supported yet
         → only `stop` for now
-        15 «0» BAD_VALUE `publicSchemas[0].config.parallel`: expected a whole number from 1 to 1024, found 0",
+        15 «0» BAD_VALUE `publicSchemas[0].config.parallel`: expected a whole number from 1 to 64, found 0",
     );
     changed(
         "slug: shop\n",

@@ -331,3 +331,37 @@ fn several_instances_need_the_transforms_leave() {
         "transform `orders` can't run 2 instances: it takes whole transactions, whose changes belong together"
     );
 }
+
+#[test]
+fn changes_of_one_key_meet_in_one_instance_and_all_others_are_barriers() {
+    use super::super::relation::Plan;
+    use super::super::{Subscription, route};
+    let all = Subscription { schema: "public".into(), table: "t".into(), columns: vec![], ops: vec![], attrs: vec![] };
+    let route = |relation: &Arc<Relation>, change: &Change| {
+        let plan = Plan::of("t", std::slice::from_ref(&all), relation).unwrap().unwrap();
+        route::of(&plan, change, 8)
+    };
+    let table = table();
+    let one = route(&table, &insert(1, "a"));
+    assert!(one.is_some());
+    assert_eq!(route(&table, &change(Op::Update, Some(&[Some("1"), Some("b")]), None)), one);
+    assert_eq!(route(&table, &change(Op::Delete, None, Some(&[Some("1"), None]))), one);
+    let mut binary = TupleWriter::default();
+    binary.begin();
+    binary.binary(&1i64.to_be_bytes());
+    binary.text(b"a");
+    binary.end();
+    let binary = Change { new: Some(binary.finish().remove(0)), ..insert(1, "a") };
+    assert_eq!(route(&table, &binary), one, "a key in binary is the same key");
+    let instances: std::collections::HashSet<_> = (0..100).map(|i| route(&table, &insert(i, "a"))).collect();
+    assert_eq!(instances.len(), 8, "all instances have work");
+
+    assert_eq!(route(&table, &change(Op::Truncate, None, None)), None);
+    assert_eq!(route(&table, &change(Op::Update, Some(&[Some("2"), Some("b")]), Some(&[Some("1"), None]))), None);
+    for identity in [ReplicaIdentity::Full, ReplicaIdentity::Nothing] {
+        assert_eq!(route(&Arc::new(Relation { identity, ..(*table).clone() }), &insert(1, "a")), None);
+    }
+    let mut keyless = (*table).clone();
+    keyless.columns[0].key = false;
+    assert_eq!(route(&Arc::new(keyless), &insert(1, "a")), None);
+}

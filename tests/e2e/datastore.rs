@@ -1,0 +1,108 @@
+//! Pelton's own tables in a destination: who may write, and what is remembered.
+
+use pelton::datastore::{
+    self, Commit, DataStoreError, NewFlow, Scope, Session, Start, StateTable, migrate, record_component, take_over,
+};
+use pelton::lsn::Lsn;
+
+use crate::support::database;
+
+fn scope() -> Scope {
+    Scope { manifest: "shop".to_owned(), source: "source".to_owned() }
+}
+
+fn start() -> Start {
+    Start { lsn: Lsn(100), system_identifier: "7000000000000000001".to_owned(), slot_name: "pelton_shop".to_owned() }
+}
+
+fn flows(names: &[&str]) -> Vec<NewFlow> {
+    let flow = |name: &&str| NewFlow {
+        flow: (*name).to_owned(),
+        public_schema: "orders".to_owned(),
+        major: 1,
+        backfill: None,
+    };
+    names.iter().map(flow).collect()
+}
+
+#[tokio::test]
+async fn migrations_are_applied_once_and_go_on_from_what_rejot_made() {
+    let database = database().await;
+    let mut client = database.connect().await;
+    assert_eq!(migrate(&mut client).await.unwrap(), [1, 2]);
+    assert_eq!(migrate(&mut client).await.unwrap(), [0; 0]);
+    client
+        .batch_execute("UPDATE rejot_data_store.schema_migrations SET checksum = 'other' WHERE version = 2")
+        .await
+        .unwrap();
+    assert!(matches!(migrate(&mut client).await, Err(DataStoreError::Drift { version: 2 })));
+    client.batch_execute("INSERT INTO rejot_data_store.schema_migrations VALUES (99, 'later')").await.unwrap();
+    assert!(matches!(migrate(&mut client).await, Err(DataStoreError::TooNew { found: 99, known: 2 })));
+    // As ReJot leaves it: version 1, no checksums.
+    let rejot = "DROP SCHEMA rejot_data_store CASCADE; CREATE SCHEMA rejot_data_store; \
+                 CREATE TABLE rejot_data_store.schema_migrations (version int PRIMARY KEY, description text, \
+                 applied_at timestamptz); INSERT INTO rejot_data_store.schema_migrations VALUES (1, 'first', now()); \
+                 CREATE TABLE rejot_data_store.public_schema_state (id serial PRIMARY KEY)";
+    client.batch_execute(rejot).await.unwrap();
+    assert_eq!(migrate(&mut client).await.unwrap(), [2]);
+}
+
+#[tokio::test]
+async fn a_takeover_waits_for_a_transaction_in_flight_and_locks_the_former_owner_out() {
+    let database = database().await;
+    let mut first = database.connect().await;
+    migrate(&mut first).await.unwrap();
+    let names = ["a".to_owned(), "b".to_owned()];
+    let owned = take_over(&mut first, &scope(), &flows(&["a", "b"]), &[], &start()).await.unwrap();
+    assert!(owned.flows.iter().all(|flow| flow.lsn == Lsn(100)));
+    let session = Session::prepare(&first, owned).await.unwrap();
+    session.begin(&first, &names).await.unwrap();
+
+    let mut second = database.connect().await;
+    let taking = tokio::spawn(async move {
+        let owned = take_over(&mut second, &scope(), &flows(&["a", "b"]), &[], &start()).await.unwrap();
+        (second, owned)
+    });
+    let waits =
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    database.wait_until(waits).await;
+    let commit = Commit { through: Lsn(200), commit_time: Some(1), flows: &names, rows: &[3, 4] };
+    session.commit(&first, &commit).await.unwrap();
+    let (second, owned) = taking.await.unwrap();
+    assert!(owned.flows.iter().all(|flow| flow.lsn == Lsn(200)), "the commit that was in flight is seen");
+    assert_eq!(owned.flows.iter().map(|flow| flow.rows_applied).collect::<Vec<_>>(), [3, 4]);
+
+    assert!(matches!(session.begin(&first, &names).await, Err(DataStoreError::StaleOwner { .. })));
+    first.batch_execute("ROLLBACK").await.unwrap();
+    let session = Session::prepare(&second, owned).await.unwrap();
+    session.begin(&second, &names).await.unwrap();
+    // A checkpoint never goes back.
+    let older = Commit { through: Lsn(150), commit_time: None, flows: &names, rows: &[0, 0] };
+    session.commit(&second, &older).await.unwrap();
+    session.flush_now(&second).await.unwrap();
+    assert!(datastore::flows(&second, &scope()).await.unwrap().iter().all(|flow| flow.lsn == Lsn(200)));
+}
+
+#[tokio::test]
+async fn what_a_transform_remembers_is_not_handed_to_another_state_version() {
+    let database = database().await;
+    let mut client = database.connect().await;
+    migrate(&mut client).await.unwrap();
+    let state = StateTable { scope: scope(), transform: "orders@1".to_owned() };
+    assert_eq!(record_component(&client, &state, "aa", 1).await.unwrap(), None);
+    assert_eq!(record_component(&client, &state, "bb", 2).await.unwrap(), None, "nothing is remembered yet");
+    let key = |text: &'static str| bytes::Bytes::from_static(text.as_bytes());
+    let entries = [(key("t/1"), Some(key("one"))), (key("t/2"), Some(key("two"))), (key("u/1"), Some(key("x")))];
+    state.put(&client, &entries).await.unwrap();
+    assert_eq!(record_component(&client, &state, "cc", 3).await.unwrap(), Some(2));
+    assert_eq!(record_component(&client, &state, "dd", 2).await.unwrap(), None);
+
+    state.put(&client, &[(key("t/2"), None), (key("t/3"), Some(key("three")))]).await.unwrap();
+    let found = state.get(&client, &[b"t/3", b"t/2", b"t/1"]).await.unwrap();
+    assert_eq!(found, [Some(key("three")), None, Some(key("one"))]);
+    assert_eq!(
+        state.scan(&client, b"t/", None, 10).await.unwrap(),
+        [(key("t/1"), key("one")), (key("t/3"), key("three"))]
+    );
+    assert_eq!(state.scan(&client, b"t/", Some(b"t/1"), 1).await.unwrap(), [(key("t/3"), key("three"))]);
+}
