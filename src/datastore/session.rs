@@ -18,6 +18,15 @@ pub struct Commit<'a> {
     pub rows: &'a [i64],
 }
 
+/// Where the destination's own log stands after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Lies behind the commit.
+    pub position: Lsn,
+    /// What of the log is flushed.
+    pub flushed: Lsn,
+}
+
 /// One connection to a destination, prepared for transactions that move the checkpoints of an owner's flows.
 ///
 /// `synchronous_commit` is off: a commit returns before the destination has flushed it. Rows, state and checkpoint are
@@ -55,7 +64,7 @@ impl Session {
                  WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow.flow = u.flow",
             )
             .await?,
-            position: prepare("SELECT pg_current_wal_insert_lsn()").await?,
+            position: prepare("SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()").await?,
             flush: prepare("SELECT pg_current_wal_flush_lsn()").await?,
         })
     }
@@ -90,12 +99,12 @@ impl Session {
         Ok(())
     }
 
-    /// Moves the checkpoints, commits, and returns a position of the destination's own log that lies behind the commit.
+    /// Moves the checkpoints, commits, and returns where the destination's own log then stands: one round trip.
     ///
     /// # Errors
     /// What the server says; the caller can't know then whether the transaction was committed, and must read the
     /// checkpoints again on a new connection.
-    pub async fn commit(&self, client: &Client, commit: &Commit<'_>) -> Result<Lsn, DataStoreError> {
+    pub async fn commit(&self, client: &Client, commit: &Commit<'_>) -> Result<Committed, DataStoreError> {
         let scope = &self.owned.scope;
         let through = PgLsn::from(commit.through.0);
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
@@ -116,7 +125,8 @@ impl Session {
         };
         // When the update fails, the server answers the COMMIT with a rollback: `try_join` returns the update's error.
         let (_, (), row) = tokio::try_join!(moved, committed, position)?;
-        Ok(Lsn(row.get::<_, PgLsn>(0).into()))
+        let lsn = |column: usize| Lsn(row.get::<_, PgLsn>(column).into());
+        Ok(Committed { position: lsn(0), flushed: lsn(1) })
     }
 
     /// Returns how far the destination has flushed its own log.

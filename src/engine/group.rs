@@ -277,7 +277,7 @@ fn address(transforms: &[Running], made: &[Made]) -> (Vec<(usize, usize, usize)>
     }
     if flow > 1 {
         // The sort is stable: what one change gave rise to stays in the order of the transforms.
-        order.sort_by_key(|&(_, transform, row)| made[transform].position(row));
+        order.sort_by_cached_key(|&(_, transform, row)| made[transform].position(row));
     }
     if fault::sabotaged("order") {
         order.reverse();
@@ -326,11 +326,8 @@ impl Writer {
                 }
             };
             let Some(batch) = next else { break };
-            if !open {
-                self.session.begin(&self.client, &self.flows).await.map_err(|source| self.data_store(source))?;
-                open = true;
-            }
-            self.write(&batch).await?;
+            self.write(&batch, !open).await?;
+            open = true;
             rows.iter_mut().zip(&batch.rows).for_each(|(sum, more)| *sum += more);
             if !batch.complete {
                 continue;
@@ -338,13 +335,13 @@ impl Writer {
             fault::point("before-commit");
             let commit =
                 Commit { through: batch.through, commit_time: batch.commit_time, flows: &self.flows, rows: &rows };
-            let position = self.session.commit(&self.client, &commit).await.map_err(|error| self.at_commit(error))?;
+            let committed = self.session.commit(&self.client, &commit).await.map_err(|error| self.at_commit(error))?;
             fault::point("after-commit");
             open = false;
             rows.fill(0);
             self.guests.iter().for_each(|guest| guest.committed(batch.id));
-            unflushed.push_back(Unflushed { through: batch.through, position });
-            self.report_flushed(&mut unflushed).await?;
+            unflushed.push_back(Unflushed { through: batch.through, position: committed.position });
+            self.report(&mut unflushed, committed.flushed);
         }
         if open {
             // The pieces of a transaction whose end was not received: it comes again from the checkpoint.
@@ -357,17 +354,29 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(&mut self, batch: &Prepared) -> Result<(), Failure> {
+    /// Writes a batch; `begin` opens the transaction.
+    ///
+    /// The first rows are on their way before the server has answered whether the flows are still ours: that saves a
+    /// round trip. Nothing of them stays if they are not, for then the connection is given up with its transaction.
+    async fn write(&mut self, batch: &Prepared, begin: bool) -> Result<(), Failure> {
         fault::point("before-copy");
         let address = |&(table, transform, row): &(usize, usize, usize)| Addressed {
             table,
             row: &batch.made[transform].rows[row] as &Row,
         };
         let addressed: Vec<Addressed<'_>> = batch.order.iter().map(address).collect();
-        if !addressed.is_empty() {
-            let written = self.destination.write(&self.client, &addressed).await;
-            written.map_err(|source| self.sink(source))?;
-        }
+        let Writer { client, session, destination, flows, slug, .. } = self;
+        let of_group = |error| Failure::of_group(error);
+        let owned = async {
+            let begun = if begin { session.begin(client, flows).await } else { Ok(()) };
+            begun.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
+        };
+        let written = async {
+            let written = destination.write(client, &addressed).await;
+            written.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
+        };
+        // In this order: what is polled first is sent first, and its error counts first.
+        tokio::try_join!(biased; owned, written)?;
         fault::point("after-copy");
         for (table, made) in self.states.iter().zip(&batch.made) {
             if let Some(table) = table.as_ref().filter(|_| !made.state.is_empty()) {
@@ -404,6 +413,12 @@ impl Writer {
 
     async fn report_flushed(&self, unflushed: &mut VecDeque<Unflushed>) -> Result<(), Failure> {
         let flushed = self.session.flushed(&self.client).await.map_err(|source| self.data_store(source))?;
+        self.report(unflushed, flushed);
+        Ok(())
+    }
+
+    /// Says what is durable, now that the destination has flushed its log so far.
+    fn report(&self, unflushed: &mut VecDeque<Unflushed>, flushed: Lsn) {
         let mut durable = None;
         while let Some(first) = unflushed.front().filter(|first| first.position <= flushed) {
             durable = Some(first.through);
@@ -412,6 +427,5 @@ impl Writer {
         if let Some(lsn) = durable {
             self.durable(lsn);
         }
-        Ok(())
     }
 }

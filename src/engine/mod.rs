@@ -8,6 +8,7 @@
 //!   destination opens a group: takes the flows over, starts its tasks
 //!   stream      one run: reader → dispatch → groups; what is durable everywhere → feedback
 //!     dispatch  messages → changes → one collecting batch a group
+//!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
 //! ```
 //!
@@ -22,6 +23,7 @@ mod failure;
 mod group;
 mod load;
 mod ownership;
+mod pace;
 mod plan;
 mod prepare;
 mod projection;

@@ -23,6 +23,7 @@ use crate::progress::Progress;
 use super::dispatch::{Dispatch, Reads, StreamError};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure};
+use super::pace::Pace;
 
 /// How often a position moves where nothing else is written.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
@@ -59,6 +60,15 @@ pub struct Group {
     pub copying: Arc<AtomicBool>,
     /// `None` once the group has ended.
     pub batches: Option<mpsc::Sender<Cut>>,
+}
+
+/// A group's batch that is being collected.
+#[derive(Clone)]
+struct Pending {
+    /// When the one before was handed over.
+    sent: Instant,
+    /// Since when it holds something to hand over.
+    since: Option<Instant>,
 }
 
 /// The tables that a group reads.
@@ -150,12 +160,14 @@ impl<E: Enrich> Run<'_, E> {
         stop: &mut watch::Receiver<bool>,
         failures: &mut Vec<(usize, Failure)>,
     ) -> Result<Outcome, EngineError> {
-        let mut sent: Vec<Instant> = vec![Instant::now(); self.groups.len()];
+        let now = Instant::now();
+        let mut pending = vec![Pending { sent: now, since: None }; self.groups.len()];
+        let mut pace = Pace::new(now);
         let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
         let mut tick = tokio::time::interval(TICK);
         let mut rejoin = self.rejoin.then(|| Instant::now() + self.rejoin_after);
         loop {
-            self.hand_over(&mut dispatch, &mut sent);
+            let due = self.hand_over(&mut dispatch, &mut pending, &pace);
             if self.caught_up() {
                 return Ok(Outcome::CaughtUp);
             }
@@ -188,11 +200,13 @@ impl<E: Enrich> Run<'_, E> {
                 },
                 gulp = self.stream.next(), if !dispatch.is_full() => {
                     let gulp = gulp.map_err(|source| EngineError::Replication { slug: self.slug.to_owned(), source })?;
+                    pace.arrived(gulp.bytes, Instant::now());
                     if let Some(more) = self.gulp(&mut dispatch, gulp).await? {
                         failures.extend(more);
                         return Ok(Outcome::Failed(Vec::new()));
                     }
                 }
+                () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
                 _ = tick.tick() => {
                     if rejoin.is_some_and(|at| at <= Instant::now()) {
@@ -288,11 +302,18 @@ impl<E: Enrich> Run<'_, E> {
         failures
     }
 
-    /// Gives each group that can take one the batch that was collected for it.
-    fn hand_over<R: Reads>(&self, dispatch: &mut Dispatch<R>, sent: &mut [Instant]) {
+    /// Gives each group that can take one the batch that was collected for it. Returns when one that is left to grow
+    /// is due.
+    fn hand_over<R: Reads>(&self, dispatch: &mut Dispatch<R>, pending: &mut [Pending], pace: &Pace) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
         for (index, group) in self.groups.iter().enumerate() {
+            let (builder, pending) = (&mut dispatch.builders[index], &mut pending[index]);
+            let has_changes = builder.has_changes();
+            if has_changes {
+                pending.since.get_or_insert(now);
+            }
             let Some(permit) = group.batches.as_ref().and_then(|batches| batches.try_reserve().ok()) else { continue };
-            let builder = &mut dispatch.builders[index];
             let (through, taken) = builder.positions();
             let wanted = self.until.is_some_and(|until| taken < until && through >= until);
             let interval = match (group.copying.load(Ordering::Relaxed), self.urgent) {
@@ -300,11 +321,19 @@ impl<E: Enrich> Run<'_, E> {
                 (false, true) => URGENT_CHECKPOINT,
                 (false, false) => IDLE_CHECKPOINT,
             };
-            if builder.has_changes() || (through > taken && (wanted || sent[index].elapsed() >= interval)) {
+            if let Some(since) = pending.since.filter(|_| has_changes && !wanted && !builder.is_full()) {
+                let due = pace.due(builder.collected_bytes(), since, now);
+                if due > now {
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                    continue;
+                }
+            }
+            if has_changes || (through > taken && (wanted || now - pending.sent >= interval)) {
                 permit.send(builder.take());
-                sent[index] = Instant::now();
+                *pending = Pending { sent: now, since: None };
             }
         }
+        next
     }
 
     fn confirm(&self) {
