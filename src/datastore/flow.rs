@@ -1,5 +1,6 @@
 //! The rows of `rejot_data_store.flow`: checkpoints and their owner.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
@@ -105,10 +106,16 @@ pub async fn flows(client: &Client, scope: &Scope) -> Result<Vec<FlowRow>, DataS
     Ok(rows.iter().map(FlowRow::from_row).collect())
 }
 
+/// How long a takeover waits for locks before it looks who holds them.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+
 /// Takes over all flows of a scope and makes those of `wanted` that are missing, beginning at `start`.
 ///
 /// Waits for a transaction of the former owner that is in flight: its checkpoint is in what is returned, and no later
-/// one of it can commit. Flows that were stopped are tried again, but for those of `stopped`, which stay as they are.
+/// one of it can commit. A former owner that was paused inside a transaction would be waited for for ever: its session,
+/// known by having the name of this one, is ended once it has done nothing for as long as the wait for locks; that
+/// takes its transaction back. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
+/// are.
 ///
 /// # Errors
 /// What the server says.
@@ -119,8 +126,31 @@ pub async fn take_over(
     stopped: &[String],
     start: &Start,
 ) -> Result<Owned, DataStoreError> {
+    loop {
+        match try_take_over(client, scope, wanted, stopped, start).await {
+            Err(DataStoreError::Query { source, .. }) if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                let end_paused = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                  WHERE datname = current_database() AND usename = current_user \
+                                  AND application_name = current_setting('application_name') \
+                                  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%' \
+                                  AND state_change < now() - interval '2s'";
+                client.execute(end_paused, &[]).await.map_err(DataStoreError::query("end a paused owner's session"))?;
+            }
+            taken => return taken,
+        }
+    }
+}
+
+async fn try_take_over(
+    client: &mut Client,
+    scope: &Scope,
+    wanted: &[NewFlow],
+    stopped: &[String],
+    start: &Start,
+) -> Result<Owned, DataStoreError> {
     let query = DataStoreError::query;
     let transaction = client.transaction().await.map_err(query("begin a takeover"))?;
+    transaction.batch_execute(LOCK_WAIT).await.map_err(query("begin a takeover"))?;
     for flow in wanted {
         let sql = "INSERT INTO rejot_data_store.flow (manifest_slug, source_slug, flow, public_schema_name, \
                    public_schema_major_version, epoch, lsn, system_identifier, slot_name, backfill) \

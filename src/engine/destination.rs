@@ -68,7 +68,7 @@ pub async fn open(
 ) -> Result<Opened, EngineError> {
     let Target { index, plan, source, events, taken } = target;
     let slug = &plan.slug;
-    let mut client = connect(context, plan).await?;
+    let mut client = connect(context, &source.slug, plan).await?;
     let data_store = |source| EngineError::DataStore { slug: slug.clone(), source };
     let migrated = datastore::migrate(&mut client).await.map_err(data_store)?;
     if !migrated.is_empty() {
@@ -221,8 +221,10 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-async fn connect(context: &Context, plan: &GroupPlan) -> Result<Client, EngineError> {
-    let session = postgres::Session::destination(context.application_name());
+/// The session's name has the source in it: a takeover knows a paused owner's session by it.
+async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Result<Client, EngineError> {
+    let name = format!("{} {source}", context.application_name());
+    let session = postgres::Session::destination(name);
     postgres::connect(&plan.connection, &session).await.map_err(|source| EngineError::Connect {
         role: "destination",
         slug: plan.slug.clone(),
@@ -349,7 +351,7 @@ async fn mark(client: &Client, owned: &Owned, flows: &[String], problem: &Proble
 ///
 /// A destination that can't be reached goes without.
 pub async fn record_stop(context: &Context, group: &GroupPlan, owned: &Owned, flows: &[String], problem: &Problem) {
-    match connect(context, group).await {
+    match connect(context, &owned.scope.source, group).await {
         Ok(client) => mark(&client, owned, flows, problem).await,
         Err(error) => tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error)),
     }

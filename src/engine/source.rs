@@ -152,7 +152,12 @@ async fn run_once(
             events: events.clone(),
             taken: taken.clone(),
         };
-        match destination::open(context, target, without).await {
+        // Opening may wait long: for a former owner's transaction, for running transactions at the source.
+        let opened = tokio::select! {
+            opened = destination::open(context, target, without) => opened,
+            () = asked(stop) => return Ok(Outcome::Shutdown),
+        };
+        match opened {
             Ok(opened) => opening.take(plan, group.slug.clone(), opened, &mut apart.stopped),
             Err(error) if error.verdict() == Verdict::Retry => {
                 tracing::warn!(source = plan.slug, destination = group.slug, "{}", Chain(&error));
@@ -184,7 +189,11 @@ async fn run_once(
     let Opening { groups, names, tasks, progress, away, start } = opening;
     let start = start.expect("there is a group");
     let options = StreamOptions::new(&plan.config.slot_name, &plan.config.publication_name, start);
-    let stream = match ReplicationStream::start(&plan.connection, options).await {
+    let started = tokio::select! {
+        started = ReplicationStream::start(&plan.connection, options) => started,
+        () = asked(stop) => return Ok(Outcome::Shutdown),
+    };
+    let stream = match started {
         Ok(stream) => stream,
         Err(source) => {
             tasks.iter().for_each(|task| task.abort());
