@@ -167,7 +167,7 @@ impl<'p, 't> Applier<'p, 't> {
         verb: &Verb,
         arity: Arity,
     ) -> Result<tokio_postgres::Statement, SinkError> {
-        match self.tables[table].statement(self.client, verb, arity).await {
+        match self.pipeline.alongside(self.tables[table].statement(self.client, verb, arity)).await {
             Ok(statement) => Ok(statement),
             // In a transaction that an earlier statement has failed, preparing fails too.
             Err(error) => Err(self.pipeline.first_failure(about, error).await),
@@ -306,7 +306,7 @@ impl<'p, 't> Applier<'p, 't> {
         shape: &Arc<Shape>,
         items: &[Item],
     ) -> Result<(u64, u64), CopyFailed> {
-        let sink = self.client.copy_in::<_, Bytes>(statement).await?;
+        let sink = self.pipeline.alongside(self.client.copy_in::<_, Bytes>(statement)).await?;
         let mut sink = std::pin::pin!(sink);
         let mut buffer = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
         let mut bytes = 0;

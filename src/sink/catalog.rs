@@ -37,7 +37,7 @@ pub(super) struct FoundColumn {
     pub deterministic: bool,
     /// The equality operator of the type's default btree operator class.
     pub equals: Option<String>,
-    /// A cast from text that is a function of a user.
+    /// A cast from text that is not what the type's input function does.
     pub odd_cast: bool,
 }
 
@@ -82,7 +82,9 @@ pub(super) async fn relation(
 }
 
 pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColumn>, tokio_postgres::Error> {
-    // varchar has no operator class of its own, it uses that of text.
+    // varchar has no operator class of its own, it uses that of text. Casts from text that are functions: those to
+    // "char" (18), name (19) and xml (142) do what the input function does; that to regclass knows names only, where the
+    // input function takes '-' and numbers too; what a user's does nobody knows.
     let sql = "
         SELECT a.attname::text, format_type(t.oid, a.atttypmod), a.atttypmod, a.attnotnull,
                a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a',
@@ -98,7 +100,7 @@ pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColu
                 JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace
                 WHERE oc.opcdefault AND oc.opcintype = CASE WHEN b.oid = 1043 THEN 25 ELSE b.oid END LIMIT 1),
                EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = 25 AND c.casttarget IN (t.oid, b.oid)
-                       AND c.castfunc >= 16384)
+                       AND c.castfunc <> 0 AND c.casttarget NOT IN (18, 19, 142))
         FROM pg_catalog.pg_attribute a
         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace

@@ -3,6 +3,10 @@
 //! A small transaction then costs one round trip however many statements it has. Each statement is its own unit to the
 //! server, so after a failure the ones behind it fail too (25P02, in a failed transaction): the first failure in order
 //! is the one that matters, and nothing behind it has taken effect.
+//!
+//! A connection gives out answers in order, and keeps only a few pieces of one that nobody reads: each packet of the
+//! server and each NOTICE in between begins a new piece. So whoever waits for a later answer must read the earlier ones
+//! meanwhile, or both wait for ever: that is [`Pipeline::alongside`].
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -60,8 +64,20 @@ struct Sent<'p> {
     about: About,
     counts: Counts,
     reply: Reply<'p>,
-    /// A reply that was there at once.
+    /// The answer, where it came before it was asked for.
     early: Option<Result<u64, Error>>,
+}
+
+impl Sent<'_> {
+    /// Reads the answer as far as it has come. Returns true once it is there.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.early.is_none()
+            && let Poll::Ready(result) = self.reply.as_mut().poll(cx)
+        {
+            self.early = Some(result);
+        }
+        self.early.is_some()
+    }
 }
 
 /// The statements on their way.
@@ -97,25 +113,31 @@ impl<'p> Pipeline<'p> {
         self.send(about, counts, sql.len(), Box::pin(async move { client.batch_execute(&sql).await.map(|()| 0) })).await
     }
 
-    async fn send(
-        &mut self,
-        about: About,
-        counts: Counts,
-        bytes: usize,
-        mut reply: Reply<'p>,
-    ) -> Result<(), SinkError> {
+    async fn send(&mut self, about: About, counts: Counts, bytes: usize, reply: Reply<'p>) -> Result<(), SinkError> {
         if self.sent.len() >= STATEMENTS_MAX || (self.bytes + bytes > BYTES_MAX && !self.sent.is_empty()) {
             self.settle().await?;
         }
         // tokio-postgres hands a statement to its connection when the future is first polled: doing that here, one by
         // one, is what keeps the statements in order. The reply is waited for in `settle`, with a real waker.
-        let early = match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => Some(result),
-            Poll::Pending => None,
-        };
+        let mut sent = Sent { about, counts, reply, early: None };
+        sent.read(&mut Context::from_waker(Waker::noop()));
         self.bytes += bytes;
-        self.sent.push_back(Sent { about, counts, reply, early });
+        self.sent.push_back(sent);
         Ok(())
+    }
+
+    /// Waits for something that is asked of the connection behind the statements on their way, and reads their answers
+    /// meanwhile.
+    pub(super) async fn alongside<F: Future>(&mut self, later: F) -> F::Output {
+        let mut later = std::pin::pin!(later);
+        let mut unread = self.sent.iter().take_while(|sent| sent.early.is_some()).count();
+        std::future::poll_fn(|cx| {
+            while self.sent.get_mut(unread).is_some_and(|sent| sent.read(cx)) {
+                unread += 1;
+            }
+            later.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Waits for all answers and counts them.

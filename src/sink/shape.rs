@@ -51,7 +51,7 @@ pub(super) struct Shape {
     pub overriding: bool,
     /// False under row-level security, which COPY refuses.
     pub copy: bool,
-    /// False where the cast from text is a user's own function and may differ from the type's input function.
+    /// False where the cast from text is a function that differs, or may differ, from the type's input function.
     pub bulk: bool,
     /// False without the privilege.
     pub truncate: bool,

@@ -232,9 +232,36 @@ async fn every_type_arrives_as_it_was_copied_or_streamed() {
     line.assert_same(&expected, &expected).await;
     line.assert_same(&expected, &printed("types_made")).await;
 
-    // And once more through the stream.
-    line.source("CREATE TEMP TABLE again AS SELECT * FROM types; UPDATE again SET id = id + 100; INSERT INTO types SELECT * FROM again")
-        .await;
+    // A few rows, many at once, rows that are filled by an update, and one that is all cleared.
+    let values: Vec<String> = CASES
+        .iter()
+        .enumerate()
+        .flat_map(|(index, case)| {
+            let array = has_array(case).then(|| format!("a{index} = made.a{index}"));
+            std::iter::once(format!("c{index} = made.c{index}")).chain(array)
+        })
+        .collect();
+    line.source(&format!(
+        "CREATE FUNCTION again(shift bigint) RETURNS void LANGUAGE plpgsql AS $$
+         DECLARE r made;
+         BEGIN
+             FOR r IN SELECT * FROM made LOOP
+                 r.id := r.id + shift;
+                 INSERT INTO types SELECT r.*;
+             END LOOP;
+         END $$;
+         SELECT again(100);
+         SELECT again(1000 * n) FROM generate_series(1, 10) AS n;
+         INSERT INTO types (id) SELECT id + 100000 FROM made;
+         UPDATE types SET {} FROM made WHERE types.id = made.id + 100000;
+         INSERT INTO types (id) SELECT id + 200000 + 100 * n FROM made, generate_series(1, 10) AS n;
+         BEGIN;
+         UPDATE types SET {} FROM made WHERE types.id > 200000 AND made.id = types.id % 100;
+         COMMIT",
+        values.join(", "),
+        values.join(", ")
+    ))
+    .await;
     line.catch_up(&manifest).await;
     line.assert_same(&expected, &expected).await;
     line.assert_same(&expected, &printed("types_made")).await;

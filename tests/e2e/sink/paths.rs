@@ -78,6 +78,29 @@ async fn new_rows_are_copied_and_merged_where_they_exist() {
     assert_eq!((stats.copied, stats.upserted), (0, 1_000));
 }
 
+/// A refusal comes in pieces when the server says something before it; nothing may wait for a later statement's answer
+/// while nobody reads them.
+#[tokio::test]
+async fn a_refusal_in_pieces_holds_nothing_up() {
+    let database = database().await;
+    database
+        .execute(
+            // The many tables keep the server busy between its refusal and its being ready again.
+            "CREATE FUNCTION talk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 FOR n IN 1..300 LOOP EXECUTE format('CREATE TABLE public.t%s ()', n); END LOOP;
+                 RAISE WARNING 'well'; PERFORM pg_sleep(0.02); RAISE EXCEPTION 'no';
+             END $$;
+             CREATE TABLE t (id int8 PRIMARY KEY, v text);
+             CREATE TRIGGER talk BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION talk()",
+        )
+        .await;
+    let mut writing = Writing::to(&database, vec![target("public", "t", "id int8 key, v text")]).await;
+    // The second is a statement of its own, which is prepared while the first is at work.
+    let written = writing.texts(&["insert 1|a", "delete 1|…"]);
+    let error = tokio::time::timeout(std::time::Duration::from_secs(20), written).await.expect("it ends").unwrap_err();
+    assert_eq!(error.sqlstate(), Some("P0001"));
+}
+
 #[tokio::test]
 async fn unique_values_swap_in_source_order_or_deferred() {
     let swap = ["update 1|9", "update 2|5", "update 1|6"];
