@@ -24,4 +24,5 @@ mod pair;
 mod reader;
 mod released;
 mod sabotage;
+mod stop;
 mod workload;
