@@ -40,15 +40,19 @@ pub struct FlowRow {
     pub slot_name: String,
     /// While rows that existed before the flow are still to be copied: the backfill that it takes part in.
     pub backfill: Option<String>,
-    /// Set while the flow is stopped.
+    /// Set while the flow is stopped or paused.
     pub problem: Option<String>,
     pub hint: Option<String>,
     pub rows_applied: i64,
+    /// The flow no longer holds the source's log back: it starts anew, and its checkpoint is of no use any more.
+    pub released: bool,
+    /// It is tried again without anybody's help.
+    pub paused: bool,
 }
 
 const COLUMNS: &str = "flow, public_schema_name, public_schema_major_version, epoch, lsn, \
      (extract(epoch FROM commit_time) * 1000000)::bigint, system_identifier::text, slot_name, backfill, problem, hint, \
-     rows_applied";
+     rows_applied, released_at IS NOT NULL, paused";
 
 impl FlowRow {
     fn from_row(row: &Row) -> FlowRow {
@@ -65,6 +69,8 @@ impl FlowRow {
             problem: row.get(9),
             hint: row.get(10),
             rows_applied: row.get(11),
+            released: row.get(12),
+            paused: row.get(13),
         }
     }
 }
@@ -76,6 +82,13 @@ pub struct Owned {
     pub token: i64,
     /// All flows that the destination has of this scope, also those that the manifest no longer names.
     pub flows: Vec<FlowRow>,
+}
+
+impl Owned {
+    /// Says that another process has taken the flows over.
+    pub(super) fn stale(&self) -> DataStoreError {
+        DataStoreError::StaleOwner { manifest: self.scope.manifest.clone(), source_slug: self.scope.source.clone() }
+    }
 }
 
 /// Where a flow begins that has no checkpoint yet.
@@ -190,7 +203,8 @@ async fn try_take_over(
     let token = owners.iter().map(|row| row.get::<_, i64>(0)).max().unwrap_or(0) + 1;
     let raise = format!(
         "UPDATE rejot_data_store.flow SET owner = $3, updated_at = now(), \
-         problem = CASE WHEN flow = ANY ($4) THEN problem END, hint = CASE WHEN flow = ANY ($4) THEN hint END \
+         problem = CASE WHEN flow = ANY ($4) THEN problem END, hint = CASE WHEN flow = ANY ($4) THEN hint END, \
+         paused = paused AND flow = ANY ($4) \
          WHERE manifest_slug = $1 AND source_slug = $2 RETURNING {COLUMNS}"
     );
     let rows = transaction
@@ -201,7 +215,7 @@ async fn try_take_over(
     Ok(Owned { scope: scope.clone(), token, flows: rows.iter().map(FlowRow::from_row).collect() })
 }
 
-/// Records that flows stopped, why, and what they need, for `status`. Only their owner may.
+/// Records that flows stopped, or are only paused, why, and what they need, for `status`. Only their owner may.
 ///
 /// # Errors
 /// What the server says.
@@ -211,11 +225,12 @@ pub async fn mark_stopped(
     flows: &[String],
     problem: &str,
     hint: Option<&str>,
+    paused: bool,
 ) -> Result<(), DataStoreError> {
-    let sql = "UPDATE rejot_data_store.flow SET problem = $5, hint = $6, updated_at = now() \
+    let sql = "UPDATE rejot_data_store.flow SET problem = $5, hint = $6, paused = $7, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";
     client
-        .execute(sql, &[&owned.scope.manifest, &owned.scope.source, &owned.token, &flows, &problem, &hint])
+        .execute(sql, &[&owned.scope.manifest, &owned.scope.source, &owned.token, &flows, &problem, &hint, &paused])
         .await
         .map_err(DataStoreError::query("record a stopped flow"))?;
     Ok(())

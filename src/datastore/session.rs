@@ -95,10 +95,7 @@ impl Session {
         let ((), row) = tokio::try_join!(begin, own)?;
         let stale = row.get::<_, i64>(0) != flows.len() as i64;
         if stale && !crate::fault::sabotaged("ownership") {
-            return Err(DataStoreError::StaleOwner {
-                manifest: scope.manifest.clone(),
-                source_slug: scope.source.clone(),
-            });
+            return Err(self.owned.stale());
         }
         Ok(())
     }

@@ -174,6 +174,7 @@ impl Transforming {
         }
         *id += 1;
         fault::point("before-guest");
+        assert!(!fault::sabotaged("bug"), "a bug, as a test wants it");
         for (index, transform) in self.transforms.iter_mut().enumerate() {
             let failed = |error| Ended::Failed(Failure { transform: Some(index), error });
             let mut mine = batch.since(transform.from);

@@ -332,20 +332,29 @@ impl Source {
     /// # Errors
     /// It does not.
     pub fn check_checkpoint(&self, flow: &FlowRow) -> Result<(), EngineError> {
-        if flow.system_identifier != self.system_identifier {
-            return Err(EngineError::OtherCluster {
-                slug: self.slug.clone(),
-                found: self.system_identifier.clone(),
-                expected: flow.system_identifier.clone(),
-                flow: flow.flow.clone(),
-            });
-        }
+        self.check_cluster(flow)?;
         if self.confirmed > flow.lsn {
             return Err(EngineError::SlotBeyondCheckpoint {
                 slug: self.slug.clone(),
                 slot: self.slot.clone(),
                 confirmed: self.confirmed,
                 checkpoint: flow.lsn,
+                flow: flow.flow.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a flow was fed from this cluster.
+    ///
+    /// # Errors
+    /// It was fed from another one.
+    pub fn check_cluster(&self, flow: &FlowRow) -> Result<(), EngineError> {
+        if flow.system_identifier != self.system_identifier {
+            return Err(EngineError::OtherCluster {
+                slug: self.slug.clone(),
+                found: self.system_identifier.clone(),
+                expected: flow.system_identifier.clone(),
                 flow: flow.flow.clone(),
             });
         }

@@ -45,7 +45,8 @@ pub enum Outcome {
     Shutdown,
     /// Everything up to the wanted position is durable.
     CaughtUp,
-    /// Groups ended by themselves; the others have finished what they had.
+    /// Groups ended by themselves, or something is to be done before the next run; the others have finished what they
+    /// had.
     Failed(Vec<(usize, Failure)>),
 }
 
@@ -118,6 +119,8 @@ pub struct Run<'a, E> {
     pub urgent: bool,
     /// Some group is away from the start and wants to rejoin.
     pub rejoin: bool,
+    /// How much of the log one that stopped may hold back; beyond it the run ends, so that it can be released.
+    pub held_back_bytes_max: Option<u64>,
 }
 
 impl<E: Enrich> Run<'_, E> {
@@ -210,7 +213,8 @@ impl<E: Enrich> Run<'_, E> {
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
                 _ = tick.tick() => {
-                    if rejoin.is_some_and(|at| at <= Instant::now()) {
+                    let released = self.held_back_bytes_max.is_some_and(|max| self.progress.is_held_back(max));
+                    if released || rejoin.is_some_and(|at| at <= Instant::now()) {
                         return Ok(Outcome::Failed(Vec::new()));
                     }
                     // An idle server says by itself how far it is, but not at once.
