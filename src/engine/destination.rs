@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -11,7 +12,7 @@ use crate::batch::Cut;
 use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owned, Scope, StateTable};
 use crate::fault;
 use crate::lsn::Lsn;
-use crate::postgres;
+use crate::postgres::{self, Backoff};
 use crate::sink::{Destination, TableTarget, TableWriter};
 
 use super::copying::{self, Copying};
@@ -28,9 +29,15 @@ pub struct Target<'a> {
     pub index: usize,
     pub plan: &'a GroupPlan,
     pub source: &'a Source,
+    /// The destinations that are open already, by slug.
+    pub others: &'a [(String, DatabaseId)],
     pub events: mpsc::UnboundedSender<Event>,
     pub taken: Arc<Notify>,
 }
+
+/// Tells databases apart, whatever they are called: the cluster's system identifier and the database's OID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseId(String);
 
 /// A group, as far as it could be opened.
 pub struct Opened {
@@ -42,6 +49,7 @@ pub struct Opened {
     pub left_out: Vec<(String, Lsn)>,
     /// Our right to write the group.
     pub owned: Owned,
+    pub database: Option<DatabaseId>,
 }
 
 /// A group at work.
@@ -69,9 +77,16 @@ pub async fn open(
     target: Target<'_>,
     without: impl Fn(&str) -> bool,
 ) -> Result<Opened, EngineError> {
-    let Target { index, plan, source, events, taken } = target;
+    let Target { index, plan, source, others, events, taken } = target;
     let slug = &plan.slug;
     let mut client = connect(context, &source.slug, plan).await?;
+    let database = database(&client).await;
+    // Both would take the flows from each other, and write one transform's state twice.
+    if let Some((other, _)) = others.iter().find(|(_, other)| database.as_ref() == Some(other)) {
+        let what = format!("destinations `{other}` and `{slug}` are the same database");
+        let hint = Some(format!("let the consumers of `{slug}` name `{other}`, so that they commit together"));
+        return Err(EngineError::Setup { what, hint });
+    }
     let data_store = |source| EngineError::DataStore { slug: slug.clone(), source };
     let migrated = datastore::migrate(&mut client).await.map_err(data_store)?;
     if !migrated.is_empty() {
@@ -90,7 +105,8 @@ pub async fn open(
         left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
     let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
 
-    let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone() };
+    let mut opened =
+        Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
     let mut transforms: Vec<Running> = Vec::new();
     let mut tables = Vec::new();
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
@@ -232,6 +248,26 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 /// The session's name has the source in it: a takeover knows a paused owner's session by it.
+/// Returns which database it is; `None` where the server does not say.
+async fn database(client: &Client) -> Option<DatabaseId> {
+    let sql = "SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) || ' ' || oid::text \
+               FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+    let row = client.query_one(sql, &[]).await.ok()?;
+    row.try_get(0).ok().map(DatabaseId)
+}
+
+/// Waits until a destination that was away can be reached again.
+pub async fn returns(context: Arc<Context>, source: String, plan: GroupPlan) {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    loop {
+        tokio::time::sleep(backoff.next_wait().max(Duration::from_millis(100))).await;
+        match connect(&context, &source, &plan).await {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(source, destination = plan.slug, "still away: {}", Chain(&error)),
+        }
+    }
+}
+
 async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Result<Client, EngineError> {
     let name = format!("{} {source}", context.application_name());
     let session = postgres::Session::destination(name);

@@ -15,6 +15,7 @@
 //! There is one way to recover from anything: the run ends, and a new one begins at the checkpoints that the
 //! destinations have. Nothing that is kept in memory matters to correctness.
 
+mod apart;
 pub mod backfill;
 mod copying;
 mod destination;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::batch::BatchLimits;
 use crate::datastore::Owned;
@@ -14,7 +15,8 @@ use crate::postgres::Backoff;
 use crate::postgres::replication::{ReplicationStream, StreamOptions};
 use crate::progress::Progress;
 
-use super::destination::{self, Opened, Target};
+use super::apart::{Apart, Place};
+use super::destination::{self, DatabaseId, Opened, Target};
 use super::dispatch::Dispatch;
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::Failure;
@@ -25,29 +27,8 @@ use super::{Context, Problem};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
-/// A transform that is taken out of its group for a while stays out for at least this long.
-const PAUSE_LEAST: Duration = Duration::from_secs(1);
 /// A run that lasted this long was a good one: the next failure starts the back-off anew.
 const GOOD_RUN: Duration = Duration::from_secs(30);
-
-/// A destination and a transform.
-type Place = (String, String);
-
-/// Transforms that do not take part for now.
-#[derive(Default)]
-struct Apart {
-    /// For good, until the process is restarted.
-    stopped: BTreeMap<Place, Problem>,
-    /// What failed in a way that may pass, while others of its group go on without it: until when.
-    paused: BTreeMap<Place, Instant>,
-}
-
-impl Apart {
-    fn has(&self, slug: &str, transform: &str) -> bool {
-        let place = (slug.to_owned(), transform.to_owned());
-        self.stopped.contains_key(&place) || self.paused.contains_key(&place)
-    }
-}
 
 /// Runs one source's flows until they are caught up, somebody asks to stop, or nothing is left that could run.
 ///
@@ -61,13 +42,14 @@ pub async fn run(context: Arc<Context>, plan: SourcePlan, mut stop: watch::Recei
     let mut pause = backoff.next_wait();
     loop {
         let started = Instant::now();
-        apart.paused.retain(|_, until| *until > started);
         let mut stopping = stop.clone();
         let ended = tokio::select! {
             ended = run_once(&context, &plan, &mut apart, &mut until, pause, &mut stop) => ended,
             () = asked_during_start(&mut stopping) => Ok(Outcome::Shutdown),
         };
-        if started.elapsed() >= GOOD_RUN {
+        // One that others went on in while a destination was away says nothing of that destination.
+        let away = |failures: &[(usize, Failure)]| failures.iter().any(|(group, _)| *group == usize::MAX);
+        if started.elapsed() >= GOOD_RUN && !matches!(&ended, Ok(Outcome::Failed(failures)) if away(failures)) {
             backoff.reset();
         }
         let failures = match ended {
@@ -150,6 +132,7 @@ async fn run_once(
             index: opening.groups.len(),
             plan: group,
             source: &source,
+            others: &opening.databases,
             events: events.clone(),
             taken: taken.clone(),
         };
@@ -164,7 +147,7 @@ async fn run_once(
                 tracing::warn!(source = plan.slug, destination = group.slug, "{}", Chain(&error));
                 // What it has is unknown; that much of the log must be kept.
                 opening.progress.durable(&group.slug, source.confirmed);
-                opening.away.push((usize::MAX, Failure { transform: None, error }));
+                opening.away.push((group.slug.clone(), Failure { transform: None, error }));
             }
             Err(error) if error.verdict() == Verdict::Yield => return Err(error),
             Err(error) => {
@@ -183,13 +166,13 @@ async fn run_once(
         return Err(error);
     }
     if opening.groups.is_empty() {
-        if let (true, Some(&until)) = (opening.away.is_empty(), apart.paused.values().min()) {
+        if let (true, Some(until)) = (opening.away.is_empty(), apart.next()) {
             tokio::select! {
                 () = tokio::time::sleep_until(until.into()) => {}
                 () = asked(stop) => return Ok(Outcome::Shutdown),
             }
         }
-        return Ok(Outcome::Failed(opening.away));
+        return Ok(Outcome::Failed(opening.away.into_iter().map(|(_, failure)| (usize::MAX, failure)).collect()));
     }
     let Opening { groups, names, tasks, progress, away, start, .. } = opening;
     let start = start.expect("there is a group");
@@ -209,6 +192,10 @@ async fn run_once(
     };
     tracing::info!(source = plan.slug, slot = plan.config.slot_name, from = %start, "streaming");
     let readers = groups.iter().map(Group::reads).collect();
+    let mut returning = JoinSet::new();
+    for group in plan.groups.iter().filter(|group| away.iter().any(|(slug, _)| *slug == group.slug)) {
+        returning.spawn(destination::returns(context.clone(), plan.slug.clone(), group.clone()));
+    }
     let run = Run {
         slug: &plan.slug,
         stream,
@@ -219,13 +206,10 @@ async fn run_once(
         lock: &source.client,
         catalog: &source,
         until: *until,
-        rejoin_after: apart
-            .paused
-            .values()
-            .map(|until| until.duration_since(Instant::now()))
-            .fold(pause, Duration::min),
+        rejoin_after: pause,
+        rejoin_at: apart.next(),
+        returning,
         urgent: false,
-        rejoin: !away.is_empty() || !apart.paused.is_empty(),
         held_back_bytes_max: plan.config.detached_wal_max_bytes,
     };
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch, start), stop).await;
@@ -258,8 +242,8 @@ async fn run_once(
                 let place = (slug.clone(), transform.clone());
                 if paused {
                     // Others of its group go on without it meanwhile.
-                    let (wait, hint) = (pause.max(PAUSE_LEAST), problem.hint.as_deref().unwrap_or("-"));
-                    let seconds = wait.as_secs_f64();
+                    let hint = problem.hint.as_deref().unwrap_or("-");
+                    let seconds = apart.pause(place).as_secs_f64();
                     tracing::warn!(
                         source = plan.slug,
                         transform,
@@ -267,7 +251,6 @@ async fn run_once(
                         "{}; trying again in {seconds:.1} s",
                         problem.what
                     );
-                    apart.paused.insert(place, Instant::now() + wait);
                 } else {
                     problem.log();
                     apart.stopped.insert(place, problem);
@@ -275,7 +258,7 @@ async fn run_once(
             }
         }
         failures.extend(left);
-        failures.extend(away);
+        failures.extend(away.into_iter().map(|(_, failure)| (usize::MAX, failure)));
     }
     Ok(outcome)
 }
@@ -309,10 +292,11 @@ struct Opening {
     names: Vec<Names>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     progress: Progress,
-    /// Destinations that could not be reached now.
-    away: Vec<(usize, Failure)>,
+    /// Destinations that could not be reached now, by slug.
+    away: Vec<(String, Failure)>,
     /// Transforms that are stopped, and still hold the source's log back.
     detached: Vec<Detached>,
+    databases: Vec<(String, DatabaseId)>,
     start: Option<Lsn>,
 }
 
@@ -328,7 +312,8 @@ struct Detached {
 
 impl Opening {
     fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut BTreeMap<Place, Problem>) {
-        let Opened { refused, mut left_out, owned, running } = opened;
+        let Opened { refused, mut left_out, owned, running, database } = opened;
+        self.databases.extend(database.map(|database| (slug.clone(), database)));
         for (transform, checkpoint, error) in refused {
             let problem = Problem::of(&plan.slug, Some(&transform), &error);
             problem.log();

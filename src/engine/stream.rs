@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
@@ -113,12 +114,14 @@ pub struct Run<'a, E> {
     pub catalog: &'a E,
     /// Everything before it must be durable for the run to end by itself.
     pub until: Option<Lsn>,
-    /// Groups that failed and may rejoin end the run no sooner than this.
+    /// Groups that fail and may rejoin end the run no sooner than this.
     pub rejoin_after: Duration,
+    /// When one that has not taken part from the start may rejoin.
+    pub rejoin_at: Option<std::time::Instant>,
+    /// Each ends when a destination that was away from the start is back.
+    pub returning: JoinSet<()>,
     /// The server asked for a status: positions move sooner.
     pub urgent: bool,
-    /// Some group is away from the start and wants to rejoin.
-    pub rejoin: bool,
     /// How much of the log one that stopped may hold back; beyond it the run ends, so that it can be released.
     pub held_back_bytes_max: Option<u64>,
 }
@@ -168,7 +171,7 @@ impl<E: Enrich> Run<'_, E> {
         let mut pace = Pace::new(now);
         let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
         let mut tick = tokio::time::interval(TICK);
-        let mut rejoin = self.rejoin.then(|| Instant::now() + self.rejoin_after);
+        let mut rejoin = self.rejoin_at.map(Instant::from_std);
         loop {
             let due = self.hand_over(&mut dispatch, &mut pending, &pace);
             if self.caught_up() {
@@ -197,7 +200,8 @@ impl<E: Enrich> Run<'_, E> {
                         if lasting || self.groups.iter().all(|group| group.batches.is_none()) {
                             return Ok(Outcome::Failed(Vec::new()));
                         }
-                        rejoin = Some(Instant::now() + self.rejoin_after);
+                        let at = Instant::now() + self.rejoin_after;
+                        rejoin = Some(rejoin.map_or(at, |rejoin| rejoin.min(at)));
                     }
                     None => return Err(EngineError::Bug("no group is left".to_owned())),
                 },
@@ -212,6 +216,7 @@ impl<E: Enrich> Run<'_, E> {
                 }
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
+                Some(_) = self.returning.join_next() => return Ok(Outcome::Failed(Vec::new())),
                 _ = tick.tick() => {
                     let released = self.held_back_bytes_max.is_some_and(|max| self.progress.is_held_back(max));
                     if released || rejoin.is_some_and(|at| at <= Instant::now()) {
@@ -358,7 +363,7 @@ impl<E: Enrich> Run<'_, E> {
     fn caught_up(&self) -> bool {
         let Some(until) = self.until else { return false };
         let durable = |group: &Group| self.progress.checkpoint(&group.reader).is_some_and(|lsn| lsn >= until);
-        !self.rejoin && !self.copies() && self.groups.iter().all(durable)
+        self.rejoin_at.is_none() && self.returning.is_empty() && !self.copies() && self.groups.iter().all(durable)
     }
 
     fn copies(&self) -> bool {

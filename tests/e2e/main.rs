@@ -8,6 +8,7 @@ mod backfill_reader;
 mod datastore;
 mod demo;
 mod flows_backfill;
+mod flows_destinations;
 mod flows_keys;
 mod flows_publication;
 mod flows_setup;

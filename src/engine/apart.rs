@@ -1,0 +1,76 @@
+//! Transforms that do not take part for now, and when they may again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::postgres::Backoff;
+
+use super::Problem;
+
+/// A transform that is taken out of its group for a while stays out for at least this long.
+const PAUSE_LEAST: Duration = Duration::from_secs(1);
+const PAUSE_MOST: Duration = Duration::from_secs(30);
+/// One that went on for so long since its last pause has recovered from it.
+const RECOVERED: Duration = Duration::from_secs(60);
+
+/// A destination and a transform.
+pub type Place = (String, String);
+
+/// Who does not take part.
+#[derive(Default)]
+pub struct Apart {
+    /// For good, until the process is restarted.
+    pub stopped: BTreeMap<Place, Problem>,
+    /// What failed in a way that may pass, while others of its group go on without it.
+    paused: BTreeMap<Place, Pause>,
+}
+
+struct Pause {
+    until: Instant,
+    backoff: Backoff,
+}
+
+impl Apart {
+    pub fn has(&self, slug: &str, transform: &str) -> bool {
+        let place = (slug.to_owned(), transform.to_owned());
+        let paused = self.paused.get(&place).is_some_and(|pause| pause.until > Instant::now());
+        paused || self.stopped.contains_key(&place)
+    }
+
+    /// Takes a transform out for a while, longer with each time that it fails. Returns for how long.
+    pub fn pause(&mut self, place: Place) -> Duration {
+        let now = Instant::now();
+        let pause = self
+            .paused
+            .entry(place)
+            .or_insert_with(|| Pause { until: now, backoff: Backoff::new(PAUSE_LEAST, PAUSE_MOST) });
+        if now.saturating_duration_since(pause.until) >= RECOVERED {
+            pause.backoff.reset();
+        }
+        let wait = pause.backoff.next_wait().max(PAUSE_LEAST);
+        pause.until = now + wait;
+        wait
+    }
+
+    /// Returns when the first of the paused transforms may take part again.
+    pub fn next(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.paused.values().map(|pause| pause.until).filter(|&until| until > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transform_that_fails_again_is_out_for_longer_but_not_for_good() {
+        let place = || ("destination".to_owned(), "transform".to_owned());
+        let mut apart = Apart::default();
+        let waits: Vec<Duration> = (0..50).map(|_| apart.pause(place())).collect();
+        assert!(waits.iter().all(|wait| (PAUSE_LEAST..=PAUSE_MOST).contains(wait)));
+        assert!(waits[10..].iter().any(|&wait| wait > PAUSE_LEAST * 2), "{waits:?}");
+        assert!(apart.has("destination", "transform") && !apart.has("destination", "another"));
+        assert!(apart.next().is_some());
+    }
+}
