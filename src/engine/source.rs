@@ -46,6 +46,20 @@ impl Apart {
         let place = (slug.to_owned(), transform.to_owned());
         self.stopped.contains_key(&place) || self.paused.contains_key(&place)
     }
+
+    /// Takes a transform out, for good or, where that may pass, for a while: others of its group go on without it.
+    fn add(&mut self, slug: &str, transform: &str, problem: Problem, verdict: Verdict, pause: Duration) {
+        let place = (slug.to_owned(), transform.to_owned());
+        if verdict == Verdict::Retry {
+            let (wait, hint) = (pause.max(PAUSE_LEAST), problem.hint.as_deref().unwrap_or("-"));
+            let (seconds, source) = (wait.as_secs_f64(), &problem.source);
+            tracing::warn!(source, transform, hint, "{}; trying again in {seconds:.1} s", problem.what);
+            self.paused.insert(place, Instant::now() + wait);
+        } else {
+            problem.log();
+            self.stopped.insert(place, problem);
+        }
+    }
 }
 
 /// Runs one source's flows until they are caught up, somebody asks to stop, or nothing is left that could run.
@@ -158,7 +172,7 @@ async fn run_once(
             () = asked(stop) => return Ok(Outcome::Shutdown),
         };
         match opened {
-            Ok(opened) => opening.take(plan, group.slug.clone(), opened, &mut apart.stopped),
+            Ok(opened) => opening.take(plan, group.slug.clone(), opened, apart, pause),
             Err(error) if error.verdict() == Verdict::Retry => {
                 tracing::warn!(source = plan.slug, destination = group.slug, "{}", Chain(&error));
                 // What it has is unknown; that much of the log must be kept.
@@ -211,7 +225,6 @@ async fn run_once(
         events: received,
         taken,
         progress,
-        lock: &source.client,
         catalog: &source,
         until: *until,
         rejoin_after: apart
@@ -248,23 +261,7 @@ async fn run_once(
             for (transform, flows) in failed {
                 let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
                 destination::record_stop(context, destination, owned, flows, &problem).await;
-                let place = (slug.clone(), transform.clone());
-                if verdict == Verdict::Retry {
-                    // Others of its group go on without it meanwhile.
-                    let (wait, hint) = (pause.max(PAUSE_LEAST), problem.hint.as_deref().unwrap_or("-"));
-                    let seconds = wait.as_secs_f64();
-                    tracing::warn!(
-                        source = plan.slug,
-                        transform,
-                        hint,
-                        "{}; trying again in {seconds:.1} s",
-                        problem.what
-                    );
-                    apart.paused.insert(place, Instant::now() + wait);
-                } else {
-                    problem.log();
-                    apart.stopped.insert(place, problem);
-                }
+                apart.add(slug, transform, problem, verdict, pause);
             }
         }
         failures.extend(left);
@@ -308,11 +305,10 @@ struct Opening {
 }
 
 impl Opening {
-    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut BTreeMap<Place, Problem>) {
+    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, apart: &mut Apart, pause: Duration) {
         for (transform, checkpoint, error) in opened.refused {
             let problem = Problem::of(&plan.slug, Some(&transform), &error);
-            problem.log();
-            stopped.insert((slug.clone(), transform.clone()), problem);
+            apart.add(&slug, &transform, problem, error.verdict(), pause);
             self.progress.durable(&format!("{slug}/{transform}"), checkpoint);
         }
         for (transform, checkpoint) in opened.left_out {

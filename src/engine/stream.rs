@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use crate::batch::Cut;
 use crate::change::Relation;
@@ -31,7 +30,7 @@ const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
 const URGENT_CHECKPOINT: Duration = Duration::from_secs(1);
 /// The same while rows are being copied.
 const COPYING_CHECKPOINT: Duration = Duration::from_millis(20);
-/// How often the session that holds the lock is asked whether it lives, and how long it may take to answer.
+/// How often the session that holds the lock is asked whether it lives, and whether all tables are still published.
 const LOCK_PROBE: Duration = Duration::from_secs(5);
 /// How often is looked whether something is due.
 const TICK: Duration = Duration::from_millis(50);
@@ -95,6 +94,9 @@ pub trait Enrich {
     /// Returns true when that table is known, by whatever name.
     fn knows(&self, oid: u32) -> bool;
 
+    /// Returns false when the publication lacks a table that it had when the run began.
+    fn is_published(&self) -> impl Future<Output = Result<bool, QueryError>> + Send;
+
     /// Looks a relation up, and adds nullability, labels and the like.
     fn enrich(&self, relation: &Relation) -> impl Future<Output = Result<Sight, QueryError>> + Send;
 }
@@ -107,8 +109,7 @@ pub struct Run<'a, E> {
     pub events: mpsc::UnboundedReceiver<Event>,
     pub taken: Arc<Notify>,
     pub progress: Progress,
-    /// The session that holds the lock.
-    pub lock: &'a Client,
+    /// Asked over the session that holds the lock.
     pub catalog: &'a E,
     /// Everything before it must be durable for the run to end by itself.
     pub until: Option<Lsn>,
@@ -218,7 +219,7 @@ impl<E: Enrich> Run<'_, E> {
                         self.stream.ask();
                     }
                 }
-                _ = probe.tick() => self.probe_lock().await?,
+                _ = probe.tick() => self.probe().await?,
             }
         }
     }
@@ -364,12 +365,18 @@ impl<E: Enrich> Run<'_, E> {
         }
     }
 
-    async fn probe_lock(&self) -> Result<(), EngineError> {
-        let lost = |source| EngineError::Source { slug: self.slug.to_owned(), source };
+    /// Asks the session that holds the lock whether it lives, and whether all tables are still published.
+    async fn probe(&self) -> Result<(), EngineError> {
+        let slug = || self.slug.to_owned();
         let doing = "ask whether the session that holds the lock lives";
-        match tokio::time::timeout(LOCK_PROBE * 2, self.lock.simple_query("SELECT 1")).await {
-            Ok(answer) => answer.map(drop).map_err(|error| lost(QueryError::new(doing, error))),
-            Err(_) => Err(lost(QueryError::Lost { doing: doing.to_owned(), source: None })),
+        let published = match tokio::time::timeout(LOCK_PROBE * 2, self.catalog.is_published()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(QueryError::Lost { doing: doing.to_owned(), source: None }),
+        };
+        match published {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(EngineError::PublicationChanged { slug: slug() }),
+            Err(source) => Err(EngineError::Source { slug: slug(), source }),
         }
     }
 }
