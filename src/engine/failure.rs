@@ -82,6 +82,8 @@ pub enum EngineError {
     OtherCluster { slug: String, found: String, expected: String, flow: String },
     #[error("the old rows that table {table} sends do not fit its replica identity")]
     OldRow { table: String },
+    #[error("table {table} is being altered, and what the stream has of it can't be seen in the catalog yet")]
+    BeingAltered { table: String },
     #[error("table {table} is called {now} now")]
     Renamed { table: String, now: String },
     #[error("table {table} was dropped, and another one was made in its place")]
@@ -125,7 +127,7 @@ impl EngineError {
             EngineError::Projection(ProjectionError::Grown { .. }) | EngineError::PublicationChanged { .. } => {
                 Verdict::Anew
             }
-            EngineError::NotPublishedYet { .. } => Verdict::Retry,
+            EngineError::NotPublishedYet { .. } | EngineError::BeingAltered { .. } => Verdict::Retry,
             EngineError::Decode { .. }
             | EngineError::Component { .. }
             | EngineError::ReadComponent { .. }
@@ -196,6 +198,10 @@ impl EngineError {
             EngineError::OldRow { table } => Some(format!(
                 "give {table} and all of its partitions the same replica identity: a primary key each, or \
                  ALTER TABLE … REPLICA IDENTITY FULL on each; then restart `pelton sync`"
+            )),
+            EngineError::BeingAltered { table } => Some(format!(
+                "this passes once the transaction that locks {table} has ended; it may wait for a synchronous standby: \
+                 SELECT pid, query FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             )),
             EngineError::Renamed { table, now } => Some(format!(
                 "write {now} in the place of {table} in the manifest, or rename it back; then restart `pelton sync`, which \

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
@@ -25,6 +26,10 @@ use super::plan::SourcePlan;
 use super::reading::{self, Held, table_name};
 use super::stream::{Enrich, Sight};
 use super::today::Today;
+
+/// How long the stream waits until an altered table can be seen, and how often is looked: mostly it is at once.
+const VISIBLE_WAIT: Duration = Duration::from_secs(5);
+const VISIBLE_POLL: Duration = Duration::from_millis(5);
 
 /// A source that is ready to be read, and ours while `client` lives.
 pub struct Source {
@@ -297,6 +302,29 @@ impl Source {
         })
     }
 
+    /// Returns the name by which the flows know a table of the stream.
+    fn known_name(&self, relation: &Relation) -> TableName {
+        let known = self.known.iter().find(|table| table.relation.oid == relation.oid);
+        let relation = known.map_or(relation, |table| &table.relation);
+        TableName::new(&*relation.schema, &*relation.name)
+    }
+
+    /// Waits until what altered a table can be seen; false when that takes too long.
+    async fn is_visible(&self, oid: u32) -> Result<bool, QueryError> {
+        if !catalog::is_being_altered(&self.client, oid).await? {
+            return Ok(true);
+        }
+        tracing::debug!(source = self.slug, "waiting until an altered table can be seen");
+        let begun = Instant::now();
+        while begun.elapsed() < VISIBLE_WAIT {
+            tokio::time::sleep(VISIBLE_POLL).await;
+            if !catalog::is_being_altered(&self.client, oid).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn is_held(&self, schema: &str, name: &str, held: &Held) -> EngineError {
         let slug = self.slug.clone();
         let publication = self.publication.name.clone();
@@ -383,7 +411,15 @@ impl Enrich for Source {
     /// A table is who its OID says: after a rename the stream brings the changes from before it under the former name,
     /// and a table that was dropped and made anew is another one.
     async fn enrich(&self, relation: &Relation) -> Result<Sight, QueryError> {
-        let tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        let mut tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        if !tables.first().is_some_and(|table| table.is_described_by(relation)) {
+            // Either the stream is behind, or the catalog does not show yet what the stream has brought.
+            if !self.is_visible(relation.oid).await? {
+                let TableName { schema, name } = self.known_name(relation);
+                return Ok(Sight::Hidden { schema, name });
+            }
+            tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        }
         let today = tables.first();
         let streamed = TableName::new(&*relation.schema, &*relation.name);
         let Some(known) = self.known.iter().find(|table| table.relation.oid == relation.oid) else {

@@ -85,6 +85,8 @@ pub enum Sight {
     Known(Relation),
     /// A table that had that name once and is none of the flows'.
     Stranger,
+    /// The table is being altered, and what the stream describes may not be in the catalog yet.
+    Hidden { schema: String, name: String },
     /// The flows' table of that schema and name is no longer what it was.
     Lost { schema: String, name: String, now: Option<String> },
 }
@@ -276,6 +278,12 @@ impl<E: Enrich> Run<'_, E> {
         match sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })? {
             Sight::Known(relation) => dispatch.enrich(index, relation),
             Sight::Stranger => dispatch.ignore(index),
+            Sight::Hidden { schema, name } => {
+                let error = || EngineError::BeingAltered { table: format!("{schema}.{name}") };
+                dispatch.ignore(index);
+                let failures = self.readers_of(&schema, &name, error);
+                return Ok((!failures.is_empty()).then_some(failures));
+            }
             Sight::Lost { schema, name, now } => {
                 let table = format!("{schema}.{name}");
                 let error = || match &now {
