@@ -10,6 +10,7 @@ mod demo;
 mod flows_keys;
 mod flows_publication;
 mod flows_setup;
+mod flows_unchanged;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
