@@ -13,13 +13,10 @@ ARGS ?=
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifdef NEXTEST
 TEST_ALL := cargo nextest run --workspace --no-fail-fast
-TEST_E2E := cargo nextest run --no-fail-fast -E 'binary(e2e)'
-# What is the server's own: types, keys, altered tables, our tables there, ownership.
-TEST_ON := cargo nextest run --workspace --no-fail-fast -E 'binary(e2e) & (test(types_) | test(flows_) | test(schema_change) | test(datastore) | test(owner))'
+TEST_E2E := cargo nextest run --workspace --no-fail-fast -E 'binary(e2e)'
 else
 TEST_ALL := cargo test --workspace --no-fail-fast
-TEST_E2E := cargo test --no-fail-fast --test e2e
-TEST_ON := cargo test --workspace --no-fail-fast --test e2e flows_
+TEST_E2E := cargo test --workspace --no-fail-fast --test e2e
 endif
 
 .PHONY: help demo test test-matrix bench check-deps lint fmt
@@ -35,7 +32,7 @@ test: lint check-deps ## formatting, lints, every test, and the end-to-end tests
 	@for version in $(ON); do \
 	  bin=$$(scripts/fetch-postgres.sh $$version); \
 	  echo "==> end-to-end tests on PostgreSQL $$version"; \
-	  PELTON_PG_BIN=$$bin $(TEST_ON); \
+	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
 	done
 
 test-matrix: check-deps ## the end-to-end tests on PostgreSQL 14 to 18

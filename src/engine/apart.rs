@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::postgres::Backoff;
 
 use super::Problem;
+use super::failure::Verdict;
 
 /// A transform that is taken out of its group for a while stays out for at least this long.
 const PAUSE_LEAST: Duration = Duration::from_secs(1);
@@ -37,8 +38,21 @@ impl Apart {
         paused || self.stopped.contains_key(&place)
     }
 
+    /// Takes a transform out, for good or, where that may pass, for a while: others of its group go on without it.
+    pub fn add(&mut self, slug: &str, transform: &str, problem: Problem, verdict: Verdict) {
+        let place = (slug.to_owned(), transform.to_owned());
+        if verdict == Verdict::Retry {
+            let (source, hint) = (&problem.source, problem.hint.as_deref().unwrap_or("-"));
+            let seconds = self.pause(place).as_secs_f64();
+            tracing::warn!(source, transform, hint, "{}; trying again in {seconds:.1} s", problem.what);
+        } else {
+            problem.log();
+            self.stopped.insert(place, problem);
+        }
+    }
+
     /// Takes a transform out for a while, longer with each time that it fails. Returns for how long.
-    pub fn pause(&mut self, place: Place) -> Duration {
+    fn pause(&mut self, place: Place) -> Duration {
         let now = Instant::now();
         let pause = self
             .paused

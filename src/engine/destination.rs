@@ -137,7 +137,7 @@ pub async fn open(
                 transforms.extend(parts);
                 tables.extend(writers);
             }
-            Err(error) if EngineError::verdict(&error) == Verdict::Retry => return Err(error),
+            Err(error) if of_group(&error) => return Err(error),
             Err(error) => {
                 let names: Vec<String> = transform.flows.iter().map(|flow| flow.name.clone()).collect();
                 let problem = Problem::of(&source.slug, Some(&transform.name), &error);
@@ -195,6 +195,11 @@ pub async fn open(
     let task = tokio::spawn(feed(index, making, of_table, writer, rows, events));
     opened.running = Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms: names });
     Ok(opened)
+}
+
+/// Tells whether what keeps a transform from being opened will pass, and concerns all of its group.
+fn of_group(error: &EngineError) -> bool {
+    error.verdict() == Verdict::Retry && !matches!(error, EngineError::NotPublishedYet { .. })
 }
 
 /// Runs a group's two tasks until both have ended, and says how.

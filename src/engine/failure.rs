@@ -5,7 +5,7 @@ use std::fmt;
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 use crate::postgres::replication::ReplicationError;
-use crate::postgres::{ConnectError, QueryError, ServerError};
+use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
 use crate::sink::SinkError;
 use crate::wasm::{GuestError, WasmError};
 
@@ -26,6 +26,24 @@ pub enum EngineError {
     Source { slug: String, source: QueryError },
     #[error("source `{slug}` is not ready to be read: {problem}")]
     NotReady { slug: String, problem: String, hint: Option<String>, transient: bool },
+    #[error(
+        "table {table} is not in publication \"{publication}\", and {} on its changes: it was taken out, or made anew, \
+         or is new to a flow that had begun, and changes up to now are not in the stream",
+        count_on(flows)
+    )]
+    Unpublished { table: String, publication: String, flows: Vec<String>, add: String },
+    #[error(
+        "publication \"{publication}\" of source `{slug}` does not exist any more: changes that were made without it \
+         are not in the stream"
+    )]
+    PublicationGone { slug: String, publication: String, slot: String },
+    #[error(
+        "table {table} is not in publication \"{publication}\", and can't be added until destination `{destination}` \
+         says whether it has changes of it"
+    )]
+    NotPublishedYet { table: String, publication: String, destination: String },
+    #[error("the publication of source `{slug}` has lost a table")]
+    PublicationChanged { slug: String },
     #[error("destination `{slug}` is not usable")]
     DataStore { slug: String, source: DataStoreError },
     #[error("cannot write to destination `{slug}`")]
@@ -64,6 +82,8 @@ pub enum EngineError {
     OtherCluster { slug: String, found: String, expected: String, flow: String },
     #[error("the old rows that table {table} sends do not fit its replica identity")]
     OldRow { table: String },
+    #[error("table {table} is being altered, and what the stream has of it can't be seen in the catalog yet")]
+    BeingAltered { table: String },
     #[error("table {table} is called {now} now")]
     Renamed { table: String, now: String },
     #[error("table {table} was dropped, and another one was made in its place")]
@@ -104,7 +124,10 @@ impl EngineError {
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
-            EngineError::Projection(ProjectionError::Grown { .. }) => Verdict::Anew,
+            EngineError::Projection(ProjectionError::Grown { .. }) | EngineError::PublicationChanged { .. } => {
+                Verdict::Anew
+            }
+            EngineError::NotPublishedYet { .. } | EngineError::BeingAltered { .. } => Verdict::Retry,
             EngineError::Decode { .. }
             | EngineError::Component { .. }
             | EngineError::ReadComponent { .. }
@@ -112,6 +135,8 @@ impl EngineError {
             | EngineError::Guest(_)
             | EngineError::Projection(_)
             | EngineError::Rejected { .. }
+            | EngineError::Unpublished { .. }
+            | EngineError::PublicationGone { .. }
             | EngineError::SlotBeyondCheckpoint { .. }
             | EngineError::OtherCluster { .. }
             | EngineError::OldRow { .. }
@@ -144,6 +169,23 @@ impl EngineError {
                       whatever becomes of the row at the source"
                     .to_owned(),
             ),
+            EngineError::Unpublished { flows, add, .. } => Some(format!(
+                "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow IN ({}), and their rows in \
+                 rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`, \
+                 which adds the table to the publication. To go on without those changes instead: {add}, and restart",
+                flows.iter().map(|flow| quote_literal(flow)).collect::<Vec<_>>().join(", ")
+            )),
+            EngineError::PublicationGone { slug, slot, .. } => Some(format!(
+                "start again with a backfill: SELECT pg_drop_replication_slot({}) at the source; at each destination \
+                 DELETE FROM rejot_data_store.flow WHERE source_slug = {slug}, the same of rejot_data_store.backfill, and \
+                 empty its tables; then restart `pelton sync`, which makes publication and slot",
+                quote_literal(slot),
+                slug = quote_literal(slug)
+            )),
+            EngineError::NotPublishedYet { destination, .. } => {
+                Some(format!("bring destination `{destination}` back; this is tried again by itself"))
+            }
+            EngineError::PublicationChanged { .. } => None,
             EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
                 "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
                  rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
@@ -156,6 +198,10 @@ impl EngineError {
             EngineError::OldRow { table } => Some(format!(
                 "give {table} and all of its partitions the same replica identity: a primary key each, or \
                  ALTER TABLE … REPLICA IDENTITY FULL on each; then restart `pelton sync`"
+            )),
+            EngineError::BeingAltered { table } => Some(format!(
+                "this passes once the transaction that locks {table} has ended; it may wait for a synchronous standby: \
+                 SELECT pid, query FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             )),
             EngineError::Renamed { table, now } => Some(format!(
                 "write {now} in the place of {table} in the manifest, or rename it back; then restart `pelton sync`, which \
@@ -187,6 +233,11 @@ impl EngineError {
     pub fn is_bug(&self) -> bool {
         matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
     }
+}
+
+fn count_on(flows: &[String]) -> String {
+    let names = flows.iter().map(|flow| format!("`{flow}`")).collect::<Vec<_>>().join(", ");
+    if flows.len() == 1 { format!("flow {names} counts") } else { format!("flows {names} count") }
 }
 
 /// Tells whether a server's error may pass by itself, by SQLSTATE class: connection, resources, operator intervention,

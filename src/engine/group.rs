@@ -398,7 +398,12 @@ impl Writer {
         };
         let written = async {
             let written = destination.write(client, &addressed).await;
-            written.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
+            // A row that is not there, and whose values were not all sent, would be missing in silence.
+            let whole = written.and_then(|stats| match stats.missing_in {
+                None => Ok(()),
+                Some(table) => Err(destination.row_missing(table, &addressed)),
+            });
+            whole.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
         };
         // In this order: what is polled first is sent first, and its error counts first.
         tokio::try_join!(biased; owned, written)?;

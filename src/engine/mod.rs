@@ -5,6 +5,7 @@
 //! source      one source: owns its flows, opens a run, decides what follows when it ends
 //!   ownership   one process reads, the others wait
 //!   prepare     publication, then slot; the catalog
+//!     reading   which tables the flows read, and which of them must not be published anew
 //!   destination opens a group: takes the flows over, starts its tasks
 //!   stream      one run: reader → dispatch → groups; what is durable everywhere → feedback
 //!     dispatch  messages → changes → one collecting batch a group
@@ -28,6 +29,7 @@ mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod reading;
 mod snapshots;
 mod source;
 mod state;

@@ -3,27 +3,33 @@
 //! The publication is made first, since a slot decodes with the catalog of its time: changes from before a publication
 //! existed make the stream fail. What exists is respected, and what is not fit to be read is said, with its mend.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
 use crate::change::{Column, Relation, ReplicaIdentity};
 use crate::datastore::FlowRow;
 use crate::lsn::Lsn;
+use crate::manifest;
 use crate::manifest::Tables;
 use crate::postgres::catalog::{self, Generated, Table, TableName, Which};
-use crate::postgres::publication::{self, Publication, PublishedTable, Refused, Wanted};
+use crate::postgres::publication::{self, Members, Publication, PublicationError, PublishedTable, Refused, Wanted};
 use crate::postgres::{self, QueryError, preflight, slot};
-use crate::{manifest, wasm};
 
 use super::Context;
 use super::backfill::{BadSnapshot, Snapshot};
 use super::failure::EngineError;
-use super::load;
 use super::ownership;
-use super::plan::{SourcePlan, TransformKind};
+use super::plan::SourcePlan;
+use super::reading::{self, Held, table_name};
 use super::stream::{Enrich, Sight};
 use super::today::Today;
+
+/// How long the stream waits until an altered table can be seen, and how often is looked: mostly it is at once.
+const VISIBLE_WAIT: Duration = Duration::from_secs(5);
+const VISIBLE_POLL: Duration = Duration::from_millis(5);
 
 /// A source that is ready to be read, and ours while `client` lives.
 pub struct Source {
@@ -43,6 +49,12 @@ pub struct Source {
     pub today: Arc<Today>,
     known: Vec<SourceTable>,
     refused: Vec<Refused>,
+    /// Tables that the publication lacks and must not be added to it.
+    held: BTreeMap<TableName, Held>,
+    /// There is no publication, though there are flows that have read from it.
+    gone: bool,
+    /// What the publication named when it was looked up.
+    members: Option<Members>,
 }
 
 /// A table that is published.
@@ -75,19 +87,32 @@ pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, Engi
     ownership::acquire(&client, &context.manifest, slug, waiting).await.map_err(refused_query)?;
 
     let system_identifier = fit(&client, plan).await?;
-    let needed = needed(context, plan).await?;
+    let reads = reading::reads(context, plan).await;
+    let mut needed: Vec<TableName> = reads.iter().flat_map(|reads| reads.tables.iter().cloned()).collect();
+    needed.sort();
+    needed.dedup();
     let wanted = match &plan.config.tables {
         Tables::All => Wanted::All,
         Tables::Listed(tables) => Wanted::Listed(tables.iter().map(table_name).collect()),
         Tables::Needed => Wanted::Listed(needed.clone()),
     };
     let name = &plan.config.publication_name;
-    let ensured = publication::ensure(&client, name, &wanted).await.map_err(|error| EngineError::NotReady {
+    let unpublished = |error: PublicationError| EngineError::NotReady {
         slug: slug.clone(),
         problem: super::Chain(&error).to_string(),
         hint: error.hint(),
         transient: error.is_transient(),
-    })?;
+    };
+    let before = publication::look_up(&client, name).await.map_err(unpublished)?;
+    let slot = slot::look_up(&client, &plan.config.slot_name).await.map_err(|error| not_ready(slug, error))?;
+    // Without a slot no checkpoint can be gone on from, and that will be said.
+    let held = match (&before, &slot) {
+        (None, None) => BTreeMap::new(),
+        (None, Some(_)) => reading::held(context, plan, &reads, |_| true).await,
+        (Some(found), _) => reading::held(context, plan, &reads, |table| !found.covers(table)).await,
+    };
+    let held_tables: Vec<TableName> = held.keys().cloned().collect();
+    let ensured = publication::ensure(&client, name, &wanted, &held_tables).await.map_err(unpublished)?;
     if ensured.made {
         tracing::info!(source = slug, publication = name, tables = ensured.added.len(), "made the publication");
     } else if !ensured.added.is_empty() {
@@ -98,7 +123,7 @@ pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, Engi
         let mend = table.mend().unwrap_or_default();
         tracing::warn!(source = slug, mend, "{table}");
     }
-    for table in &ensured.missing {
+    for table in ensured.missing.iter().filter(|table| !held.contains_key(table)) {
         tracing::warn!(
             source = slug,
             mend = format!("ALTER PUBLICATION {} ADD TABLE {table}", postgres::quote_ident(name)),
@@ -126,30 +151,10 @@ pub async fn source(context: &Context, plan: &SourcePlan) -> Result<Source, Engi
         today,
         known: tables,
         refused: ensured.refused,
+        held,
+        gone: ensured.gone,
+        members: ensured.members,
     })
-}
-
-fn table_name(table: &manifest::TableName) -> TableName {
-    TableName::new(table.schema.clone(), table.name.clone())
-}
-
-/// Returns the tables that the transforms read. A component that can't be loaded is reported when its flow is opened.
-async fn needed(context: &Context, plan: &SourcePlan) -> Result<Vec<TableName>, EngineError> {
-    let mut needed = Vec::new();
-    for transform in plan.groups.iter().flat_map(|group| &group.transforms) {
-        match &transform.kind {
-            TransformKind::Table { projection, .. } => needed.push(table_name(&projection.table)),
-            TransformKind::Wasm(config) => {
-                if let Ok(component) = load::component(&context.host, config).await {
-                    let tables = |s: &wasm::Subscription| TableName::new(s.schema.clone(), s.table.clone());
-                    needed.extend(component.descriptor().subscriptions.iter().map(tables));
-                }
-            }
-        }
-    }
-    needed.sort();
-    needed.dedup();
-    Ok(needed)
 }
 
 /// Makes sure that the server can be a source at all. Returns its system identifier.
@@ -277,6 +282,11 @@ impl Source {
     pub fn table(&self, schema: &str, name: &str) -> Result<&SourceTable, EngineError> {
         let found = self.known.iter().find(|t| *t.relation.schema == *schema && *t.relation.name == *name);
         found.ok_or_else(|| {
+            let held = self.held.get(&TableName::new(schema, name));
+            // Without the publication it is all the same which of its tables is asked for.
+            if let Some(held) = held.or_else(|| self.held.values().next().filter(|_| self.gone)) {
+                return self.is_held(schema, name, held);
+            }
             let refused = self.refused.iter().find(|r| r.table.schema == schema && r.table.name == name);
             let (problem, hint) = match refused {
                 Some(refused) => (refused.to_string(), refused.mend()),
@@ -291,6 +301,47 @@ impl Source {
             };
             EngineError::NotReady { slug: self.slug.clone(), problem, hint, transient: false }
         })
+    }
+
+    /// Returns the name by which the flows know a table of the stream.
+    fn known_name(&self, relation: &Relation) -> TableName {
+        let known = self.known.iter().find(|table| table.relation.oid == relation.oid);
+        let relation = known.map_or(relation, |table| &table.relation);
+        TableName::new(&*relation.schema, &*relation.name)
+    }
+
+    /// Waits until what altered a table can be seen; false when that takes too long.
+    async fn is_visible(&self, oid: u32) -> Result<bool, QueryError> {
+        if !catalog::is_being_altered(&self.client, oid).await? {
+            return Ok(true);
+        }
+        tracing::debug!(source = self.slug, "waiting until an altered table can be seen");
+        let begun = Instant::now();
+        while begun.elapsed() < VISIBLE_WAIT {
+            tokio::time::sleep(VISIBLE_POLL).await;
+            if !catalog::is_being_altered(&self.client, oid).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_held(&self, schema: &str, name: &str, held: &Held) -> EngineError {
+        let slug = self.slug.clone();
+        let publication = self.publication.name.clone();
+        match held {
+            Held::Unknown { destination } => EngineError::NotPublishedYet {
+                table: TableName::new(schema, name).to_string(),
+                publication,
+                destination: destination.clone(),
+            },
+            Held::By(_) if self.gone => EngineError::PublicationGone { slug, publication, slot: self.slot.clone() },
+            Held::By(flows) => {
+                let table = TableName::new(schema, name);
+                let add = publication::add_statement(&publication, std::slice::from_ref(&table));
+                EngineError::Unpublished { table: table.to_string(), publication, flows: flows.clone(), add }
+            }
+        }
     }
 
     /// Returns what the publication says of those of `names` that it has.
@@ -363,6 +414,13 @@ impl Source {
 }
 
 impl Enrich for Source {
+    async fn is_published(&self) -> Result<bool, QueryError> {
+        match &self.members {
+            Some(members) => members.are_there(&self.client).await,
+            None => Ok(true),
+        }
+    }
+
     fn knows(&self, oid: u32) -> bool {
         self.known.iter().any(|table| table.relation.oid == oid)
     }
@@ -370,7 +428,15 @@ impl Enrich for Source {
     /// A table is who its OID says: after a rename the stream brings the changes from before it under the former name,
     /// and a table that was dropped and made anew is another one.
     async fn enrich(&self, relation: &Relation) -> Result<Sight, QueryError> {
-        let tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        let mut tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        if !tables.first().is_some_and(|table| table.is_described_by(relation)) {
+            // Either the stream is behind, or the catalog does not show yet what the stream has brought.
+            if !self.is_visible(relation.oid).await? {
+                let TableName { schema, name } = self.known_name(relation);
+                return Ok(Sight::Hidden { schema, name });
+            }
+            tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
+        }
         let today = tables.first();
         let streamed = TableName::new(&*relation.schema, &*relation.name);
         let Some(known) = self.known.iter().find(|table| table.relation.oid == relation.oid) else {

@@ -10,16 +10,17 @@
 //!
 //! - One that a version lacks, and that the catalog says was added later, is left alone by its updates, and its inserts
 //!   have the value that Postgres gave to rows from before (that of a constant default, else NULL).
-//! - One that was dropped or renamed stops the flow, and so does one of another type.
+//! - One that was dropped or renamed ([`renamed_from`]) stops the flow, and so does one of another type.
 //! - One that was added ends the run where all columns are taken ([`ProjectionError::Grown`]): the next one begins at
 //!   the same checkpoint with a public schema that has it. Where columns are listed it is ignored.
 
 use std::sync::Arc;
 
-use super::today::{Today, TodaysColumn};
+use super::today::{Today, TodaysColumn, added_later, renamed_from, renamed_to};
 use crate::change::{
     Batch, Change, Column, Kind, Old, Op, Phase, PublicSchema, Relation, Row, Tuple, TupleWriter, Value,
 };
+use crate::postgres::quote_ident;
 use crate::sink::MISSING_VALUE;
 
 /// The attribute of a public schema without a key whose rows are told apart by all their columns.
@@ -30,6 +31,11 @@ pub const IDENTITY_FULL: (&str, &str) = ("identity", "full");
 pub enum ProjectionError {
     #[error("table {table} has no column \"{column}\", which public schema `{public_schema}` takes")]
     MissingColumn { table: String, column: String, public_schema: String },
+    #[error(
+        "column \"{column}\" of table {table} was renamed to \"{now}\", and public schema `{public_schema}` takes one of \
+         the two"
+    )]
+    Renamed { table: String, column: String, now: String, public_schema: String },
     #[error("column \"{column}\" of table {table} is {found} now; public schema `{public_schema}` has {expected}")]
     Retyped { table: String, column: String, expected: String, found: String, public_schema: String },
     #[error("table {table} has a new column \"{column}\"")]
@@ -54,6 +60,14 @@ impl ProjectionError {
             ProjectionError::MissingColumn { column, .. } => format!(
                 "to go on without \"{column}\", leave it out of `columns`, if they are listed, and restart `pelton sync`; if it \
                  was renamed, name the new one there as `{column}: new_name`, or rename it at the destination too"
+            ),
+            ProjectionError::Renamed { table, column, now, .. } => format!(
+                "nothing is lost if it is renamed back before the table is written to: ALTER TABLE {table} RENAME COLUMN \
+                 {} TO {}; else rename it at the destination too, or in `columns`, if they are listed, and restart `pelton \
+                 sync`; where that finds changes from before the rename, or if the one was dropped and the other added, start the \
+                 flow anew, which copies the table again",
+                quote_ident(now),
+                quote_ident(column)
             ),
             ProjectionError::Grown { .. } => return None,
             ProjectionError::Retyped { .. } => {
@@ -299,6 +313,14 @@ impl Projection {
             return Ok(Some(mapping.clone()));
         }
         let today = self.today.columns(&relation.schema, &relation.name);
+        let renamed = self.sources.iter().filter(|name| relation.column(name).is_none()).find_map(|name| {
+            let before = renamed_from(name, relation, &today).map(|column| (column, name.clone()));
+            before.or_else(|| Some((name.clone(), renamed_to(name, &self.columns, relation, &today)?)))
+        });
+        if let Some((column, now)) = renamed {
+            let (table, public_schema) = (relation.display_name(), self.public.name.to_string());
+            return Err(ProjectionError::Renamed { table, column, now, public_schema });
+        }
         if let Some(column) = self.grown(relation, &today, copied) {
             return Err(ProjectionError::Grown { table: relation.display_name(), column });
         }
@@ -362,17 +384,6 @@ impl Projection {
         let names = relation.columns.iter().map(|column| &*column.name);
         if self.all { names.into_iter().find(is_new).map(str::to_owned) } else { None }
     }
-}
-
-/// Tells whether the table got a column after that version of it: whatever is added takes a number behind all that are
-/// or were there, where a column that was renamed keeps its own.
-fn added_later(name: &str, relation: &Relation, today: &[TodaysColumn]) -> bool {
-    let number = |name: &str| {
-        today.iter().find(|column| column.name == name).map(|column| usize::from(column.number.unsigned_abs()))
-    };
-    let Some(added) = number(name) else { return false };
-    let known = relation.columns.iter().filter_map(|column| number(&column.name)).max().unwrap_or(0);
-    added > known && added > relation.columns.len()
 }
 
 impl Mapping {

@@ -1,6 +1,5 @@
 //! Keeps one source's flows going: owns them, opens a run, and decides what follows when it ends.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::postgres::Backoff;
 use crate::postgres::replication::{ReplicationStream, StreamOptions};
 use crate::progress::Progress;
 
-use super::apart::{Apart, Place};
+use super::apart::Apart;
 use super::destination::{self, DatabaseId, Opened, Target};
 use super::dispatch::Dispatch;
 use super::failure::{Chain, EngineError, Verdict};
@@ -142,7 +141,7 @@ async fn run_once(
             () = asked(stop) => return Ok(Outcome::Shutdown),
         };
         match opened {
-            Ok(opened) => opening.take(plan, group.slug.clone(), opened, &mut apart.stopped),
+            Ok(opened) => opening.take(plan, group.slug.clone(), opened, apart),
             Err(error) if error.verdict() == Verdict::Retry => {
                 tracing::warn!(source = plan.slug, destination = group.slug, "{}", Chain(&error));
                 // What it has is unknown; that much of the log must be kept.
@@ -203,7 +202,6 @@ async fn run_once(
         events: received,
         taken,
         progress,
-        lock: &source.client,
         catalog: &source,
         until: *until,
         rejoin_after: pause,
@@ -239,22 +237,7 @@ async fn run_once(
                 let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
                 let paused = verdict == Verdict::Retry;
                 destination::record_stop(context, destination, owned, flows, &problem, paused).await;
-                let place = (slug.clone(), transform.clone());
-                if paused {
-                    // Others of its group go on without it meanwhile.
-                    let hint = problem.hint.as_deref().unwrap_or("-");
-                    let seconds = apart.pause(place).as_secs_f64();
-                    tracing::warn!(
-                        source = plan.slug,
-                        transform,
-                        hint,
-                        "{}; trying again in {seconds:.1} s",
-                        problem.what
-                    );
-                } else {
-                    problem.log();
-                    apart.stopped.insert(place, problem);
-                }
+                apart.add(slug, transform, problem, verdict);
             }
         }
         failures.extend(left);
@@ -311,18 +294,17 @@ struct Detached {
 }
 
 impl Opening {
-    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut BTreeMap<Place, Problem>) {
+    fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, apart: &mut Apart) {
         let Opened { refused, mut left_out, owned, running, database } = opened;
         self.databases.extend(database.map(|database| (slug.clone(), database)));
         for (transform, checkpoint, error) in refused {
             let problem = Problem::of(&plan.slug, Some(&transform), &error);
-            problem.log();
-            stopped.insert((slug.clone(), transform.clone()), problem);
+            apart.add(&slug, &transform, problem, error.verdict());
             left_out.extend(checkpoint.map(|checkpoint| (transform, checkpoint)));
         }
         for (transform, checkpoint) in left_out {
             let reader = format!("{slug}/{transform}");
-            if !stopped.contains_key(&(slug.clone(), transform.clone())) {
+            if !apart.stopped.contains_key(&(slug.clone(), transform.clone())) {
                 // It lags, and comes back by itself.
                 self.progress.durable(&reader, checkpoint);
                 continue;

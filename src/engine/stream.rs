@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use crate::batch::Cut;
 use crate::change::Relation;
@@ -32,7 +31,7 @@ const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
 const URGENT_CHECKPOINT: Duration = Duration::from_secs(1);
 /// The same while rows are being copied.
 const COPYING_CHECKPOINT: Duration = Duration::from_millis(20);
-/// How often the session that holds the lock is asked whether it lives, and how long it may take to answer.
+/// How often the session that holds the lock is asked whether it lives, and whether all tables are still published.
 const LOCK_PROBE: Duration = Duration::from_secs(5);
 /// How often is looked whether something is due.
 const TICK: Duration = Duration::from_millis(50);
@@ -88,6 +87,8 @@ pub enum Sight {
     Known(Relation),
     /// A table that had that name once and is none of the flows'.
     Stranger,
+    /// The table is being altered, and what the stream describes may not be in the catalog yet.
+    Hidden { schema: String, name: String },
     /// The flows' table of that schema and name is no longer what it was.
     Lost { schema: String, name: String, now: Option<String> },
 }
@@ -96,6 +97,9 @@ pub enum Sight {
 pub trait Enrich {
     /// Returns true when that table is known, by whatever name.
     fn knows(&self, oid: u32) -> bool;
+
+    /// Returns false when the publication lacks a table that it had when the run began.
+    fn is_published(&self) -> impl Future<Output = Result<bool, QueryError>> + Send;
 
     /// Looks a relation up, and adds nullability, labels and the like.
     fn enrich(&self, relation: &Relation) -> impl Future<Output = Result<Sight, QueryError>> + Send;
@@ -109,8 +113,7 @@ pub struct Run<'a, E> {
     pub events: mpsc::UnboundedReceiver<Event>,
     pub taken: Arc<Notify>,
     pub progress: Progress,
-    /// The session that holds the lock.
-    pub lock: &'a Client,
+    /// Asked over the session that holds the lock.
     pub catalog: &'a E,
     /// Everything before it must be durable for the run to end by itself.
     pub until: Option<Lsn>,
@@ -228,7 +231,7 @@ impl<E: Enrich> Run<'_, E> {
                         self.stream.ask();
                     }
                 }
-                _ = probe.tick() => self.probe_lock().await?,
+                _ = probe.tick() => self.probe().await?,
             }
         }
     }
@@ -291,6 +294,12 @@ impl<E: Enrich> Run<'_, E> {
         match sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })? {
             Sight::Known(relation) => dispatch.enrich(index, relation),
             Sight::Stranger => dispatch.ignore(index),
+            Sight::Hidden { schema, name } => {
+                let error = || EngineError::BeingAltered { table: format!("{schema}.{name}") };
+                dispatch.ignore(index);
+                let failures = self.readers_of(&schema, &name, error);
+                return Ok((!failures.is_empty()).then_some(failures));
+            }
             Sight::Lost { schema, name, now } => {
                 let table = format!("{schema}.{name}");
                 let error = || match &now {
@@ -380,12 +389,18 @@ impl<E: Enrich> Run<'_, E> {
         }
     }
 
-    async fn probe_lock(&self) -> Result<(), EngineError> {
-        let lost = |source| EngineError::Source { slug: self.slug.to_owned(), source };
+    /// Asks the session that holds the lock whether it lives, and whether all tables are still published.
+    async fn probe(&self) -> Result<(), EngineError> {
+        let slug = || self.slug.to_owned();
         let doing = "ask whether the session that holds the lock lives";
-        match tokio::time::timeout(LOCK_PROBE * 2, self.lock.simple_query("SELECT 1")).await {
-            Ok(answer) => answer.map(drop).map_err(|error| lost(QueryError::new(doing, error))),
-            Err(_) => Err(lost(QueryError::Lost { doing: doing.to_owned(), source: None })),
+        let published = match tokio::time::timeout(LOCK_PROBE * 2, self.catalog.is_published()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(QueryError::Lost { doing: doing.to_owned(), source: None }),
+        };
+        match published {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(EngineError::PublicationChanged { slug: slug() }),
+            Err(source) => Err(EngineError::Source { slug: slug(), source }),
         }
     }
 }

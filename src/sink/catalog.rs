@@ -206,6 +206,8 @@ pub(super) async fn constraints(client: &Client, table: Oid) -> Result<FoundCons
 /// Finds a type by the name that a public schema gives it, and returns how a column of it is declared, modifier
 /// included, and what it is made of: (declaration, oid of its base type).
 ///
+/// A type of any length may be named as `format_type` prints it: `"bit"`, where `bit` alone is one of length 1.
+///
 /// The name comes from a transform. It is compared with the names of the types that there are; it is never parsed by
 /// the server, nor put into a statement.
 pub(super) async fn resolve_type(
@@ -223,7 +225,7 @@ pub(super) async fn resolve_type(
                 SELECT base.oid FROM base WHERE base.typtype <> 'd')
         FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
         WHERE t.typisdefined AND t.typtype <> 'p'
-          AND (format_type(t.oid, NULL) = $1::text
+          AND (format_type(t.oid, NULL) = $1::text OR format_type(t.oid, -1) = $1::text
                OR n.nspname = 'pg_catalog' AND t.typname = $1::text
                OR n.nspname = 'pg_catalog' AND '_' || left($1::text, -2) = t.typname AND right($1::text, 2) = '[]')
         ORDER BY format_type(t.oid, NULL) = $1::text DESC LIMIT 1";

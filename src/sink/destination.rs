@@ -9,7 +9,7 @@ use super::plan::{self, Plan};
 use super::rows::Rows;
 use super::shape::Shape;
 use super::{SinkError, TableWriter};
-use crate::change::{Op, Row, TupleWriter};
+use crate::change::{Op, Row, TupleWriter, Value};
 
 /// A row and the table that it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct WriteStats {
     pub truncated: u64,
     /// Updates that leave columns alone, of a row that the destination does not have: nothing was written.
     pub missing: u64,
+    /// A table of which such a row was missing.
+    pub missing_in: Option<usize>,
     /// Bytes of rows sent to the server.
     pub bytes: u64,
     /// Rows that were folded by key, including those that were written as they were since their key came once.
@@ -55,6 +57,7 @@ impl std::ops::AddAssign for WriteStats {
         self.deleted += other.deleted;
         self.truncated += other.truncated;
         self.missing += other.missing;
+        self.missing_in = self.missing_in.or(other.missing_in);
         self.bytes += other.bytes;
         self.folded += other.folded;
         self.fallbacks += other.fallbacks;
@@ -106,6 +109,18 @@ impl Destination {
         let row = Row { public_schema: 0, op: Op::Truncate, source: 0, values, old_key: None };
         let rows: Vec<Addressed<'_>> = (0..self.tables.len()).map(|table| Addressed { table, row: &row }).collect();
         self.write(client, &rows).await.map(drop)
+    }
+
+    /// Returns what to say of [`WriteStats::missing_in`], after those rows were written.
+    pub fn row_missing(&self, table: usize, rows: &[Addressed<'_>]) -> SinkError {
+        let shape = &self.tables[table].shape;
+        let left_alone = |row: &Addressed<'_>, column: usize| {
+            row.table == table && row.row.op != Op::Delete && row.row.values.get(column) == Some(Value::Unchanged)
+        };
+        let columns = (0..shape.columns.len()).filter(|&column| rows.iter().any(|row| left_alone(row, column)));
+        let columns =
+            columns.map(|column| format!("\"{}\"", shape.columns[column].name)).collect::<Vec<_>>().join(", ");
+        SinkError::RowMissing { index: table, table: shape.readable.clone(), columns }
     }
 
     /// Writes rows in the transaction that the caller has opened on `client`.
@@ -178,6 +193,7 @@ impl Destination {
         }
         let mut stats = applier.finish().await?;
         stats.missing += plan.missing;
+        stats.missing_in = stats.missing_in.or(plan.missing_in);
         Ok(stats)
     }
 }

@@ -44,6 +44,11 @@ pub enum SinkError {
     NullKey { table: String, column: String },
     #[error("a row for destination table {table} does not say the value of column {column}")]
     ValueUnknown { table: String, column: String },
+    #[error(
+        "an update leaves values alone that the source did not send (of {columns}), and destination table {table} has no row \
+         that would keep them"
+    )]
+    RowMissing { index: usize, table: String, columns: String },
     #[error("{op} on destination table {table}, whose public schema has no key: it only takes new rows")]
     AppendOnly { table: String, op: &'static str },
     #[error("column {column} of destination table {table} got a {kind} in binary form, which can't be written")]
@@ -253,6 +258,7 @@ impl SinkError {
     pub fn table_index(&self) -> Option<usize> {
         match self {
             SinkError::Refused { index, .. } => *index,
+            SinkError::RowMissing { index, .. } => Some(*index),
             _ => None,
         }
     }
@@ -308,6 +314,11 @@ impl SinkError {
             SinkError::NoColumns { .. } => "Give the public schema at least one column.".to_owned(),
             SinkError::ColumnCount { .. } | SinkError::ValueUnknown { .. } => {
                 "The transform must emit one value for every column of its public schema, and every key column.".to_owned()
+            }
+            SinkError::RowMissing { .. } => {
+                "Large values are sent with every update under ALTER TABLE … REPLICA IDENTITY FULL on the source table. What is \
+                 in the log already comes without them: set it, then start the flow anew, which copies the table again."
+                    .to_owned()
             }
             SinkError::NullKey { .. } => "A key holds no NULL: have the transform fill it or leave the row out.".to_owned(),
             SinkError::AppendOnly { .. } => {

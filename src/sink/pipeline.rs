@@ -152,7 +152,7 @@ impl<'p> Pipeline<'p> {
                 None => sent.reply.await,
             };
             match result {
-                Ok(rows) => self.count(sent.counts, rows),
+                Ok(rows) => self.count(&sent.about, sent.counts, rows),
                 Err(error) => {
                     self.sent.clear();
                     return Err(sent.about.fails(error));
@@ -170,7 +170,7 @@ impl<'p> Pipeline<'p> {
         }
     }
 
-    fn count(&mut self, counts: Counts, rows: u64) {
+    fn count(&mut self, about: &About, counts: Counts, rows: u64) {
         let stats = &mut self.stats;
         match counts {
             Counts::Nothing => {}
@@ -179,6 +179,9 @@ impl<'p> Pipeline<'p> {
             Counts::Updated { expected } => {
                 stats.updated += rows;
                 stats.missing += expected.saturating_sub(rows);
+                // Rows without a key are found by all of their values, and nothing of them is left alone.
+                let table = about.table.as_ref().filter(|(_, shape)| rows < expected && !shape.key.is_empty());
+                stats.missing_in = stats.missing_in.or(table.map(|(index, _)| *index));
             }
             Counts::Deleted => stats.deleted += rows,
             Counts::Truncated { tables } => stats.truncated += tables,

@@ -1,10 +1,16 @@
 //! What a publication says is honoured by what is copied and by what is streamed, and flows that come later.
 
 use crate::flows_setup::{Flow, Line, table};
+use crate::support::Pelton;
 
 #[tokio::test]
 async fn row_filters_and_column_lists_hold_for_both() {
     let line = Line::new().await;
+    let version: u32 = line.source.value("SELECT current_setting('server_version_num')").await.parse().unwrap();
+    if version < 150_000 {
+        // PostgreSQL 14 has neither.
+        return;
+    }
     line.source(
         "CREATE TABLE t (id int PRIMARY KEY, kind text, secret text, v int); ALTER TABLE t REPLICA IDENTITY FULL;
          CREATE TABLE u (id int PRIMARY KEY, secret text, v int);
@@ -106,6 +112,145 @@ async fn a_consumer_that_comes_later_copies_what_was_there_while_the_others_go_o
     line.assert_same("SELECT * FROM t", "SELECT * FROM t_late").await;
     // The flow that was there has not copied anything again.
     assert_eq!(line.destination.value("SELECT string_agg(id::text, ',' ORDER BY n) FROM log").await, "2001,2002");
+}
+
+/// As the hints say: what starts a flow anew.
+async fn forget(line: &Line, table: &str) {
+    let sql = format!(
+        "DELETE FROM rejot_data_store.flow WHERE flow IN ('to-{table}');
+         DELETE FROM rejot_data_store.backfill WHERE name IN ('to-{table}'); TRUNCATE {table}"
+    );
+    line.destination.execute(&sql).await;
+}
+
+#[tokio::test]
+async fn a_table_that_was_taken_out_stops_its_flow_until_somebody_decides() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE TABLE u (id int PRIMARY KEY);
+         INSERT INTO u VALUES (1); CREATE TABLE bare (id int NOT NULL); INSERT INTO bare VALUES (1)",
+    )
+    .await;
+    let manifest = line.manifest(&[table("t"), table("u"), table("bare")]);
+    assert!(line.stop(&manifest).await.contains("table public.bare has no primary key"));
+    // What nothing was read of yet is added.
+    line.source("ALTER TABLE bare ADD PRIMARY KEY (id)").await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t", "u", "bare"]).await;
+
+    line.source("ALTER PUBLICATION pelton DROP TABLE t; INSERT INTO t VALUES (2); INSERT INTO u VALUES (2)").await;
+    let add = "ALTER PUBLICATION \"pelton\" ADD TABLE ONLY \"public\".\"t\"";
+    for id in 3..6 {
+        let said = line.stop(&manifest).await;
+        for part in ["table public.t is not in publication", "flow `to-t` counts", "flow IN ('to-t')", add] {
+            assert!(said.contains(part), "`{part}` was not said: {said}");
+        }
+        line.assert_equal(&["u"]).await;
+        assert_eq!(line.destination.value("SELECT count(*) FROM t").await, "1");
+        line.source(&format!("INSERT INTO u VALUES ({id}); INSERT INTO t VALUES ({id})")).await;
+    }
+    let mut status = Pelton::new(["status"]).file("pelton.yaml", &manifest);
+    assert_eq!(status.run().await.code(), Some(1));
+    assert!(status.stdout().contains("table public.t is not in publication"), "{}", status.stdout());
+
+    // Accepted: what was not in the stream is missing, and what comes from now on comes.
+    line.source(add).await;
+    line.source("INSERT INTO t VALUES (10)").await;
+    line.catch_up(&manifest).await;
+    line.assert_same("SELECT * FROM t WHERE id IN (1, 10)", "SELECT * FROM t").await;
+
+    // Copied anew.
+    line.source("ALTER PUBLICATION pelton DROP TABLE t; INSERT INTO t VALUES (11)").await;
+    line.stop(&manifest).await;
+    forget(&line, "t").await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t", "u"]).await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_taken_out_while_its_changes_are_followed_stops_its_flow_alone() {
+    let line = Line::new().await;
+    line.source("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        .await;
+    let mut pelton = line.follow(&line.manifest(&[table("t"), table("u")]));
+    pelton.start();
+    pelton.says("streaming").await;
+    line.destination.wait_until("EXISTS (SELECT FROM t)").await;
+    line.source("ALTER PUBLICATION pelton DROP TABLE t; INSERT INTO t VALUES (2); INSERT INTO u VALUES (2)").await;
+    pelton.says("stopped: table public.t is not in publication").await;
+    line.source("INSERT INTO u VALUES (3)").await;
+    line.destination.wait_until("EXISTS (SELECT FROM u WHERE id = 3)").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(1));
+    line.assert_equal(&["u"]).await;
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_anew_between_two_runs_is_not_taken_for_the_former_one() {
+    let line = Line::new().await;
+    line.source("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
+    let manifest = line.manifest(&[table("t")]);
+    line.catch_up(&manifest).await;
+    line.source("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (2), (3)").await;
+    for _ in 0..2 {
+        assert!(line.stop(&manifest).await.contains("it was taken out, or made anew"));
+    }
+    forget(&line, "t").await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t"]).await;
+}
+
+#[tokio::test]
+async fn a_publication_that_was_dropped_stops_all_flows_until_they_start_anew() {
+    let line = Line::new().await;
+    line.source("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+        .await;
+    let manifest = line.manifest(&[table("t")]);
+    line.catch_up(&manifest).await;
+    line.source("DROP PUBLICATION pelton; INSERT INTO t VALUES (2)").await;
+    let more = line.manifest(&[table("t"), table("u")]);
+    for manifest in [&manifest, &more, &manifest] {
+        let said = line.stop(manifest).await;
+        assert!(said.contains("publication \"pelton\" of source `source` does not exist any more"), "{said}");
+        assert!(said.contains("start again with a backfill"), "{said}");
+        assert_eq!(line.source.value("SELECT count(*) FROM pg_publication").await, "0");
+    }
+    // As the hint says.
+    line.source(&format!("SELECT pg_drop_replication_slot('{}')", line.source.name())).await;
+    line.destination
+        .execute(
+            "DELETE FROM rejot_data_store.flow WHERE source_slug = 'source';
+             DELETE FROM rejot_data_store.backfill WHERE source_slug = 'source'; TRUNCATE t",
+        )
+        .await;
+    line.catch_up(&more).await;
+    line.assert_equal(&["t", "u"]).await;
+}
+
+#[tokio::test]
+async fn a_table_is_not_added_while_a_destination_that_may_have_read_it_is_away() {
+    let line = Line::new().await;
+    line.source("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u VALUES (1)")
+        .await;
+    line.catch_up(&line.manifest(&[table("t")])).await;
+    let u = table("u").into("u_away", "createTable: true");
+    let both = line.manifest(&[table("t"), u]);
+    let nowhere = "postgres://pelton@127.0.0.1:1/none";
+    let connection = format!("  - {{ slug: away, config: {{ connectionType: postgres, url: \"{nowhere}\" }} }}");
+    let away = both
+        .replace("dataStores:\n", &format!("{connection}\ndataStores:\n  - {{ connectionSlug: away }}\n"))
+        .replace("destination, table: public.u_away", "away, table: public.u_away");
+    let mut pelton = line.follow(&away);
+    pelton.start();
+    pelton.says("can't be added until destination `away` says whether it has changes of it").await;
+    // The others of its group go on.
+    line.source("INSERT INTO t VALUES (1)").await;
+    line.destination.wait_until("EXISTS (SELECT FROM t)").await;
+    assert_eq!(line.source.value("SELECT count(*) FROM pg_publication_tables").await, "1");
+    pelton.terminate();
+    pelton.ended().await;
+    line.catch_up(&both).await;
+    line.assert_equal(&["t", "u"]).await;
 }
 
 #[tokio::test]

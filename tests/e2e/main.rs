@@ -12,6 +12,7 @@ mod flows_destinations;
 mod flows_keys;
 mod flows_publication;
 mod flows_setup;
+mod flows_unchanged;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;

@@ -118,7 +118,7 @@ async fn a_thousand_tables_are_read_in_a_moment() {
 }
 
 async fn ensure(client: &Client, wanted: &Wanted) -> Ensured {
-    publication::ensure(client, "pub \"x\"", wanted).await.unwrap()
+    publication::ensure(client, "pub \"x\"", wanted, &[]).await.unwrap()
 }
 
 fn names(tables: &[TableName]) -> String {
@@ -164,6 +164,16 @@ async fn a_publication_of_ours_never_makes_an_update_fail() {
     let again = ensure(&client, &Wanted::All).await;
     assert!(!again.made);
     assert_eq!(names(&again.added), "public.bare public.later");
+
+    // One that somebody counts on having been there all the time is not, and the publication is not made without it.
+    client.batch_execute("ALTER PUBLICATION \"pub \"\"x\"\"\" DROP TABLE ONLY a, ONLY later").await.unwrap();
+    let held = [name("public.a")];
+    let without = publication::ensure(&client, "pub \"x\"", &Wanted::All, &held).await.unwrap();
+    assert_eq!((names(&without.added), names(&without.missing)), ("public.later".to_owned(), "public.a".to_owned()));
+    let gone = publication::ensure(&client, "gone", &Wanted::All, &held).await.unwrap();
+    assert!(gone.gone && !gone.made && gone.publication.tables.is_empty());
+    assert!(publication::look_up(&client, "gone").await.unwrap().is_none());
+    assert_eq!(names(&ensure(&client, &Wanted::All).await.added), "public.a");
     assert_eq!(names(&ensure(&client, &Wanted::All).await.added), "");
 
     // A table that loses its key endangers the source from then on: said at every start.
@@ -233,7 +243,7 @@ async fn a_role_without_rights_is_told_what_it_lacks() {
     let mut to = tcp(&server);
     to.user = "plain".to_owned();
     let client = postgres::connect(&to, &Session::source("x")).await.unwrap();
-    let error = publication::ensure(&client, "p", &Wanted::All).await.unwrap_err();
+    let error = publication::ensure(&client, "p", &Wanted::All, &[]).await.unwrap_err();
     assert!(matches!(error, PublicationError::NotPermitted { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("GRANT CREATE ON DATABASE"));
     let error = slot::create(&client, "s").await.unwrap_err();

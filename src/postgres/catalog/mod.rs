@@ -5,9 +5,11 @@
 //! however many there are. It is today's truth, which may be newer than the stream's: [`Table::enrich`] takes over
 //! nothing where the two disagree.
 
+mod hidden;
 mod load;
 mod table;
 
+pub use hidden::is_being_altered;
 pub use load::{Which, load};
 pub use table::{
     Comparable, Generated, Key, KeyColumn, Persistence, Table, TableColumn, TableKind, TableName, TypeKind,

@@ -211,6 +211,14 @@ impl Table {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// Tells whether the stream describes the table as it is here: its name, and the columns that can be published.
+    pub fn is_described_by(&self, relation: &Relation) -> bool {
+        let columns = self.columns.iter().filter(|column| column.generated == Generated::No);
+        let columns = columns.map(|column| (&*column.name, column.type_oid, column.type_modifier));
+        let streamed = relation.columns.iter().map(|column| (&*column.name, column.type_oid, column.type_modifier));
+        self.name.schema == *relation.schema && self.name.name == *relation.name && columns.eq(streamed)
+    }
+
     /// Adds to a relation of the stream what only the catalog knows: kinds of types that are not built in, nullability,
     /// labels, comments. Columns that the catalog no longer has, or has with another type, are left alone.
     pub fn enrich(&self, relation: &mut Relation) {

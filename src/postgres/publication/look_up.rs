@@ -37,6 +37,21 @@ pub struct PublishedTable {
 }
 
 impl Publication {
+    /// A publication that does not exist publishes nothing.
+    pub(super) fn none(name: &str) -> Publication {
+        Publication {
+            name: name.to_owned(),
+            all_tables: false,
+            insert: false,
+            update: false,
+            delete: false,
+            truncate: false,
+            via_partition_root: false,
+            ours: false,
+            tables: Vec::new(),
+        }
+    }
+
     /// Returns the published table of that name.
     pub fn table(&self, name: &TableName) -> Option<&PublishedTable> {
         self.tables.iter().find(|table| table.name == *name)

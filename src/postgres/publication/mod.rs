@@ -4,7 +4,8 @@
 //! A table that is published with updates and deletes, and has no replica identity, refuses every UPDATE and DELETE:
 //! the publication would break the application that owns the table. So a publication of ours names the tables that may
 //! be published (`judge`), and those that may not are returned, each with its reason and the statement that mends it.
-//! Tables that are made later are added at the next start ([`ensure`]).
+//! Tables that are made later are added at the next start ([`ensure`]), but for those that somebody counts on having
+//! been there all the time: adding them would hide that changes are missing.
 //!
 //! # Whose publication it is
 //! Ours bears a comment and is kept up to date. One that somebody else made is respected: what it lacks, and what it
@@ -12,11 +13,14 @@
 
 mod judge;
 mod look_up;
+mod members;
 
 use tokio_postgres::Client;
 
 pub use judge::{Plan, Reason, Refused, judge};
 pub use look_up::{Publication, PublishedTable, look_up};
+pub use members::Members;
+use members::members;
 
 use super::QueryError;
 use super::catalog::{self, TableName, Which};
@@ -40,9 +44,13 @@ pub struct Ensured {
     pub publication: Publication,
     /// It did not exist before.
     pub made: bool,
+    /// It does not exist, and was not made, since there are tables that are held.
+    pub gone: bool,
+    /// What it names, to be asked again later; looked up before `publication`.
+    pub members: Option<Members>,
     /// The tables that were added, those of a new publication included.
     pub added: Vec<TableName>,
-    /// Wanted and fit to be published, but not in a publication that is not ours.
+    /// Wanted and fit to be published, but neither there nor added: the publication is not ours, or they are held.
     pub missing: Vec<TableName>,
     /// Wanted, but not fit to be published.
     pub refused: Vec<Refused>,
@@ -93,37 +101,52 @@ impl PublicationError {
 
 /// Makes the publication if there is none, adds what is wanted if it is ours, and reports what is amiss.
 ///
+/// Tables that are `held` are never added, nor is the publication made anew without them.
+///
 /// # Errors
 /// [`PublicationError`]. Nothing is half made: publication, tables and mark are one transaction.
-pub async fn ensure(client: &Client, name: &str, wanted: &Wanted) -> Result<Ensured, PublicationError> {
+pub async fn ensure(
+    client: &Client,
+    name: &str,
+    wanted: &Wanted,
+    held: &[TableName],
+) -> Result<Ensured, PublicationError> {
     let which = match wanted {
         Wanted::All => Which::All,
         Wanted::Listed(names) => Which::WithPartitions(names),
     };
     let plan = judge(&catalog::load(client, which).await?, wanted);
     let before = look_up(client, name).await?;
-    let made = before.is_none();
-    let absent = match &before {
-        None => plan.publish.clone(),
-        Some(publication) => plan.publish.iter().filter(|table| !publication.covers(table)).cloned().collect(),
+    let gone = before.is_none() && !held.is_empty();
+    let made = before.is_none() && !gone;
+    let absent: Vec<TableName> = match &before {
+        None => plan.publish,
+        Some(publication) => plan.publish.into_iter().filter(|table| !publication.covers(table)).collect(),
     };
     let (mut added, mut missing) = (Vec::new(), Vec::new());
+    if gone {
+        let publication = Publication::none(name);
+        let (endangered, refused) = (Vec::new(), plan.refused);
+        return Ok(Ensured { publication, made, gone, members: None, added, missing: absent, refused, endangered });
+    }
     match before {
         None => {
             run(client, name, "make", create_statement(name, &absent)).await?;
             added = absent;
         }
-        Some(publication) if publication.ours && !absent.is_empty() => {
-            let statement = format!("ALTER PUBLICATION {} ADD {}", quote_ident(name), table_list(&absent));
-            run(client, name, "add tables to", statement).await?;
-            added = absent;
+        Some(publication) if publication.ours => {
+            (missing, added) = absent.into_iter().partition(|table| held.contains(table));
+            if !added.is_empty() {
+                run(client, name, "add tables to", add_statement(name, &added)).await?;
+            }
         }
         Some(_) => missing = absent,
     }
+    let members = members(client, name).await?;
     let publication =
         look_up(client, name).await?.ok_or_else(|| PublicationError::Missing { name: name.to_owned() })?;
     let endangered = endangered(client, &publication).await?;
-    Ok(Ensured { publication, made, added, missing, refused: plan.refused, endangered })
+    Ok(Ensured { publication, made, gone, members, added, missing, refused: plan.refused, endangered })
 }
 
 /// Finds the published tables whose updates and deletes fail. An empty list, where the publication has neither.
@@ -134,6 +157,11 @@ async fn endangered(client: &Client, publication: &Publication) -> Result<Vec<Re
     let names: Vec<TableName> = publication.tables.iter().map(|table| table.name.clone()).collect();
     let tables = catalog::load(client, Which::WithPartitions(&names)).await?;
     Ok(judge::without_identity(&tables))
+}
+
+/// Returns the statement that adds tables to a publication.
+pub fn add_statement(name: &str, tables: &[TableName]) -> String {
+    format!("ALTER PUBLICATION {} ADD {}", quote_ident(name), table_list(tables))
 }
 
 fn table_list(tables: &[TableName]) -> String {

@@ -171,6 +171,19 @@ async fn a_created_table_is_what_the_public_schema_says() {
 }
 
 #[tokio::test]
+async fn bits_of_any_length_are_named_as_postgres_prints_them() {
+    let database = database().await;
+    let mut schema = public("id int8 key, v text, vs text");
+    schema.columns[1].kind = Kind::Other("\"bit\"".into());
+    schema.columns[2].kind = Kind::Array("\"bit\"".into());
+    // Made, and then found to be fit.
+    for row in ["insert 1|101|{0,11}", "update 1|0101|{1,00}"] {
+        Writing::to(&database, vec![created("t", schema.clone())]).await.texts(&[row]).await.unwrap();
+    }
+    assert_eq!(database.value("SELECT t::text FROM \"New Schema\".t").await, "(1,0101,\"{1,00}\")");
+}
+
+#[tokio::test]
 async fn a_type_name_from_a_transform_is_never_run() {
     let database = database().await;
     database.execute("CREATE TABLE public.victim (id int)").await;
