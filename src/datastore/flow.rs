@@ -119,15 +119,17 @@ pub async fn flows(client: &Client, scope: &Scope) -> Result<Vec<FlowRow>, DataS
     Ok(rows.iter().map(FlowRow::from_row).collect())
 }
 
-/// How long a takeover waits for locks before it looks who holds them.
-const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+/// How long a takeover waits for locks before it looks who holds them. What it commits must be flushed, for what it
+/// returns counts as durable.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL synchronous_commit = on";
 
 /// Takes over all flows of a scope and makes those of `wanted` that are missing, beginning at `start`.
 ///
 /// Waits for a transaction of the former owner that is in flight: its checkpoint is in what is returned, and no later
-/// one of it can commit. A former owner that was paused inside a transaction would be waited for for ever: its session,
-/// known by having the name of this one, is ended once it has done nothing for as long as the wait for locks; that
-/// takes its transaction back. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
+/// one of it can commit. A former owner that was paused inside a transaction, or whose statement waits for a lock, would
+/// be waited for for ever: its sessions, known by having the name of this one, are ended when their transaction goes on
+/// for longer than the wait for locks; that takes it back. Whoever takes over holds the lock at the source, so no owner
+/// that may go on is hit. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
 /// are.
 ///
 /// # Errors
@@ -145,9 +147,14 @@ pub async fn take_over(
                 let end_paused = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                   WHERE datname = current_database() AND usename = current_user \
                                   AND application_name = current_setting('application_name') \
-                                  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%' \
-                                  AND state_change < now() - interval '2s'";
-                client.execute(end_paused, &[]).await.map_err(DataStoreError::query("end a paused owner's session"))?;
+                                  AND pid <> pg_backend_pid() AND xact_start < now() - interval '2s'";
+                let ended = client.execute(end_paused, &[]).await;
+                let ended = ended.map_err(DataStoreError::query("end a former owner's session"))?;
+                if ended > 0 {
+                    tracing::warn!(sessions = ended, "ended a former owner's transaction at the destination");
+                } else {
+                    tracing::warn!("waiting for a lock on rejot_data_store.flow at the destination");
+                }
             }
             taken => return taken,
         }

@@ -40,6 +40,10 @@ pub struct Session {
     flush: Statement,
 }
 
+/// Whoever holds a lock on a destination table for long holds up that destination alone: waiting fails, the others go
+/// on, and it is tried again.
+const SETTINGS: &str = "SET synchronous_commit = off; SET lock_timeout = '30s'";
+
 impl Session {
     /// Prepares the connection.
     ///
@@ -47,7 +51,7 @@ impl Session {
     /// What the server says.
     pub async fn prepare(client: &Client, owned: Owned) -> Result<Session, DataStoreError> {
         let query = DataStoreError::query;
-        client.batch_execute("SET synchronous_commit = off").await.map_err(query("configure the session"))?;
+        client.batch_execute(SETTINGS).await.map_err(query("configure the session"))?;
         let prepare = async |sql: &str| client.prepare(sql).await.map_err(query("prepare a statement"));
         Ok(Session {
             owned,

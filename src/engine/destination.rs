@@ -172,6 +172,7 @@ pub async fn open(
         writer: prepared,
         copying: copying.clone(),
         through: from,
+        inside: false,
         reports: context.options.copied.clone(),
         slug: slug.clone(),
     };
