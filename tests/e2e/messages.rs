@@ -1,8 +1,12 @@
 //! Logical messages, by which an application hands something over inside of its own transaction, through a guest.
 
 use crate::flows_setup::{Flow, Line};
-use crate::guest::{BOOL, BYTEA, Guest};
+use crate::guest::Guest;
 use crate::support::Pelton;
+
+/// Of the kinds in `wit/transform.wit`, by index.
+const BOOL: u8 = 0;
+const BYTEA: u8 = 8;
 
 fn pelton(line: &Line, arguments: &[&str]) -> Pelton {
     let guest = Guest {

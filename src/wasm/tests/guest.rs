@@ -78,10 +78,8 @@ impl Default for Guest {
     }
 }
 
-pub const BOOL: u8 = 0;
 pub const INT64: u8 = 3;
 pub const TEXT: u8 = 7;
-pub const BYTEA: u8 = 8;
 
 /// Static memory under construction.
 struct Image(Vec<u8>);
