@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// Guests by hand: no toolchain for WebAssembly is needed for a bad one.
+#[allow(dead_code)]
+#[path = "../../src/wasm/tests/guest.rs"]
+mod guest;
+
 mod backfill_merge;
 mod backfill_reader;
 mod datastore;
@@ -13,6 +18,7 @@ mod flows_keys;
 mod flows_publication;
 mod flows_setup;
 mod flows_unchanged;
+mod messages;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;

@@ -28,7 +28,7 @@ const WASI: [&str; 4] = [
 ];
 const IMAGE_AT: u32 = 1024;
 
-/// A guest that subscribes to `public.t` and publishes `t 1.0 (id bigint key, v text not null)`.
+/// A guest that subscribes to `public.t`, where nothing else is said, and publishes `t 1.0 (id bigint key, v text not null)`.
 pub struct Guest {
     pub process: &'static str,
     pub describe: &'static str,
@@ -38,6 +38,8 @@ pub struct Guest {
     pub functions: &'static str,
     /// At address 512.
     pub data: &'static str,
+    /// The table that it subscribes to.
+    pub table: (&'static str, &'static str),
     /// Of the subscription, by index of the enum; none: all.
     pub ops: &'static [u8],
     pub subscribed: &'static [&'static str],
@@ -63,6 +65,7 @@ impl Default for Guest {
             imports: "",
             functions: "",
             data: "",
+            table: ("public", "t"),
             ops: &[],
             subscribed: &[],
             columns: &[("id", INT64, false, true), ("v", TEXT, false, false)],
@@ -121,7 +124,8 @@ impl Guest {
         let subscribed: Vec<u8> = self.subscribed.iter().flat_map(|name| image.text(name)).collect();
         let subscribed = image.list(self.subscribed.len(), &subscribed);
         let ops = image.list(self.ops.len(), self.ops);
-        let subscription = [&image.text("public")[..], &image.text("t"), &subscribed, &ops, &none].concat();
+        let subscription =
+            [&image.text(self.table.0)[..], &image.text(self.table.1), &subscribed, &ops, &none].concat();
         let subscriptions = image.list(1, &subscription);
         let flags = [self.parallel, self.whole_transactions, self.stateful, false].map(u8::from);
         let descriptor = [

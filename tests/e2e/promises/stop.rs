@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::items;
 use super::pair::Pair;
-use crate::support::Pelton;
+use crate::support::{Pelton, database, database_on, server};
 
 /// Far less than any time-out that it could be waiting for, far more than a machine that is busy needs.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -51,8 +51,10 @@ async fn it_ends_at_once_while_somebody_else_locks_our_tables() {
 
 #[tokio::test]
 async fn it_ends_at_once_while_the_slot_is_to_be_made() {
-    let pair = items::pair().await;
-    // A slot waits for the transactions that are running.
+    // A slot waits for the transactions that are running, so other tests would wait with it.
+    let server = server().await;
+    let source = database_on(&server).await;
+    let pair = Pair::of(source, database().await, items::TABLES, items::FLOWS).await;
     let other = pair.source.connect().await;
     other.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.expect("a transaction");
     let mut pelton = pair.sync();

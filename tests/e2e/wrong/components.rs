@@ -1,7 +1,7 @@
 //! Components that can't be used: `pelton check` says so without a database, and `pelton sync` stops their flow alone.
 
-use super::guest::Guest;
 use super::{Flow, TABLE, fails, succeeds};
+use crate::guest::Guest;
 use crate::support::{Pelton, database};
 
 const SOCKETS: &str = "wasi:sockets/tcp@0.2.0";

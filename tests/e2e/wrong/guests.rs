@@ -1,8 +1,8 @@
 //! Guests that misbehave on one row: each stops its own flow alone, with what it did and where; and goes on from there
 //! with a component that is mended.
 
-use super::guest::{ECHO, Guest};
 use super::{Flow, TABLE, fails, succeeds};
+use crate::guest::{ECHO, Guest};
 use crate::support::{Database, Pelton, database};
 
 /// What each guest does on the row that says `boom`, and what is said of it.
