@@ -128,12 +128,7 @@ impl BatchBuilder {
         }
         open.changes += 1;
         batch.spans.last_mut().expect("a span was just made").count += 1;
-        let tuple = |bytes: &bytes::Bytes| bytes.len();
-        self.bytes += std::mem::size_of::<Change>()
-            + change.new.as_ref().map_or(0, |row| tuple(row.as_bytes()))
-            + change.old.as_ref().map_or(0, |old| match old {
-                crate::change::Old::Key(row) | crate::change::Old::Full(row) => tuple(row.as_bytes()),
-            });
+        self.bytes += change.bytes();
         batch.changes.push(change);
     }
 

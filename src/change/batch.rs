@@ -40,6 +40,17 @@ pub struct Change {
     pub old: Option<Old>,
 }
 
+impl Change {
+    /// Returns what the change takes in memory, its rows included.
+    pub fn bytes(&self) -> usize {
+        let old = self.old.as_ref().map(|old| match old {
+            Old::Key(row) | Old::Full(row) => row,
+        });
+        let rows = [self.new.as_ref(), old].into_iter().flatten();
+        std::mem::size_of::<Change>() + rows.map(|row| row.as_bytes().len()).sum::<usize>()
+    }
+}
+
 /// Where the changes of a span come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -60,6 +60,11 @@ impl Tuple {
         self.columns().nth(index)
     }
 
+    /// Returns a copy that keeps nothing alive of what the row was read with.
+    pub fn detached(&self) -> Tuple {
+        Tuple(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Returns the bytes, count included.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0

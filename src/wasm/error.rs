@@ -167,6 +167,12 @@ pub enum GuestError {
     StateConflict { transform: String },
     #[error("transform `{transform}` can't run {instances} instances: {why}")]
     Parallel { transform: String, instances: u32, why: &'static str },
+    /// It takes whole transactions, and a transaction is larger than what it can be given.
+    #[error(
+        "transform `{transform}` takes whole transactions, and its {} changes of the one at {commit_lsn} take {mib} MiB; \
+         its limit is {limit_mib} MiB (limits.memoryMib)", grouped(*.changes)
+    )]
+    Transaction { transform: String, commit_lsn: Lsn, changes: u64, mib: u64, limit_mib: u64 },
     /// An earlier batch failed and was not submitted again.
     #[error("batch {id} of transform `{transform}` was not run, since batch {failed} before it failed")]
     OutOfOrder { transform: String, id: u64, failed: u64 },
@@ -217,6 +223,7 @@ impl GuestError {
             | GuestError::State { .. }
             | GuestError::StateConflict { .. }
             | GuestError::Parallel { .. }
+            | GuestError::Transaction { .. }
             | GuestError::OutOfOrder { .. }
             | GuestError::Gone { .. } => false,
         }
@@ -243,6 +250,12 @@ impl GuestError {
             }
             GuestError::StateConflict { .. } => "set `parallel` to false, or keep state by the key of the changed row",
             GuestError::Parallel { .. } => "remove the number of instances from the manifest",
+            GuestError::Transaction { mib, .. } => {
+                return Some(format!(
+                    "raise limits.memoryMib above {mib}, with room for what the transform makes of it, or deploy one that \
+                     does without whole transactions; then restart `pelton sync`"
+                ));
+            }
             GuestError::Gone { .. } => "this is a bug of Pelton; please report it",
             GuestError::Retryable { .. } | GuestError::State { .. } | GuestError::OutOfOrder { .. } => return None,
         };

@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// Guests by hand.
+#[allow(dead_code)]
+#[path = "../../src/wasm/tests/guest.rs"]
+mod guest;
+
 mod backfill_merge;
 mod backfill_reader;
 mod datastore;
@@ -19,4 +24,5 @@ mod sink;
 mod throwaway;
 mod types_builtin;
 mod types_large;
+mod whole_transactions;
 mod wrong;

@@ -9,10 +9,7 @@ mod outage;
 mod source;
 
 // Guests by hand: no toolchain for WebAssembly is needed for a bad one.
-#[allow(dead_code)]
-#[path = "../../../src/wasm/tests/guest.rs"]
-mod guest;
-
+use crate::guest;
 use crate::support::{Database, Pelton};
 
 /// `CREATE TABLE public.t` as the guests by hand know it.
