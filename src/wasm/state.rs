@@ -134,6 +134,9 @@ pub(super) enum StateFault {
 /// One instance's view of the state during one batch.
 pub(super) struct Session {
     state: Arc<State>,
+    /// A call of `process` is running. Outside of one there is no batch that a write would belong to, and a read would
+    /// miss what is not committed yet and leave in the cache what is about to be replaced.
+    open: bool,
     /// Oldest first: earlier batches, then earlier runs for this batch.
     below: Vec<Arc<Overlay>>,
     /// What the running call wrote.
@@ -143,7 +146,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(state: Arc<State>) -> Session {
-        Session { state, below: Vec::new(), call: Overlay::new(), call_bytes: 0 }
+        Session { state, open: false, below: Vec::new(), call: Overlay::new(), call_bytes: 0 }
     }
 
     /// Begins a call: it sees all pending batches, and `written`, which earlier calls for the same batch wrote.
@@ -152,12 +155,22 @@ impl Session {
         self.below.push(written.clone());
         self.call.clear();
         self.call_bytes = 0;
+        self.open = true;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Ends the call, whatever came of it.
+    pub(super) fn close(&mut self) {
+        self.open = false;
+        self.below.clear();
     }
 
     /// Returns what the call wrote.
     pub(super) fn take(&mut self) -> Overlay {
         self.call_bytes = 0;
-        self.below.clear();
         std::mem::take(&mut self.call)
     }
 

@@ -246,6 +246,40 @@ fn state_needs_a_store_and_a_description_that_says_so() {
     );
 }
 
+/// put([("n", none)])
+const PUT: &str = "
+    (i32.store8 (i32.const 700) (i32.const 110))
+    (i32.store (i32.const 760) (i32.const 700))
+    (i32.store (i32.const 764) (i32.const 1))
+    (i32.store8 (i32.const 768) (i32.const 0))
+    (call $put (i32.const 760) (i32.const 1) (i32.const 800))";
+/// get(["n"])
+const GET: &str = "
+    (i32.store8 (i32.const 700) (i32.const 110))
+    (i32.store (i32.const 704) (i32.const 700))
+    (i32.store (i32.const 708) (i32.const 1))
+    (call $get (i32.const 704) (i32.const 1) (i32.const 720))";
+
+#[test]
+fn state_outside_of_process_is_refused() {
+    let error = |guest: Guest| {
+        let component = load(Guest { imports: STATE_IMPORTS, stateful: true, ..guest });
+        let store = Arc::new(Memory::default());
+        let options = Options { state: Some(store.clone()), ..options() };
+        let error = block_on(async { Transform::start(&component, options).await?.process(inserts(1, 1)).await });
+        assert_eq!(store.asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        error.unwrap_err().to_string()
+    };
+    for call in [PUT, GET] {
+        for guest in [Guest { init: call, ..Guest::default() }, Guest { relation_changed: call, ..Guest::default() }] {
+            assert_eq!(
+                error(guest),
+                "transform `orders` can't go on: it uses state outside of `process`, or describes itself as stateless"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_store_that_fails_is_not_blamed_on_the_guest() {
     struct Broken;
