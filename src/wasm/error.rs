@@ -162,6 +162,12 @@ pub enum GuestError {
     BadValue { table: String, column: String, kind: String },
     #[error("the state of transform `{transform}` can't be read")]
     State { transform: String, source: StateError },
+    /// What is written and not committed is held by the host.
+    #[error(
+        "transform `{transform}` wrote {mib} MiB of state that is not committed yet, up to the transaction at {commit_lsn}; \
+         its limit is {limit_mib} MiB (limits.memoryMib, at least 64)"
+    )]
+    StateSize { transform: String, mib: u64, limit_mib: u64, commit_lsn: Lsn },
     /// Two instances wrote the same key of state in one batch.
     #[error("two parallel instances of transform `{transform}` wrote the same key of state")]
     StateConflict { transform: String },
@@ -221,6 +227,7 @@ impl GuestError {
             | GuestError::MissingColumn { .. }
             | GuestError::BadValue { .. }
             | GuestError::State { .. }
+            | GuestError::StateSize { .. }
             | GuestError::StateConflict { .. }
             | GuestError::Parallel { .. }
             | GuestError::Transaction { .. }
@@ -247,6 +254,12 @@ impl GuestError {
             }
             GuestError::BadValue { .. } => {
                 "the type at the source is not the built-in one that its name says; report this with the table's definition"
+            }
+            GuestError::StateSize { limit_mib, .. } => {
+                return Some(format!(
+                    "raise limits.memoryMib above {limit_mib}, or deploy a transform that remembers less of a transaction; \
+                     then restart `pelton sync`"
+                ));
             }
             GuestError::StateConflict { .. } => "set `parallel` to false, or keep state by the key of the changed row",
             GuestError::Parallel { .. } => "remove the number of instances from the manifest",
