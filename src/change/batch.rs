@@ -43,11 +43,19 @@ pub struct Change {
 impl Change {
     /// Returns what the change takes in memory, its rows included.
     pub fn bytes(&self) -> usize {
-        let old = self.old.as_ref().map(|old| match old {
-            Old::Key(row) | Old::Full(row) => row,
-        });
-        let rows = [self.new.as_ref(), old].into_iter().flatten();
-        std::mem::size_of::<Change>() + rows.map(|row| row.as_bytes().len()).sum::<usize>()
+        std::mem::size_of::<Change>() + self.rows().map(|row| row.as_bytes().len()).sum::<usize>()
+    }
+
+    /// Iterates over its rows, the new one first.
+    pub fn rows(&self) -> impl Iterator<Item = &Tuple> {
+        let old = self.old.as_ref().map(|(Old::Key(row) | Old::Full(row))| row);
+        self.new.iter().chain(old)
+    }
+
+    /// The same, to replace them.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Tuple> {
+        let old = self.old.as_mut().map(|(Old::Key(row) | Old::Full(row))| row);
+        self.new.iter_mut().chain(old)
     }
 }
 

@@ -60,14 +60,14 @@ impl Tuple {
         self.columns().nth(index)
     }
 
-    /// Returns a copy that keeps nothing alive of what the row was read with.
-    pub fn detached(&self) -> Tuple {
-        Tuple(Bytes::copy_from_slice(&self.0))
-    }
-
     /// Returns the bytes, count included.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// Returns the row in bytes of its own: the buffer that it was read into is let go.
+    pub fn detached(&self) -> Tuple {
+        Tuple(Bytes::copy_from_slice(&self.0))
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use crate::change::{Batch, Change, Old, Op, Phase, Relation, Span, Tuple};
+use crate::change::{Batch, Change, Op, Phase, Relation, Span};
 use crate::lsn::Lsn;
 
 /// The transaction whose pieces wait.
@@ -103,13 +103,9 @@ impl Waiting {
                 self.changes = Vec::new();
                 continue;
             }
-            let relation = self.relation(relation);
-            let old = change.old.as_ref().map(|old| match old {
-                Old::Key(row) => Old::Key(row.detached()),
-                Old::Full(row) => Old::Full(row.detached()),
-            });
-            let new = change.new.as_ref().map(Tuple::detached);
-            self.changes.push(Change { op: change.op, relation, new, old });
+            let mut change = Change { relation: self.relation(relation), ..change.clone() };
+            change.rows_mut().for_each(|row| *row = row.detached());
+            self.changes.push(change);
         }
     }
 
@@ -141,7 +137,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, BatchLimits, Header};
-    use crate::change::{ReplicaIdentity, TupleWriter};
+    use crate::change::{ReplicaIdentity, Tuple, TupleWriter};
 
     fn relation(name: &str) -> Arc<Relation> {
         let (oid, identity) = (u32::from(name.as_bytes()[0]), ReplicaIdentity::Default);
