@@ -149,7 +149,7 @@ impl BatchBuilder {
         }
         open.changes += 1;
         batch.spans.last_mut().expect("a span was just made").count += 1;
-        let bytes = std::mem::size_of::<Change>() + change.rows().map(|row| row.as_bytes().len()).sum::<usize>();
+        let bytes = change.bytes();
         self.bytes += bytes;
         self.pinned.bytes += bytes;
         batch.changes.push(change);

@@ -41,6 +41,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Returns what the change takes in memory, its rows included.
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of::<Change>() + self.rows().map(|row| row.as_bytes().len()).sum::<usize>()
+    }
+
     /// Iterates over its rows, the new one first.
     pub fn rows(&self) -> impl Iterator<Item = &Tuple> {
         let old = self.old.as_ref().map(|(Old::Key(row) | Old::Full(row))| row);

@@ -185,6 +185,7 @@ impl Transforming {
                 }
                 backfills.extend(copying.progress());
             }
+            let mine = transform.gather(mine).map_err(failed)?;
             made.push(transform.make(mine, *id).await.map_err(failed)?);
         }
         fault::point("after-guest");

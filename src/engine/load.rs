@@ -15,6 +15,7 @@ use super::prepare::Source;
 use super::projection::{Definition, Projection};
 use super::state::CommittedState;
 use super::transform::Runner;
+use super::whole::Whole;
 
 /// Makes a transform ready to run.
 ///
@@ -84,6 +85,7 @@ pub async fn runner(
                 public_schemas: descriptor.public_schemas.clone(),
                 subscriptions: descriptor.subscriptions.clone(),
                 stateful: descriptor.stateful,
+                whole: descriptor.whole_transactions.then(|| Whole::new((limits(config).memory_mib as usize) << 20)),
                 transform: Arc::new(wasm::Transform::start(&component, options).await?),
             })
         }

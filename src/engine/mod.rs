@@ -36,6 +36,7 @@ mod state;
 mod stream;
 mod today;
 mod transform;
+mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::change::{Batch, Op, PublicSchema, Row};
+use crate::change::{Batch, Op, Phase, PublicSchema, Row};
 use crate::datastore::StateTable;
 use crate::lsn::Lsn;
 use crate::wasm::{self, GuestError};
@@ -11,6 +11,7 @@ use crate::wasm::{self, GuestError};
 use super::copying::Copying;
 use super::failure::EngineError;
 use super::projection::Projection;
+use super::whole::{TooLarge, Whole};
 
 /// What a transform runs as.
 pub enum Runner {
@@ -20,6 +21,8 @@ pub enum Runner {
         public_schemas: Vec<PublicSchema>,
         subscriptions: Vec<wasm::Subscription>,
         stateful: bool,
+        /// Where the pieces of large transactions wait, if it takes transactions whole.
+        whole: Option<Whole>,
     },
 }
 
@@ -106,6 +109,33 @@ impl Running {
         }
     }
 
+    /// Takes a batch of the stream, and returns what the transform can be given now: for one that takes transactions
+    /// whole, nothing of a transaction that goes on in the next batch.
+    ///
+    /// # Errors
+    /// A transaction is larger than what such a transform can be given.
+    pub fn gather(&mut self, batch: Arc<Batch>) -> Result<Arc<Batch>, EngineError> {
+        let Runner::Wasm { whole: Some(whole), subscriptions, .. } = &mut self.runner else { return Ok(batch) };
+        let taken = whole.take(batch, |relation, op| {
+            let takes = |wanted: &wasm::Subscription| {
+                wanted.schema == *relation.schema
+                    && wanted.table == *relation.name
+                    && (wanted.ops.is_empty() || wanted.ops.contains(&op))
+            };
+            subscriptions.iter().any(takes)
+        });
+        let limit_mib = (whole.bytes_max() >> 20) as u64;
+        taken
+            .map_err(|TooLarge { commit_lsn, changes, bytes }| GuestError::Transaction {
+                transform: self.name.clone(),
+                commit_lsn,
+                changes,
+                mib: (bytes as u64).div_ceil(1 << 20),
+                limit_mib,
+            })
+            .map_err(EngineError::from)
+    }
+
     /// Runs the transform over a batch under a number that grows with each.
     ///
     /// A guest that asks to be called again later is, with the same batch, a few times.
@@ -113,7 +143,7 @@ impl Running {
     /// # Errors
     /// What stops the transform; see [`EngineError::verdict`].
     pub async fn make(&mut self, batch: Arc<Batch>, id: u64) -> Result<Made, EngineError> {
-        if batch.changes.is_empty() {
+        if batch.changes.is_empty() && !(self.guest().is_some() && ends_large_transaction(&batch)) {
             return Ok(Made::default());
         }
         let batch = if batch.id == id { batch } else { Arc::new(Batch { id, ..Batch::clone(&batch) }) };
@@ -162,4 +192,10 @@ impl Running {
             message: rejection.message.clone(),
         }
     }
+}
+
+/// Returns true for the end of a transaction whose last piece was handed over before the commit came: the guest saw that
+/// the transaction goes on, and is told that it does not.
+fn ends_large_transaction(batch: &Batch) -> bool {
+    batch.spans.iter().any(|span| span.phase == Phase::Live && span.complete && span.first_in_transaction > 0)
 }

@@ -208,7 +208,7 @@ static LIMITS: Object = Object {
     name: "limits",
     doc: "What a transform may use.",
     fields: &[
-        Field::new("memoryMib", Kind::Integer { min: 1, max: 4096 }, "The memory of one instance, in MiB.").or("64"),
+        Field::new("memoryMib", Kind::Integer { min: 1, max: 4096 }, "The memory of one instance, in MiB; what the host keeps for it of a transaction larger than a batch has the same bound.").or("64"),
         Field::new("timeoutMs", Kind::Integer { min: 1, max: 3_600_000 }, "The time of one call, in milliseconds.")
             .or("1000"),
     ],

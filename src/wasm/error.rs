@@ -162,11 +162,23 @@ pub enum GuestError {
     BadValue { table: String, column: String, kind: String },
     #[error("the state of transform `{transform}` can't be read")]
     State { transform: String, source: StateError },
+    /// What is written and not committed is held by the host.
+    #[error(
+        "transform `{transform}` wrote {mib} MiB of state that is not committed yet, up to the transaction at {commit_lsn}; \
+         its limit is {limit_mib} MiB (limits.memoryMib, at least 64)"
+    )]
+    StateSize { transform: String, mib: u64, limit_mib: u64, commit_lsn: Lsn },
     /// Two instances wrote the same key of state in one batch.
     #[error("two parallel instances of transform `{transform}` wrote the same key of state")]
     StateConflict { transform: String },
     #[error("transform `{transform}` can't run {instances} instances: {why}")]
     Parallel { transform: String, instances: u32, why: &'static str },
+    /// It takes whole transactions, and a transaction is larger than what it can be given.
+    #[error(
+        "transform `{transform}` takes whole transactions, and its {} changes of the one at {commit_lsn} take {mib} MiB; \
+         its limit is {limit_mib} MiB (limits.memoryMib)", grouped(*.changes)
+    )]
+    Transaction { transform: String, commit_lsn: Lsn, changes: u64, mib: u64, limit_mib: u64 },
     /// An earlier batch failed and was not submitted again.
     #[error("batch {id} of transform `{transform}` was not run, since batch {failed} before it failed")]
     OutOfOrder { transform: String, id: u64, failed: u64 },
@@ -215,8 +227,10 @@ impl GuestError {
             | GuestError::MissingColumn { .. }
             | GuestError::BadValue { .. }
             | GuestError::State { .. }
+            | GuestError::StateSize { .. }
             | GuestError::StateConflict { .. }
             | GuestError::Parallel { .. }
+            | GuestError::Transaction { .. }
             | GuestError::OutOfOrder { .. }
             | GuestError::Gone { .. } => false,
         }
@@ -241,8 +255,20 @@ impl GuestError {
             GuestError::BadValue { .. } => {
                 "the type at the source is not the built-in one that its name says; report this with the table's definition"
             }
+            GuestError::StateSize { limit_mib, .. } => {
+                return Some(format!(
+                    "raise limits.memoryMib above {limit_mib}, or deploy a transform that remembers less of a transaction; \
+                     then restart `pelton sync`"
+                ));
+            }
             GuestError::StateConflict { .. } => "set `parallel` to false, or keep state by the key of the changed row",
             GuestError::Parallel { .. } => "remove the number of instances from the manifest",
+            GuestError::Transaction { mib, .. } => {
+                return Some(format!(
+                    "raise limits.memoryMib above {mib}, with room for what the transform makes of it, or deploy one that \
+                     does without whole transactions; then restart `pelton sync`"
+                ));
+            }
             GuestError::Gone { .. } => "this is a bug of Pelton; please report it",
             GuestError::Retryable { .. } | GuestError::State { .. } | GuestError::OutOfOrder { .. } => return None,
         };

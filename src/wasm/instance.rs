@@ -150,6 +150,9 @@ impl Instance {
         let running = self.component.ticker().running();
         let result = run(&self.exports, &mut self.store);
         drop(running);
+        if let Some(session) = &mut self.store.data_mut().session {
+            session.close();
+        }
         result.map_err(|error| {
             self.dead = true;
             explain(&self.transform, self.limits, call, error)
@@ -195,6 +198,13 @@ impl Instance {
         Ok(id)
     }
 
+    /// Lets the guest use its state, in the next call alone.
+    fn open_state(&mut self, written: &Arc<Overlay>) {
+        if let Some(session) = &mut self.store.data_mut().session {
+            session.begin(written);
+        }
+    }
+
     /// Hands over a part of a batch. `plans` belong to the batch's relations; `written` is what earlier calls for the
     /// same batch wrote into state.
     pub(super) fn process(
@@ -219,9 +229,6 @@ impl Instance {
         let changes = part.indexes.len();
         let call = Call::Process { changes };
         let (id, spans, moment) = (part.id(batch), part.spans(batch), part.moment(batch));
-        if let Some(session) = &mut self.store.data_mut().session {
-            session.begin(written);
-        }
         let encoding = self.component.descriptor().encoding;
         let (answer, rows) = match encoding {
             Encoding::MessagePack | Encoding::Json => {
@@ -235,6 +242,7 @@ impl Instance {
                     encode(&mut w, part, of).map(|()| w.text)
                 };
                 let payload = encoded.map_err(Failure::Error)?;
+                self.open_state(written);
                 let given = packed_export::Batch { id, spans, count: changes as u32, payload };
                 let answer = self.call(call.clone(), moment, |exports, store| match exports {
                     Exports::Packed(exports) => exports.pelton_transform_packed().call_process(store, &given),
@@ -258,6 +266,7 @@ impl Instance {
                         typed.push(change.map_err(|bad| Failure::Error(bad_value(plan, bad)))?);
                     }
                 }
+                self.open_state(written);
                 let given = typed_export::Batch { id, spans, changes: typed };
                 let answer = self.call(call.clone(), moment, |exports, store| match exports {
                     Exports::Typed(exports) => exports.pelton_transform_typed().call_process(store, &given),

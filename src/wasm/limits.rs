@@ -22,6 +22,11 @@ impl Limits {
         self.memory_mib.min(Limits::MEMORY_MIB_MAX) as usize * 1024 * 1024
     }
 
+    /// What one batch, or the pieces of one transaction, may have written into state until it is committed.
+    pub(super) fn state_bytes(&self) -> usize {
+        self.memory_bytes().max(STATE_CALL_BYTES_MAX)
+    }
+
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_millis(u64::from(self.timeout_ms))
     }
@@ -46,8 +51,10 @@ pub(super) const THREAD_STACK_BYTES: usize = GUEST_STACK_BYTES + (4 << 20);
 pub(super) const LIFTED_BYTES_MAX: usize = 256 << 20;
 /// Rows of one call. A row of six bytes becomes some hundred in the host.
 pub(super) const OUTPUT_ROWS_MAX: usize = 1_000_000;
-/// What one batch may write into state.
-pub(super) const STATE_BATCH_BYTES_MAX: usize = 64 << 20;
+/// What one call may write into state.
+pub(super) const STATE_CALL_BYTES_MAX: usize = 64 << 20;
+/// What an entry of state takes beside its key and value, while it waits to be committed.
+pub(super) const STATE_ENTRY_BYTES: usize = 100;
 /// What a single state key and value may have.
 pub(super) const STATE_KEY_BYTES_MAX: usize = 2048;
 pub(super) const STATE_VALUE_BYTES_MAX: usize = 4 << 20;

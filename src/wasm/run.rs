@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 use super::error::Place;
 use super::instance::{Done, Failure, Instance, Start};
-use super::limits::STATE_BATCH_BYTES_MAX;
 use super::part::Part;
 use super::relation::Plan;
-use super::state::{Overlay, State};
+use super::state::{State, Written};
 use super::transform::Options;
 use super::{Component, GuestError};
 use crate::change::{Batch, Op, Rejection, Row};
+use crate::lsn::Lsn;
 
 /// Rejections after which a part is cut rather than run again, or many of them would cost their square.
 const REJECTIONS_PER_PART_MAX: usize = 4;
@@ -44,8 +44,7 @@ pub(super) struct Runner {
 pub(super) struct Collected {
     pub rows: Vec<Row>,
     pub rejected: Vec<Rejection>,
-    pub written: Arc<Overlay>,
-    pub written_bytes: usize,
+    pub written: Written,
 }
 
 impl Runner {
@@ -90,6 +89,24 @@ impl Runner {
         }
     }
 
+    /// Holds what a batch has written so far, up to change `last`, against the limit.
+    pub(super) fn check_state(&self, batch: &Batch, last: u32, bytes: usize) -> Result<(), GuestError> {
+        if bytes <= self.options.limits.state_bytes() {
+            return Ok(());
+        }
+        let span = batch.spans.iter().find(|span| last < span.first + span.count).or(batch.spans.last());
+        Err(self.too_much_state(bytes, span.map_or(Lsn::ZERO, |span| span.commit_lsn)))
+    }
+
+    pub(super) fn too_much_state(&self, bytes: usize, commit_lsn: Lsn) -> GuestError {
+        GuestError::StateSize {
+            transform: self.name.to_string(),
+            mib: (bytes as u64).div_ceil(1 << 20),
+            limit_mib: (self.options.limits.state_bytes() >> 20) as u64,
+            commit_lsn,
+        }
+    }
+
     /// Runs a part and adds what came of it. After an error `collected` is of no use.
     pub(super) fn run(
         &mut self,
@@ -106,8 +123,12 @@ impl Runner {
             if !now.is_worth_a_call(batch) {
                 return Ok(());
             }
-            let error = match self.instance()?.process(batch, plans, &now, &collected.written) {
-                Ok(done) => return collected.add(&self.name, done),
+            let error = match self.instance()?.process(batch, plans, &now, &collected.written.overlay) {
+                Ok(done) => {
+                    collected.add(done);
+                    let last = now.indexes.last().copied().unwrap_or(now.to);
+                    return self.check_state(batch, last, collected.written.bytes);
+                }
                 Err(Failure::Error(error)) if error.is_of_the_guest() => Some(error),
                 Err(Failure::Error(error)) => return Err(error),
                 Err(Failure::Rejected(rejection)) => {
@@ -151,29 +172,14 @@ impl Runner {
 }
 
 impl Collected {
-    fn add(&mut self, transform: &str, done: Done) -> Result<(), GuestError> {
+    fn add(&mut self, done: Done) {
         if self.rows.is_empty() {
             self.rows = done.rows;
         } else {
             self.rows.extend(done.rows);
         }
         self.rejected.extend(done.rejected);
-        self.write(transform, done.written)
-    }
-
-    /// Lays newer writes over those that are there.
-    pub(super) fn write(&mut self, transform: &str, written: Overlay) -> Result<(), GuestError> {
-        if written.is_empty() {
-            return Ok(());
-        }
-        let bytes = |(key, value): (&Vec<u8>, &Option<bytes::Bytes>)| key.len() + value.as_ref().map_or(0, |v| v.len());
-        self.written_bytes += written.iter().map(bytes).sum::<usize>();
-        if self.written_bytes > STATE_BATCH_BYTES_MAX {
-            let message = format!("one batch wrote more than {} MiB of state", STATE_BATCH_BYTES_MAX >> 20);
-            return Err(GuestError::Fatal { transform: transform.to_owned(), message });
-        }
-        Arc::make_mut(&mut self.written).extend(written);
-        Ok(())
+        self.written.lay(done.written);
     }
 }
 

@@ -115,7 +115,7 @@ impl Sandbox {
 
     fn with_state<R>(&mut self, call: impl FnOnce(&mut Session) -> Result<R, StateFault>) -> wasmtime::Result<R> {
         self.in_host(|sandbox| {
-            let session = sandbox.session.as_mut().ok_or_else(|| {
+            let session = sandbox.session.as_mut().filter(|session| session.is_open()).ok_or_else(|| {
                 Hit::Refused("it uses state outside of `process`, or describes itself as stateless".to_owned())
             })?;
             call(session).map_err(|fault| {

@@ -9,7 +9,13 @@
 //! 4. the store.
 //!
 //! The cache is true because nobody else writes a transform's state, and because a key that an uncommitted overlay
-//! holds is never looked for further down: what comes from the store is what was committed.
+//! holds is never looked for further down: what comes from the store is what was committed. Nor can a commit overtake a
+//! read: a call looks at the overlays that were pending when it began, and a key in none of them has been committed
+//! before, while nobody but the transform itself, whose next call comes later, can write it anew.
+//!
+//! A transaction that is larger than a batch is committed with its last piece, so the overlays of its pieces pile up.
+//! All but the newest are laid into one, so that a read has few to look at, whatever the number of pieces; and together
+//! they are bounded ([`Limits::state_bytes`](super::Limits)), as those of a single batch are.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -19,7 +25,8 @@ use bytes::Bytes;
 
 use super::StateError;
 use super::limits::{
-    SCAN_ROWS_MAX, STATE_BATCH_BYTES_MAX, STATE_CACHE_BYTES_MAX, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX,
+    SCAN_ROWS_MAX, STATE_CACHE_BYTES_MAX, STATE_CALL_BYTES_MAX, STATE_ENTRY_BYTES, STATE_KEY_BYTES_MAX,
+    STATE_VALUE_BYTES_MAX,
 };
 
 /// Where the committed state of a transform is kept. Called on the guest's thread, and may block.
@@ -35,6 +42,39 @@ pub trait StateStore: Send + Sync {
 /// Writes by key; `None` deletes.
 pub(super) type Overlay = BTreeMap<Vec<u8>, Option<Bytes>>;
 
+/// An overlay and what it takes in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written {
+    pub overlay: Arc<Overlay>,
+    pub bytes: usize,
+}
+
+impl Written {
+    /// Lays newer writes over those that are there.
+    pub(super) fn lay(&mut self, newer: Overlay) {
+        if newer.is_empty() {
+            return;
+        }
+        let overlay = Arc::make_mut(&mut self.overlay);
+        for (key, value) in newer {
+            let key_bytes = key.len() + STATE_ENTRY_BYTES;
+            self.bytes += key_bytes + value.as_ref().map_or(0, Bytes::len);
+            if let Some(replaced) = overlay.insert(key, value) {
+                self.bytes -= key_bytes + replaced.map_or(0, |replaced| replaced.len());
+            }
+        }
+    }
+}
+
+/// What a batch, or several pieces of one transaction, wrote and is not committed.
+struct Pending {
+    first: u64,
+    last: u64,
+    written: Written,
+    /// The transaction goes on in the next batch.
+    goes_on: bool,
+}
+
 /// The state of one transform, shared by its instances.
 pub(super) struct State {
     store: Arc<dyn StateStore>,
@@ -44,7 +84,7 @@ pub(super) struct State {
 #[derive(Default)]
 struct Shared {
     /// The overlays of batches that are not committed yet, oldest first.
-    pending: VecDeque<(u64, Arc<Overlay>)>,
+    pending: VecDeque<Pending>,
     cache: Cache,
 }
 
@@ -58,33 +98,56 @@ impl State {
         self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Forgets what batch `id` and later ones wrote, since `id` is run again.
-    pub(super) fn forget_from(&self, id: u64) {
-        self.shared().pending.retain(|(pending, _)| *pending < id);
+    /// Forgets what batch `id` and later ones wrote, since `id` is run again. Returns false if that can't be told apart
+    /// any more from what earlier pieces of its transaction wrote.
+    pub(super) fn forget_from(&self, id: u64) -> bool {
+        let mut shared = self.shared();
+        let apart = shared.pending.iter().all(|pending| pending.last < id || pending.first >= id);
+        if apart {
+            shared.pending.retain(|pending| pending.last < id);
+        }
+        apart
     }
 
-    /// Takes the writes of a batch that later ones must see.
-    pub(super) fn push(&self, id: u64, overlay: Arc<Overlay>) {
-        if !overlay.is_empty() {
-            self.shared().pending.push_back((id, overlay));
+    /// Takes the writes of a batch that later ones must see; `goes_on` says that it ends inside a transaction.
+    ///
+    /// # Errors
+    /// The bytes that the transaction's pieces have written together, if they are more than `bytes_max`.
+    pub(super) fn push(&self, id: u64, written: Written, goes_on: bool, bytes_max: usize) -> Result<(), usize> {
+        let mut shared = self.shared();
+        let pieces = shared.pending.iter().rev().take_while(|pending| pending.goes_on).count();
+        let bytes = written.bytes + shared.pending.iter().rev().take(pieces).map(|p| p.written.bytes).sum::<usize>();
+        if bytes > bytes_max {
+            return Err(bytes);
         }
+        if written.overlay.is_empty() {
+            if let Some(back) = shared.pending.back_mut() {
+                back.goes_on &= goes_on;
+            }
+            return Ok(());
+        }
+        if pieces > 1
+            && let (Some(newer), Some(older)) = (shared.pending.pop_back(), shared.pending.back_mut())
+        {
+            older.last = newer.last;
+            older.written.lay(Arc::unwrap_or_clone(newer.written.overlay));
+        }
+        shared.pending.push_back(Pending { first: id, last: id, written, goes_on });
+        Ok(())
     }
 
     /// Releases the overlays of all batches up to `id`: they are in the store now.
     pub(super) fn committed(&self, id: u64) {
         let mut shared = self.shared();
-        while let Some((pending, _)) = shared.pending.front()
-            && *pending <= id
-        {
-            let (_, overlay) = shared.pending.pop_front().expect("there is a front");
-            for (key, value) in overlay.iter() {
+        while let Some(Pending { written, .. }) = shared.pending.pop_front_if(|pending| pending.last <= id) {
+            for (key, value) in written.overlay.iter() {
                 shared.cache.insert(key, value.clone());
             }
         }
     }
 
     fn pending(&self) -> Vec<Arc<Overlay>> {
-        self.shared().pending.iter().map(|(_, overlay)| overlay.clone()).collect()
+        self.shared().pending.iter().map(|pending| pending.written.overlay.clone()).collect()
     }
 }
 
@@ -134,6 +197,9 @@ pub(super) enum StateFault {
 /// One instance's view of the state during one batch.
 pub(super) struct Session {
     state: Arc<State>,
+    /// A call of `process` is running. Outside of one there is no batch that a write would belong to, and a read would
+    /// miss what is not committed yet and leave in the cache what is about to be replaced.
+    open: bool,
     /// Oldest first: earlier batches, then earlier runs for this batch.
     below: Vec<Arc<Overlay>>,
     /// What the running call wrote.
@@ -143,7 +209,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(state: Arc<State>) -> Session {
-        Session { state, below: Vec::new(), call: Overlay::new(), call_bytes: 0 }
+        Session { state, open: false, below: Vec::new(), call: Overlay::new(), call_bytes: 0 }
     }
 
     /// Begins a call: it sees all pending batches, and `written`, which earlier calls for the same batch wrote.
@@ -152,12 +218,22 @@ impl Session {
         self.below.push(written.clone());
         self.call.clear();
         self.call_bytes = 0;
+        self.open = true;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Ends the call, whatever came of it.
+    pub(super) fn close(&mut self) {
+        self.open = false;
+        self.below.clear();
     }
 
     /// Returns what the call wrote.
     pub(super) fn take(&mut self) -> Overlay {
         self.call_bytes = 0;
-        self.below.clear();
         std::mem::take(&mut self.call)
     }
 
@@ -217,10 +293,10 @@ impl Session {
             if let Some(replaced) = self.call.get(&key) {
                 self.call_bytes -= size(&key, replaced.as_ref()) + 64;
             }
-            if self.call_bytes > STATE_BATCH_BYTES_MAX {
+            if self.call_bytes > STATE_CALL_BYTES_MAX {
                 return Err(StateFault::Limit(format!(
                     "one call wrote more than {} MiB of state",
-                    STATE_BATCH_BYTES_MAX >> 20
+                    STATE_CALL_BYTES_MAX >> 20
                 )));
             }
             self.call.insert(key, value);
@@ -347,6 +423,16 @@ pub(super) mod tests {
         Arc::new(entries.iter().map(entry).collect())
     }
 
+    fn written(entries: &[(&str, Option<&str>)]) -> Written {
+        let mut written = Written::default();
+        written.lay(Arc::unwrap_or_clone(overlay(entries)));
+        written
+    }
+
+    fn push(state: &State, id: u64, entries: &[(&str, Option<&str>)]) {
+        state.push(id, written(entries), false, usize::MAX).unwrap();
+    }
+
     fn get(session: &Session, key: &str) -> String {
         let value = session.get(&[key.as_bytes().to_vec()], 1 << 20).unwrap().remove(0);
         value.map_or("-".to_owned(), |value| String::from_utf8(value.to_vec()).unwrap())
@@ -358,12 +444,12 @@ pub(super) mod tests {
         store.commit(&[(b"a".to_vec(), Some("0".into())), (b"b".to_vec(), Some("0".into()))]);
         let state = Arc::new(State::new(store.clone()));
         let mut session = Session::new(state.clone());
-        state.push(1, overlay(&[("a", Some("1"))]));
-        state.push(2, overlay(&[("a", None), ("c", Some("2"))]));
+        push(&state, 1, &[("a", Some("1"))]);
+        push(&state, 2, &[("a", None), ("c", Some("2"))]);
         session.begin(&overlay(&[("d", Some("3"))]));
         session.put(vec![(b"e".to_vec(), Some(b"4".to_vec()))]).unwrap();
         assert_eq!(["a", "b", "c", "d", "e", "f"].map(|key| get(&session, key)), ["-", "0", "2", "3", "4", "-"]);
-        state.forget_from(2);
+        assert!(state.forget_from(2));
         session.begin(&overlay(&[]));
         assert_eq!(["a", "b", "c", "d", "e"].map(|key| get(&session, key)), ["1", "0", "-", "-", "-"]);
     }
@@ -373,11 +459,50 @@ pub(super) mod tests {
         let store = Arc::new(Memory::default());
         let state = Arc::new(State::new(store.clone()));
         let mut session = Session::new(state.clone());
-        state.push(1, overlay(&[("a", Some("1"))]));
+        push(&state, 1, &[("a", Some("1"))]);
         state.committed(1);
         session.begin(&overlay(&[]));
         assert_eq!((get(&session, "a"), get(&session, "b"), get(&session, "b")), ("1".into(), "-".into(), "-".into()));
         assert_eq!(store.asked.load(std::sync::atomic::Ordering::Relaxed), 1, "for the absent key, once");
+    }
+
+    #[test]
+    fn the_pieces_of_a_transaction_are_few_overlays_and_bounded_together() {
+        let store = Arc::new(Memory::default());
+        let state = Arc::new(State::new(store.clone()));
+        let mut session = Session::new(state.clone());
+        push(&state, 1, &[("n", Some("1"))]);
+        let entry = 1 + 1 + STATE_ENTRY_BYTES;
+        for id in 2..=300 {
+            // Every piece writes the same key, and every hundredth one of its own.
+            let own = id.to_string();
+            let own = (&own[..1], (id % 100 == 0).then_some("x"));
+            let entries = if id % 100 == 0 { vec![("n", Some("2")), own] } else { vec![("n", Some("2"))] };
+            state.push(id, written(&entries), true, 10 * entry).unwrap();
+            session.begin(&overlay(&[]));
+            assert!(session.below.len() <= 4, "{} overlays are looked at", session.below.len());
+            session.close();
+        }
+        session.begin(&overlay(&[]));
+        assert_eq!(["n", "1", "2", "3"].map(|key| get(&session, key)), ["2", "x", "x", "x"]);
+        session.close();
+        // The newest piece can be undone, those before it no more.
+        assert!(!state.forget_from(299));
+        assert!(state.forget_from(300));
+        session.begin(&overlay(&[]));
+        assert_eq!(["n", "3"].map(|key| get(&session, key)), ["2", "-"]);
+        session.close();
+        // A piece without writes, then one that is too much; what ends the transaction makes room for the next.
+        state.push(300, Written::default(), true, 10 * entry).unwrap();
+        let nine = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(|key| (key, Some("9")));
+        assert_eq!(state.push(301, written(&nine), true, 10 * entry), Err(12 * entry), "three keys and nine");
+        state.push(301, written(&nine[..3]), false, 10 * entry).unwrap();
+        state.push(302, written(&nine), false, 10 * entry).unwrap();
+        state.committed(301);
+        assert_eq!(state.pending().len(), 1, "all of the transaction is released");
+        session.begin(&overlay(&[]));
+        assert_eq!(["n", "1", "a"].map(|key| get(&session, key)), ["2", "x", "9"], "from the cache");
+        assert_eq!(store.asked.load(std::sync::atomic::Ordering::Relaxed), 1, "for the undone key, once");
     }
 
     #[test]
@@ -412,7 +537,8 @@ pub(super) mod tests {
             }
             store.commit(&written[0].clone().into_iter().collect::<Vec<_>>());
             let state = Arc::new(State::new(store));
-            state.push(7, Arc::new(written[1].clone()));
+            let pending = Written { overlay: Arc::new(written[1].clone()), bytes: 0 };
+            state.push(7, pending, false, usize::MAX).unwrap();
             let mut session = Session::new(state);
             session.begin(&Arc::new(written[2].clone()));
             session.put(std::mem::take(&mut written[3]).into_iter().map(|(k, v)| (k, v.map(|v| v.to_vec()))).collect()).unwrap();

@@ -88,7 +88,8 @@ impl Transform {
     /// being written. Waits while two are waiting already.
     ///
     /// After an error the batches behind it are answered with [`GuestError::OutOfOrder`], until the failed one is
-    /// submitted again with the same id. To submit an id forgets the uncommitted state of that and all later ones.
+    /// submitted again with the same id. To submit an id forgets the uncommitted state of that and all later ones; of the
+    /// pieces of one transaction only the newest can be submitted again.
     ///
     /// `without` lists, in ascending order, the indexes of changes that are left out, such as parked ones.
     pub async fn submit(&self, batch: Arc<Batch>, without: Vec<u32>) -> Pending {

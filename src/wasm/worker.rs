@@ -9,10 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::part::Part;
 use super::relation::Plan;
 use super::run::{Collected, Runner};
-use super::state::{Overlay, State};
+use super::state::{Overlay, State, Written};
 use super::transform::{Options, Output, spawn};
 use super::{Component, GuestError, route};
 use crate::change::{Batch, Relation};
+use crate::lsn::Lsn;
 
 /// A batch and where its output goes.
 pub(super) struct Job {
@@ -83,8 +84,11 @@ impl Worker {
             return Err(GuestError::OutOfOrder { transform, id: batch.id, failed });
         }
         self.failed = None;
-        if let Some(state) = &self.runner.state {
-            state.forget_from(batch.id);
+        if let Some(state) = &self.runner.state
+            && !state.forget_from(batch.id)
+        {
+            let message = format!("batch {} can't be run again: a later piece of its transaction was", batch.id);
+            return Err(GuestError::Fatal { transform: self.runner.name.to_string(), message });
         }
         let plans = Arc::new(self.plans(batch)?);
         self.runner.learn(&plans);
@@ -104,9 +108,12 @@ impl Worker {
         }
         let Collected { rows, mut rejected, written, .. } = collected;
         rejected.sort_by_key(|rejection| rejection.index);
-        let state = written.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let state = written.overlay.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         if let Some(shared) = &self.runner.state {
-            shared.push(batch.id, written);
+            let goes_on = batch.ends_inside_transaction();
+            let pushed = shared.push(batch.id, written, goes_on, self.runner.options.limits.state_bytes());
+            let commit_lsn = batch.spans.last().map_or(Lsn::ZERO, |span| span.commit_lsn);
+            pushed.map_err(|bytes| self.runner.too_much_state(bytes, commit_lsn))?;
         }
         Ok(Output { rows, rejected, state })
     }
@@ -208,8 +215,8 @@ impl Worker {
         for result in results.into_iter().flatten() {
             collected.rows.extend(result.rows);
             collected.rejected.extend(result.rejected);
-            for (key, value) in result.written.iter() {
-                if below.get(key) == Some(value) {
+            for (key, value) in result.written.overlay.iter() {
+                if below.overlay.get(key) == Some(value) {
                     continue;
                 }
                 if writes.insert(key.clone(), value.clone()).is_some() {
@@ -220,7 +227,8 @@ impl Worker {
         drop(below);
         // Each instance's rows are in order already, and no two share a source.
         collected.rows.sort_by_key(|row| row.source);
-        collected.write(&self.runner.name, writes)
+        collected.written.lay(writes);
+        self.runner.check_state(batch, to.saturating_sub(1), collected.written.bytes)
     }
 }
 
@@ -231,7 +239,7 @@ struct Task {
     from: u32,
     to: u32,
     indexes: Vec<u32>,
-    below: Arc<Overlay>,
+    below: Written,
 }
 
 /// An instance on a thread of its own, which answers each task.

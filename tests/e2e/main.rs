@@ -28,4 +28,5 @@ mod sink;
 mod throwaway;
 mod types_builtin;
 mod types_large;
+mod whole_transactions;
 mod wrong;

@@ -95,12 +95,10 @@ impl<T: Transform> Runner<T> {
     /// # Errors
     /// [`Error::Fatal`] for settings or tables that do not fit, and what the author's `init` returns.
     pub fn new(context: &Context) -> Result<Runner<T>> {
-        state::forget();
         let settings = T::Settings::read(&context.settings)?;
         let transform = T::init(settings, context)?;
         let mut runner = Runner { transform, handlers: T::tables(), schemas: T::publishes(), plans: Vec::new() };
         context.relations.iter().try_for_each(|relation| runner.relation_changed(relation))?;
-        state::flush()?;
         Ok(runner)
     }
 
@@ -133,7 +131,7 @@ impl<T: Transform> Runner<T> {
     /// [`Error::Retry`] and [`Error::Fatal`], of the author's functions or of a batch that can't be read; changes that
     /// are rejected alone stand in the output.
     pub fn process(&mut self, spans: Vec<Span>, count: u32, payload: &[u8]) -> Result<Output> {
-        state::forget();
+        let _open = state::Open::new();
         let mut reader = Reader::new(payload);
         if reader.array().map_err(malformed)? != count {
             return Err(Error::fatal("the host's batch holds another number of changes than it says"));

@@ -542,6 +542,32 @@ fn state_is_committed_with_the_batch_and_dropped_with_it() {
     assert_eq!(many.iter().map(|seen| seen.as_ref().map(|s| s.times)).collect::<Vec<_>>(), [Some(3), None, Some(3)]);
 }
 
+struct Hasty;
+
+#[transform(publishes(PublicItem), stateful)]
+impl Hasty {
+    fn init() -> Result<Self> {
+        OTHER.put(&1, &())?;
+        Ok(Hasty)
+    }
+
+    fn items(&self, _: Change<Item>, _: &mut Out) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn state_belongs_to_a_batch_and_is_refused_outside_of_one() {
+    let refusal = "the transform uses its state outside of a batch, as in `init`: read and write it in the functions that \
+                   take changes";
+    let mut host = Harness::<Hasty>::new();
+    assert_eq!(fatal(host.insert(&item(1, "a")).run()), refusal);
+    assert_eq!(OTHER.get(&1).unwrap_err(), Error::fatal(refusal));
+    let mut host = Harness::<remembering>::new();
+    host.insert(&item(1, "a")).run().unwrap();
+    assert_eq!(OTHER.remove(&1).unwrap_err(), Error::fatal(refusal), "neither behind one");
+}
+
 #[test]
 fn scans_go_in_batches_and_see_what_was_written() {
     let mut host = Harness::<remembering>::new();

@@ -246,6 +246,40 @@ fn state_needs_a_store_and_a_description_that_says_so() {
     );
 }
 
+/// put([("n", none)])
+const PUT: &str = "
+    (i32.store8 (i32.const 700) (i32.const 110))
+    (i32.store (i32.const 760) (i32.const 700))
+    (i32.store (i32.const 764) (i32.const 1))
+    (i32.store8 (i32.const 768) (i32.const 0))
+    (call $put (i32.const 760) (i32.const 1) (i32.const 800))";
+/// get(["n"])
+const GET: &str = "
+    (i32.store8 (i32.const 700) (i32.const 110))
+    (i32.store (i32.const 704) (i32.const 700))
+    (i32.store (i32.const 708) (i32.const 1))
+    (call $get (i32.const 704) (i32.const 1) (i32.const 720))";
+
+#[test]
+fn state_outside_of_process_is_refused() {
+    let error = |guest: Guest| {
+        let component = load(Guest { imports: STATE_IMPORTS, stateful: true, ..guest });
+        let store = Arc::new(Memory::default());
+        let options = Options { state: Some(store.clone()), ..options() };
+        let error = block_on(async { Transform::start(&component, options).await?.process(inserts(1, 1)).await });
+        assert_eq!(store.asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        error.unwrap_err().to_string()
+    };
+    for call in [PUT, GET] {
+        for guest in [Guest { init: call, ..Guest::default() }, Guest { relation_changed: call, ..Guest::default() }] {
+            assert_eq!(
+                error(guest),
+                "transform `orders` can't go on: it uses state outside of `process`, or describes itself as stateless"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_store_that_fails_is_not_blamed_on_the_guest() {
     struct Broken;
@@ -269,6 +303,65 @@ fn a_store_that_fails_is_not_blamed_on_the_guest() {
         transform.process(inserts(1, 4)).await.unwrap_err()
     });
     assert_eq!(told(&error, None), "the state of transform `orders` can't be read / connection lost");
+}
+
+/// Puts 1 MiB under the first byte of each change's key.
+const HOARD: &str = "
+    (i32.store8 (i32.const 600) (i32.const 0x90))
+    (i32.store (i32.const 760) (i32.const 700))
+    (i32.store (i32.const 764) (i32.const 1))
+    (i32.store8 (i32.const 768) (i32.const 1))
+    (i32.store (i32.const 772) (i32.const 0))
+    (i32.store (i32.const 776) (i32.const 0x100000))
+    (local.set $at (call $header (local.get $payload)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+        (i32.store8 (i32.const 700) (i32.load8_u offset=4 (local.get $at)))
+        (call $put (i32.const 760) (i32.const 1) (i32.const 800))
+        (local.set $at (call $skip (local.get $at)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (call $output (i32.const 0) (i32.const 600) (i32.const 1))";
+
+/// What is written of a batch, or of a transaction in several, is bounded by the guest's memory, or 64 MiB if that is
+/// more: a call that writes more than 64 MiB is cut, and only the sum counts.
+#[test]
+fn state_that_waits_for_its_commit_is_bounded_by_a_limit_that_can_be_raised() {
+    let init = "(drop (memory.grow (i32.const 16)))";
+    let component = load(Guest { imports: STATE_IMPORTS, init, process: HOARD, stateful: true, ..Guest::default() });
+    let change = |i| insert(i, "x");
+    let whole = vec![batch(1, (0..100).map(change).collect(), &[])];
+    let piece = |id: u64, complete| {
+        let from = 50 * (id as usize - 1);
+        let mut piece = Batch::clone(&batch(id, (from..from + 50).map(change).collect(), &[]));
+        piece.spans[0].complete = complete;
+        piece.spans[0].first_in_transaction = from as u64;
+        Arc::new(piece)
+    };
+    let pieces = vec![piece(1, false), piece(2, true)];
+    let run = |memory_mib, batches: &[Arc<Batch>]| {
+        let limits = Limits { memory_mib, timeout_ms: 10_000 };
+        let options = Options { state: Some(Arc::new(Memory::default())), limits, ..options() };
+        block_on(async {
+            let transform = Transform::start(&component, options).await?;
+            let mut entries = 0;
+            for batch in batches {
+                entries += transform.process(batch.clone()).await?.state.len();
+            }
+            Ok::<_, GuestError>(entries)
+        })
+    };
+    for batches in [whole, pieces] {
+        let error = run(8, &batches).unwrap_err();
+        assert_eq!(
+            told(&error, error.hint()),
+            "transform `orders` wrote 101 MiB of state that is not committed yet, up to the transaction at 0/100; its limit \
+             is 64 MiB (limits.memoryMib, at least 64) [raise limits.memoryMib above 64, or deploy a transform that \
+             remembers less of a transaction; then restart `pelton sync`]"
+        );
+        assert_eq!(run(128, &batches).unwrap(), 100);
+    }
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! | promise | tests |
 //! |---|---|
-//! | 1 rows, state and checkpoint commit together; nobody sees half a transaction, nor one without its predecessors | [`reader`]; [`kill`] (state) |
+//! | 1 rows, state and checkpoint commit together; nobody sees half a transaction, nor one without its predecessors | [`reader`], [`pieces`]; [`kill`] (state) |
 //! | 2 feedback never passes a committed checkpoint; a slot beyond it stops the flow | [`feedback`]; [`kill`] (after every kill); [`sabotage`] |
-//! | 3 whatever is killed and whenever, nothing is lost and nothing takes effect twice | [`kill`], [`crash`], [`owner`], [`sabotage`] |
+//! | 3 whatever is killed and whenever, nothing is lost and nothing takes effect twice | [`kill`], [`pieces`], [`crash`], [`owner`], [`sabotage`] |
 //! | 4 commit order | [`kill`], [`sabotage`]; `sink::workload` (folding) |
 //! | 5 no bytes make us panic, a guest is confined | unit tests: `pgoutput::mutations`, `pgoutput::properties`, `manifest::tests::random`, `wasm::tests::hostile`, `wasm::tests::worlds` |
 //! | 6 memory is bounded | [`memory`]; unit tests: `batch`, `wasm::tests::hostile` |
@@ -21,6 +21,7 @@ mod kill;
 mod memory;
 mod owner;
 mod pair;
+mod pieces;
 mod reader;
 mod released;
 mod sabotage;

@@ -77,7 +77,8 @@ pub fn derive_enumeration(input: TokenStream) -> TokenStream {
 /// - `name = "…"`, `version = "…"`: where they are left out, the function's or type's name and the crate's version.
 /// - `stateful`, `state_version = 1`: it has state; components of the same version read each other's.
 /// - `parallel`: the host may run several instances, each with its share of the keys.
-/// - `whole_transactions`: no batch ends inside a source transaction.
+/// - `whole_transactions`: no batch ends inside a source transaction, however large. One whose changes take more than
+///   `limits.memoryMib` stops the transform.
 ///
 /// A function is `fn(change: Change<Row>, out: &mut Out) -> Result<()>`, with `settings: &Settings` as a third argument if
 /// it has any; a type of the same name is the transform ([`testing`](../pelton_sdk/testing/index.html) takes it).
@@ -87,7 +88,8 @@ pub fn derive_enumeration(input: TokenStream) -> TokenStream {
 /// - `fn any(&self, change: &Change<Row>, ahead: &mut Ahead)`, which names the state that a change will need;
 /// - `fn init(settings: Settings, context: &Context) -> Result<Self>`, either argument or both may be left out; without
 ///   it the type is made by `Default`;
-/// - `fn end_of_transaction(&self, out: &mut Out) -> Result<()>`, behind the last change of a source transaction.
+/// - `fn end_of_transaction(&self, out: &mut Out) -> Result<()>`, behind the last change that it takes of a source
+///   transaction; with `whole_transactions` only.
 #[proc_macro_attribute]
 pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
     finish(syn::parse(arguments).and_then(|arguments| transform::expand(arguments, item.into())))

@@ -168,6 +168,13 @@ fn a_transform_takes_a_change_and_publishes_something() {
         "publishes(A), parallel, whole_transactions\nfn orders(change: Change<Order>, out: &mut Out) -> Result<()> {}",
         "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction",
     );
+    check(
+        on_item,
+        "publishes(A)\nimpl S {\n    fn orders(&self, change: Change<Order>, out: &mut Out) -> Result<()> {}\n    \
+         fn end_of_transaction(&self, out: &mut Out) -> Result<()> {}\n}",
+        "`end_of_transaction` needs `whole_transactions`: a large transaction comes in pieces otherwise, and the last of \
+         them may have no change that the transform takes",
+    );
 }
 
 #[test]

@@ -272,6 +272,11 @@ fn glue(
             "`parallel` and `whole_transactions` exclude each other: parallel instances see parts of a transaction";
         return Err(Error::new(ty.span(), message));
     }
+    if ends && !arguments.whole_transactions {
+        let message = "`end_of_transaction` needs `whole_transactions`: a large transaction comes in pieces otherwise, and \
+                       the last of them may have no change that the transform takes";
+        return Err(Error::new(ty.span(), message));
+    }
     let name = arguments.name.as_ref().map_or_else(|| fallback_name.to_owned(), LitStr::value);
     let version = match &arguments.version {
         Some(version) => quote!(#version),

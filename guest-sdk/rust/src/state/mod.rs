@@ -17,11 +17,13 @@
 //! so whatever must survive goes here, never into fields. When what is stored changes its shape, raise `state_version`:
 //! the host then asks for a rebuild instead of handing over what can't be read.
 //!
+//! It is used in the functions that take changes, never in `init`: what is read or written belongs to a batch.
+//!
 //! Reads are remembered and writes collected until the batch ends, so the host is called once a batch to write, and
 //! once a key to read it first; [`Map::get_many`] reads many at once. When a batch fails, all of it is forgotten, here
 //! and at the host.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -53,10 +55,40 @@ struct Kept {
 
 thread_local! {
     static OVERLAY: RefCell<Overlay> = RefCell::default();
+    static OPEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Forgets everything: a new batch begins, and the last one may have failed.
-pub(crate) fn forget() {
+/// The time in which the state may be used: while a batch is transformed.
+pub(crate) struct Open(());
+
+impl Open {
+    /// Begins with nothing: the last batch may have failed.
+    pub(crate) fn new() -> Open {
+        forget();
+        OPEN.set(true);
+        Open(())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.set(false);
+        forget();
+    }
+}
+
+/// Refuses what belongs to no batch: it would be committed with none, and seen in some runs only.
+fn check_open() -> Result<()> {
+    match OPEN.get() {
+        true => Ok(()),
+        false => Err(Error::fatal(
+            "the transform uses its state outside of a batch, as in `init`: read and write it in the functions that take \
+             changes",
+        )),
+    }
+}
+
+fn forget() {
     OVERLAY.with_borrow_mut(|overlay| *overlay = Overlay::default());
 }
 
@@ -115,8 +147,9 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// Returns the value of a key.
     ///
     /// # Errors
-    /// What the host says, and [`Error::Fatal`] for bytes that are no `V`.
+    /// What the host says, and [`Error::Fatal`] for bytes that are no `V`, or outside of a batch, as in `init`.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
+        check_open()?;
         let key = self.key(key);
         if let Some(value) = kept(&key) {
             return self.read(value);
@@ -132,6 +165,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// # Errors
     /// As [`get`](Map::get).
     pub fn get_many(&self, keys: &[K]) -> Result<Vec<Option<V>>> {
+        check_open()?;
         let keys: Vec<_> = keys.iter().map(|key| self.key(key)).collect();
         let mut unknown: Vec<_> = keys.iter().filter(|key| !is_kept(key)).cloned().collect();
         unknown.sort();
@@ -158,8 +192,10 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// What the host says, when so much was written that it is handed over at once.
+    /// What the host says, when so much was written that it is handed over at once, and [`Error::Fatal`] outside of a
+    /// batch, as in `init`.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
+        check_open()?;
         let mut writer = Writer::default();
         value.write(&mut writer);
         keep(self.key(key), Some(writer.bytes), true)
@@ -170,6 +206,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// # Errors
     /// As [`put`](Map::put).
     pub fn remove(&self, key: &K) -> Result<()> {
+        check_open()?;
         keep(self.key(key), None, true)
     }
 
@@ -178,6 +215,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     /// # Errors
     /// As [`get`](Map::get).
     pub fn scan(&self, after: Option<&K>, limit: u32) -> Result<Vec<(K, V)>> {
+        check_open()?;
         flush()?;
         let prefix = self.prefix();
         let after = after.map(|key| self.key(key));
