@@ -262,7 +262,7 @@ impl<'p, 't> Applier<'p, 't> {
         Ok(())
     }
 
-    /// Copies new rows in. Returns false if some of them were there already: then nothing was written.
+    /// Copies new rows in. Returns false if some of them were there already: then nothing of them was written.
     async fn copy(
         &mut self,
         about: &About,
@@ -275,6 +275,10 @@ impl<'p, 't> Applier<'p, 't> {
         if repairable {
             self.session("set a savepoint", &format!("SAVEPOINT {COPY_SAVEPOINT}")).await?;
         }
+        // From here on nothing else is on its way, so what fails is the COPY's own, and the savepoint is there. It costs
+        // a round trip, where there was something. Nor may a COPY be sent into a failed transaction: the client answers
+        // one that is refused before its first row with a Sync too many, and takes later answers for those of others.
+        self.pipeline.settle().await?;
         let result = self.copy_data(&statement, shape, items).await;
         match result {
             Ok((rows, bytes)) => {
@@ -288,7 +292,7 @@ impl<'p, 't> Applier<'p, 't> {
             }
             Err(CopyFailed::Value(error)) => Err(error),
             Err(CopyFailed::Server(error)) => {
-                let error = self.pipeline.first_failure(about, error).await;
+                let error = about.fails(error);
                 if !repairable || !error.is_unique_violation() {
                     return Err(error);
                 }
@@ -306,7 +310,7 @@ impl<'p, 't> Applier<'p, 't> {
         shape: &Arc<Shape>,
         items: &[Item],
     ) -> Result<(u64, u64), CopyFailed> {
-        let sink = self.pipeline.alongside(self.client.copy_in::<_, Bytes>(statement)).await?;
+        let sink = self.client.copy_in::<_, Bytes>(statement).await?;
         let mut sink = std::pin::pin!(sink);
         let mut buffer = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
         let mut bytes = 0;

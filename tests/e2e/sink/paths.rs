@@ -101,6 +101,35 @@ async fn a_refusal_in_pieces_holds_nothing_up() {
     assert_eq!(error.sqlstate(), Some("P0001"));
 }
 
+/// A statement that is refused right before a COPY: the COPY is not sent, and what was refused is not taken for its own.
+#[tokio::test]
+async fn a_refusal_before_a_copy_is_not_the_copys_own() {
+    for copied in [0, 1] {
+        let database = database().await;
+        database
+            .execute(
+                "CREATE TABLE t (id int8 PRIMARY KEY, u int8 UNIQUE); CREATE TABLE log (id int8, u int8);
+                 INSERT INTO t VALUES (1, 5), (2, 6)",
+            )
+            .await;
+        let targets = vec![target("public", "t", "id int8 key, u int8"), target("public", "log", "id int8, u int8")];
+        let mut writing = Writing::to(&database, targets).await;
+        let new = |from: i32| (from..from + 300).map(move |id| (copied, parse(&format!("insert {id}|{id}"))));
+        // The first one prepares the COPY, which would otherwise be what notices the refusal.
+        let stats = writing.rows(&new(1_000).collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(stats.copied, 300);
+        let swap = ["update 1|9", "update 2|5", "update 1|6"].map(|text| (0, parse(text)));
+        let stats = writing.rows(&swap.into_iter().chain(new(2_000)).collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(stats.fallbacks, 1);
+        let swapped = database.value("SELECT string_agg(u::text, ',' ORDER BY id) FROM t WHERE id < 3").await;
+        assert_eq!(swapped, "6,5");
+        let table = ["t", "log"][copied];
+        assert_eq!(database.value(&format!("SELECT count(*) FROM {table} WHERE id >= 1000")).await, "600");
+        // Each answer still belongs to its question.
+        assert_eq!(writing.client.query_one("SELECT 7", &[]).await.unwrap().get::<_, i32>(0), 7);
+    }
+}
+
 #[tokio::test]
 async fn unique_values_swap_in_source_order_or_deferred() {
     let swap = ["update 1|9", "update 2|5", "update 1|6"];
