@@ -151,6 +151,7 @@ fn shape_column(wanted: &Column, column: &FoundColumn, index: Option<&FoundIndex
         quoted: quoted(&column.name),
         kind: wanted.kind.clone(),
         cast: column.cast.clone(),
+        collation: column.collation.clone(),
         bytea: column.base == 17,
         form,
         equals: in_key.or_else(|| column.equals.clone()),
