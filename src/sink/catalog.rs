@@ -188,8 +188,10 @@ pub(super) async fn constraints(client: &Client, table: Oid) -> Result<FoundCons
     // what the table refers to decides an order only, in which partitions may be listed too.
     let references = client
         .query(
-            "SELECT conrelid, confrelid, confdeltype NOT IN ('a', 'r') FROM pg_catalog.pg_constraint
-             WHERE contype = 'f' AND (conrelid = $1 OR confrelid = $1) AND conparentid = 0",
+            "SELECT c.conrelid, c.confrelid, c.confdeltype NOT IN ('a', 'r')
+             FROM pg_catalog.pg_constraint c LEFT JOIN pg_catalog.pg_constraint p ON p.oid = c.conparentid
+             WHERE c.contype = 'f'
+               AND (c.conrelid = $1 OR c.confrelid = $1 AND p.confrelid IS DISTINCT FROM c.confrelid)",
             &[&table],
         )
         .await?;

@@ -160,6 +160,40 @@ async fn keys_that_a_collation_makes_equal_are_one_row() {
     assert_eq!(database.value("SELECT id || ' ' || v FROM t WHERE n = 7").await, "A7 newer");
 }
 
+/// A partition has its table's foreign keys, and its order among other tables.
+#[tokio::test]
+async fn a_partition_is_written_after_the_tables_it_refers_to() {
+    let database = database().await;
+    database
+        .execute(
+            "CREATE TABLE parent (id int8 PRIMARY KEY);
+             CREATE TABLE child (id int8 PRIMARY KEY, parent int8 REFERENCES parent) PARTITION BY RANGE (id);
+             CREATE TABLE child_1 PARTITION OF child FOR VALUES FROM (0) TO (1000)",
+        )
+        .await;
+    let targets =
+        vec![target("public", "child_1", "id int8 key, parent int8"), target("public", "parent", "id int8 key")];
+    let mut writing = Writing::to(&database, targets).await;
+    let rows = |from: u32| {
+        let parents = (from..from + 40).map(|id| (1, parse(&format!("insert {id}"))));
+        let children = (from..from + 40).map(|id| (0, parse(&format!("insert {id}|{id}"))));
+        parents.chain(children).collect::<Vec<_>>()
+    };
+    let stats = writing.rows(&rows(0)).await.unwrap();
+    assert_eq!((stats.folded, stats.fallbacks), (80, 0));
+    // All of the whole table's rows can be emptied together with what they refer to, its partitions being its own.
+    let targets =
+        vec![target("public", "child", "id int8 key, parent int8"), target("public", "parent", "id int8 key")];
+    let mut writing = Writing::to(&database, targets).await;
+    let mut again = vec![(0, parse("truncate")), (1, parse("truncate"))];
+    again.extend(rows(40));
+    let before = database.value("SELECT pg_relation_filenode('parent')").await;
+    let stats = writing.rows(&again).await.unwrap();
+    assert_eq!((stats.truncated, stats.fallbacks), (2, 0));
+    assert_ne!(database.value("SELECT pg_relation_filenode('parent')").await, before, "it was deleted row by row");
+    assert_eq!(database.value("SELECT min(id) || ' ' || count(*) FROM child").await, "40 40");
+}
+
 #[tokio::test]
 async fn unique_values_swap_in_source_order_or_deferred() {
     let swap = ["update 1|9", "update 2|5", "update 1|6"];
