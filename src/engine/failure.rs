@@ -104,7 +104,7 @@ impl EngineError {
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
-            EngineError::Projection(ProjectionError::Grown { .. }) => Verdict::Anew,
+            EngineError::Projection(ProjectionError::Grown { .. } | ProjectionError::Widened { .. }) => Verdict::Anew,
             EngineError::Decode { .. }
             | EngineError::Component { .. }
             | EngineError::ReadComponent { .. }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crate::change::fraction_digits;
 use crate::postgres::catalog::Table;
 
 /// The columns of tables as the catalog had them when it was last asked.
@@ -20,6 +21,8 @@ pub struct TodaysColumn {
     pub number: i16,
     /// What rows read as that were written before the column was added, where that is not NULL.
     pub missing: Option<String>,
+    /// How many digits behind the point it keeps, where values of its type have such.
+    pub digits: Option<i32>,
 }
 
 impl Today {
@@ -33,6 +36,7 @@ impl Today {
                     name: column.name.clone(),
                     number: column.number,
                     missing: column.missing.clone(),
+                    digits: fraction_digits(&column.kind(), column.type_modifier),
                 });
                 tables.insert(key, columns.collect());
             }

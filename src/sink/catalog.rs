@@ -19,6 +19,8 @@ pub(super) struct FoundColumn {
     /// As `format_type` prints it, with its modifier.
     pub type_name: String,
     pub modifier: i32,
+    /// The same of a domain's own type.
+    pub base_modifier: i32,
     pub not_null: bool,
     pub has_default: bool,
     pub generated: bool,
@@ -104,17 +106,19 @@ pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColu
                EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = 25 AND c.casttarget IN (t.oid, b.oid)
                        AND c.castfunc <> 0 AND c.casttarget NOT IN (18, 19, 142)),
                CASE WHEN a.attcollation <> t.typcollation
-                    THEN quote_ident(ln.nspname) || '.' || quote_ident(l.collname) END
+                    THEN quote_ident(ln.nspname) || '.' || quote_ident(l.collname) END,
+               base.modifier
         FROM pg_catalog.pg_attribute a
         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-        JOIN pg_catalog.pg_type b ON b.oid = (
-            WITH RECURSIVE base(oid, typtype, typbasetype) AS (
-                SELECT t.oid, t.typtype, t.typbasetype
+        CROSS JOIN LATERAL (
+            WITH RECURSIVE base(oid, typtype, typbasetype, typtypmod, modifier) AS (
+                SELECT t.oid, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod
                 UNION ALL
-                SELECT p.oid, p.typtype, p.typbasetype
+                SELECT p.oid, p.typtype, p.typbasetype, p.typtypmod, base.typtypmod
                 FROM base JOIN pg_catalog.pg_type p ON p.oid = base.typbasetype WHERE base.typtype = 'd')
-            SELECT base.oid FROM base WHERE base.typtype <> 'd')
+            SELECT base.oid, base.modifier FROM base WHERE base.typtype <> 'd') AS base
+        JOIN pg_catalog.pg_type b ON b.oid = base.oid
         LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
         LEFT JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace
         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
@@ -138,6 +142,7 @@ pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColu
         equals: row.get(15),
         odd_cast: row.get(16),
         collation: row.get(17),
+        base_modifier: row.get(18),
     };
     Ok(client.query(sql, &[&table]).await?.iter().map(read).collect())
 }

@@ -21,6 +21,11 @@ pub enum SinkError {
     #[error("column {column} of destination table {table} is {found}, which does not take {expected}")]
     WrongType { table: String, column: String, expected: String, found: String },
     #[error(
+        "column {column} of destination table {table} is {found}, which rounds: the {expected} of the public schema has \
+         more digits"
+    )]
+    FewerDigits { table: String, column: String, expected: String, found: String },
+    #[error(
         "column {column} of destination table {table} is NOT NULL without a default, and the public schema lacks it"
     )]
     RequiredColumn { table: String, column: String },
@@ -285,7 +290,8 @@ impl SinkError {
             SinkError::ColumnMissing { table, column, type_name } => {
                 format!("ALTER TABLE {table} ADD COLUMN {column} {type_name}")
             }
-            SinkError::WrongType { table, column, expected, .. } => {
+            SinkError::WrongType { table, column, expected, .. }
+            | SinkError::FewerDigits { table, column, expected, .. } => {
                 format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {expected}")
             }
             SinkError::RequiredColumn { table, column } => {

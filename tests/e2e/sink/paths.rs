@@ -233,7 +233,8 @@ async fn errors_name_what_failed_and_never_show_values() {
                CREATE TYPE mood AS ENUM ('a'); CREATE TABLE e (id int8 PRIMARY KEY, m mood, u text UNIQUE)";
     let database = database().await;
     database.execute(ddl).await;
-    let t = target("public", "t", "id int8 key, n int4, s text, d date, m numeric");
+    let mut t = target("public", "t", "id int8 key, n int4, s text, d date, m numeric");
+    t.public.columns[4].type_modifier = (4 << 16) + 2 + 4;
     let e = target("public", "e", "id int8 key, m text, u text");
     let mut writing = Writing::to(&database, vec![t, e]).await;
     let bad: &[(usize, &str, &str, &str)] = &[
