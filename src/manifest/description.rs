@@ -295,7 +295,7 @@ static TABLE_DESTINATION: Object = Object {
         Field::new("table", Kind::Table, "The table, `schema.table` or `table` in `public`.").required(),
         Field::new("createTable", Kind::Bool, "Make the table from the public schema when it is absent, key included.")
             .or("false"),
-        Field::new("backfill", Kind::Bool, "Copy the rows that existed before the flow.").or("true"),
+        Field::new("backfill", Kind::Bool, "Copy the rows that existed before the flow. Where it is `false`, rows may be missing: a change that needs one that is not there is left out, where it would stop the flow otherwise.").or("true"),
     ],
     any_of: &[],
     example: "consumerSchemaType: table\ndestinationDataStoreSlug: warehouse\ntable: public.orders\ncreateTable: true",

@@ -20,7 +20,7 @@ pub struct Addressed<'a> {
 }
 
 /// What a call of [`Destination::write`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteStats {
     /// Rows that were handed in.
     pub rows: u64,
@@ -35,8 +35,11 @@ pub struct WriteStats {
     pub deleted: u64,
     /// Tables that were emptied.
     pub truncated: u64,
-    /// Updates that leave columns alone, of a row that the destination does not have: nothing was written.
+    /// Changes that need a row which the destination does not have, so nothing was written: updates that leave columns
+    /// alone, and, of tables without a key, updates and deletes. Rows that only Postgres can tell apart are not counted.
     pub missing: u64,
+    /// The same by table.
+    pub missing_by_table: Vec<(usize, u64)>,
     /// Bytes of rows sent to the server.
     pub bytes: u64,
     /// Rows that were folded by key, including those that were written as they were since their key came once.
@@ -54,10 +57,24 @@ impl std::ops::AddAssign for WriteStats {
         self.updated += other.updated;
         self.deleted += other.deleted;
         self.truncated += other.truncated;
-        self.missing += other.missing;
+        other.missing_by_table.into_iter().for_each(|(table, rows)| self.miss(table, rows));
         self.bytes += other.bytes;
         self.folded += other.folded;
         self.fallbacks += other.fallbacks;
+    }
+}
+
+impl WriteStats {
+    /// Counts rows that were not there.
+    pub(super) fn miss(&mut self, table: usize, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        self.missing += rows;
+        match self.missing_by_table.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, sum)) => *sum += rows,
+            None => self.missing_by_table.push((table, rows)),
+        }
     }
 }
 
@@ -158,7 +175,7 @@ impl Destination {
             applier.session("release a savepoint", &format!("RELEASE SAVEPOINT {BATCH_SAVEPOINT}")).await?;
         }
         let mut stats = applier.finish().await?;
-        stats.missing += plan.missing;
+        plan.missing.iter().for_each(|&(table, rows)| stats.miss(table, rows));
         Ok(stats)
     }
 }

@@ -53,6 +53,13 @@ pub enum SinkError {
     AppendOnly { table: String, op: &'static str },
     #[error("column {column} of destination table {table} got a {kind} in binary form, which can't be written")]
     BinaryValue { table: String, column: String, kind: String },
+    #[error("destination table {table} lacks {rows} of the rows that were changed at the source")]
+    RowsMissing {
+        table: String,
+        /// The same as an index into the destination's tables.
+        index: usize,
+        rows: u64,
+    },
     #[error("a row is addressed to destination table number {index}, and there are {tables}")]
     UnknownTable { index: usize, tables: usize },
     /// The server refused.
@@ -258,6 +265,7 @@ impl SinkError {
     pub fn table_index(&self) -> Option<usize> {
         match self {
             SinkError::Refused { index, .. } => *index,
+            SinkError::RowsMissing { index, .. } => Some(*index),
             _ => None,
         }
     }
@@ -322,6 +330,13 @@ impl SinkError {
                     .to_owned()
             }
             SinkError::BinaryValue { .. } => "Emit this column as text.".to_owned(),
+            SinkError::RowsMissing { .. } => {
+                "An update that leaves out a large value (TOAST) needs the rest of its row here. If rows are deleted or held \
+                 back here on purpose, or by the transform, set `backfill: false` in the consumer schema: changes of \
+                 missing rows are left out then. Else ALTER TABLE … REPLICA IDENTITY FULL at the source, so that updates \
+                 bring whole rows, and start the flow anew."
+                    .to_owned()
+            }
             SinkError::UnknownTable { .. } => return None,
             SinkError::Connection { .. } => {
                 "Is the destination up and reachable? Pelton tries again by itself.".to_owned()
