@@ -150,7 +150,7 @@ impl Refusal {
     /// Returns true when the same statements may succeed later, with nobody changing the tables.
     pub fn is_transient(&self) -> bool {
         let code = self.sqlstate.as_str();
-        // 55P03 a lock timeout, 55006 object in use, 57014 cancelled or statement_timeout, 25006 read-only: after a
+        // 55P03 a lock timeout, 55006 object in use, 57014 cancelled by somebody, 25006 read-only: after a
         // failover the same address leads to the new primary. 53 covers a full disk, memory and connections.
         code.starts_with("08")
             || code.starts_with("40")
@@ -167,11 +167,10 @@ impl Refusal {
             "25006" => "The destination is read-only: point the connection at the primary, or end its read-only mode \
                         (default_transaction_read_only)."
                 .to_owned(),
-            "55P03" | "57014" => {
-                "Another session holds a lock on the table, or a timeout of the role is too short: see \
-                                  pg_stat_activity and pg_blocking_pids()."
-                    .to_owned()
+            "55P03" => {
+                "Another session holds a lock on the table: see pg_stat_activity and pg_blocking_pids().".to_owned()
             }
+            "57014" => "Somebody cancelled the statement (pg_cancel_backend): see the server's log.".to_owned(),
             "23505" => format!(
                 "The rows are unique at the source by their key, and {constraint} asks for more. Where the source swaps \
                  values within a transaction, make it DEFERRABLE; else drop it, or remove the rows in its way."
