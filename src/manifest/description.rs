@@ -61,7 +61,7 @@ static POSTGRES_CONNECTION: Object = Object {
         Field::new("password", Kind::Secret, "The password.").or("none"),
         Field::new("database", some_text(), "The database.").or("the user's name"),
         Field::new("sslmode", Kind::Choice(SSL_MODES), "Whether TLS is used, and what is checked.").or("\"prefer\""),
-        Field::new("sslrootcert", Kind::Path, "The certificates (PEM) that the server's is checked against.")
+        Field::new("sslrootcert", Kind::Path, "The certificates (PEM) that the server's is checked against. `system` stands for the web's own roots, and takes no `sslmode` but `verify-full`.")
             .or("the web's own roots"),
         Field::new("sslcert", Kind::Path, "The client's certificate (PEM)."),
         Field::new("sslkey", Kind::Path, "The client's private key (PEM)."),
