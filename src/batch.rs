@@ -75,7 +75,27 @@ pub struct BatchBuilder {
     time: Option<i64>,
     taken_through: Lsn,
     taken_time: Option<i64>,
+    pinned: Pinned,
 }
+
+/// What the rows that were collected keep alive besides themselves.
+///
+/// A row is a slice of the buffer that the stream was read into, and one of a hundred bytes keeps a megabyte of other
+/// groups' rows. So where little of what streams by is wanted, rows get bytes of their own; where much is, they don't:
+/// what is kept alive is then at most [`SPARSE`] times what is counted.
+#[derive(Default)]
+struct Pinned {
+    /// What has streamed by since the first row that still is a slice.
+    streamed: usize,
+    /// The size of the rows that still are slices, from this change on.
+    bytes: usize,
+    first: usize,
+}
+
+/// Rows of less than this part of the stream are copied.
+const SPARSE: usize = 4;
+/// Not before so much has streamed by: that is the size of one buffer.
+const SPARSE_MIN_BYTES: usize = 1 << 20;
 
 impl BatchBuilder {
     /// Begins at `start`: what was committed before it is not seen again.
@@ -93,6 +113,7 @@ impl BatchBuilder {
             time: None,
             taken_through: start,
             taken_time: None,
+            pinned: Pinned::default(),
         }
     }
 
@@ -128,13 +149,24 @@ impl BatchBuilder {
         }
         open.changes += 1;
         batch.spans.last_mut().expect("a span was just made").count += 1;
-        let tuple = |bytes: &bytes::Bytes| bytes.len();
-        self.bytes += std::mem::size_of::<Change>()
-            + change.new.as_ref().map_or(0, |row| tuple(row.as_bytes()))
-            + change.old.as_ref().map_or(0, |old| match old {
-                crate::change::Old::Key(row) | crate::change::Old::Full(row) => tuple(row.as_bytes()),
-            });
+        let bytes = std::mem::size_of::<Change>() + change.rows().map(|row| row.as_bytes().len()).sum::<usize>();
+        self.bytes += bytes;
+        self.pinned.bytes += bytes;
         batch.changes.push(change);
+    }
+
+    /// Notes that so many bytes of the stream have been taken, wanted or not.
+    pub fn streamed(&mut self, bytes: usize) {
+        let Pinned { streamed, bytes: sliced, first } = &mut self.pinned;
+        if *first >= self.batch.changes.len() {
+            *streamed = 0;
+            return;
+        }
+        *streamed += bytes;
+        if *streamed >= SPARSE_MIN_BYTES && *sliced < *streamed / SPARSE {
+            self.batch.changes[*first..].iter_mut().flat_map(Change::rows_mut).for_each(|row| *row = row.detached());
+            self.pinned = Pinned { first: self.batch.changes.len(), ..Pinned::default() };
+        }
     }
 
     /// Commits the open transaction. `end_lsn` is just past its commit record.
@@ -183,7 +215,7 @@ impl BatchBuilder {
     /// Drops what was collected: nobody will take it.
     pub fn clear(&mut self) {
         self.batch = Batch::default();
-        self.bytes = 0;
+        (self.bytes, self.pinned) = (0, Pinned::default());
         self.relations.clear();
         self.boundary = Boundary::default();
         if let Some(open) = &mut self.open {
@@ -223,7 +255,7 @@ impl BatchBuilder {
         let bytes;
         if piece {
             bytes = self.bytes;
-            self.bytes = 0;
+            (self.bytes, self.pinned) = (0, Pinned::default());
             self.relations.clear();
             if let Some(open) = &mut self.open {
                 open.spanned = false;
@@ -232,6 +264,11 @@ impl BatchBuilder {
             // What the open transaction has so far stays, with the relations that it refers to.
             bytes = boundary.bytes;
             self.bytes -= bytes;
+            self.pinned = Pinned {
+                streamed: 0,
+                bytes: self.pinned.bytes.min(self.bytes),
+                first: self.pinned.first.saturating_sub(boundary.changes),
+            };
             self.batch.changes = batch.changes.split_off(boundary.changes);
             self.batch.spans = batch.spans.split_off(boundary.spans);
             for span in &mut self.batch.spans {
@@ -253,7 +290,7 @@ impl BatchBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Op, ReplicaIdentity};
+    use crate::change::{Op, ReplicaIdentity, Tuple, TupleWriter};
 
     /// Runs a script: `b1` begins xid 1, `.` is a change, `c` commits, `k` is a keepalive, `|` takes a batch.
     /// Batches are full at four changes. A batch prints as its spans `xid[first+count]`, `…` when it goes on.
@@ -313,6 +350,45 @@ mod tests {
         check("b1.... | .... | .c |", "1[0+4]… @0; 1[4+4]… @0; 1[8+1] @15;");
         check("b1.... | c b2.c |", "1[0+4]… @0; 1[4+0] 2[0+1] @25;");
         check("b1.c b2.... | | c |", "1[0+1] @15; 2[0+4]… @15; 2[4+0] @25;");
+    }
+
+    /// Takes ten reads of 300 kB with so many rows of 1 kB in each, and returns how many rows still are slices of what
+    /// was read.
+    fn slices(rows: usize) -> usize {
+        let relation = Arc::new(Relation {
+            oid: 1,
+            schema: "public".into(),
+            name: "t".into(),
+            identity: ReplicaIdentity::Default,
+            columns: Vec::new(),
+        });
+        let mut row = TupleWriter::default();
+        row.begin();
+        row.text(&[b'x'; 1000]);
+        row.end();
+        let row = row.finish().pop().unwrap();
+        let mut builder = BatchBuilder::new(BatchLimits::default(), 1, Lsn(0));
+        builder.begin(Header { xid: 1, commit_lsn: Lsn(10), commit_time: 0 });
+        let reads: Vec<bytes::Bytes> =
+            (0..10).map(|_| bytes::Bytes::from(row.as_bytes().repeat(300_000 / row.as_bytes().len()))).collect();
+        for read in &reads {
+            let mut rest = read.clone();
+            for _ in 0..rows {
+                let new = Some(Tuple::take(&mut rest).unwrap());
+                builder.change(7, &relation, Change { op: Op::Insert, relation: 0, new, old: None });
+            }
+            builder.streamed(read.len());
+        }
+        let within = |at: *const u8| reads.iter().any(|read| read.as_ptr_range().contains(&at));
+        let batch = &builder.batch;
+        assert!(batch.changes.iter().flat_map(Change::rows).all(|other| *other == row));
+        batch.changes.iter().flat_map(Change::rows).filter(|row| within(row.as_bytes().as_ptr())).count()
+    }
+
+    #[test]
+    fn a_few_rows_of_much_that_streams_by_do_not_keep_it_alive() {
+        assert!(slices(1) <= 4, "{}", slices(1));
+        assert_eq!(slices(290), 2900, "what is wanted whole is not copied");
     }
 
     #[test]

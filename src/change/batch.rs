@@ -40,6 +40,20 @@ pub struct Change {
     pub old: Option<Old>,
 }
 
+impl Change {
+    /// Iterates over its rows, the new one first.
+    pub fn rows(&self) -> impl Iterator<Item = &Tuple> {
+        let old = self.old.as_ref().map(|(Old::Key(row) | Old::Full(row))| row);
+        self.new.iter().chain(old)
+    }
+
+    /// The same, to replace them.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Tuple> {
+        let old = self.old.as_mut().map(|(Old::Key(row) | Old::Full(row))| row);
+        self.new.iter_mut().chain(old)
+    }
+}
+
 /// Where the changes of a span come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

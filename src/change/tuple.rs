@@ -64,6 +64,11 @@ impl Tuple {
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
+
+    /// Returns the row in bytes of its own: the buffer that it was read into is let go.
+    pub fn detached(&self) -> Tuple {
+        Tuple(Bytes::copy_from_slice(&self.0))
+    }
 }
 
 impl std::fmt::Debug for Tuple {

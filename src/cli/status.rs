@@ -169,6 +169,8 @@ async fn group_status(
                 None => out.state = "new",
                 Some(row) => {
                     out.state = match (&row.problem, row.backfill.is_some()) {
+                        _ if row.released => "released",
+                        (Some(_), _) if row.paused => "paused",
                         (Some(_), _) => "stopped",
                         (None, true) => "backfill",
                         (None, false) => "live",
@@ -176,7 +178,9 @@ async fn group_status(
                     out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
                     out.problem = row.problem.clone();
                     out.hint = row.hint.clone();
-                    if let Some(found) = &status.found {
+                    if row.released {
+                        (out.problem, out.hint) = released(row);
+                    } else if let Some(found) = &status.found {
                         let lag = found.position.bytes_since(row.lsn);
                         out.lag_bytes = Some(lag);
                         out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
@@ -188,6 +192,19 @@ async fn group_status(
         out
     });
     status.collect()
+}
+
+/// Returns what became of a released flow, and what brings it back. It does not lag: the log that it would need may be gone.
+fn released(row: &FlowRow) -> (Option<String>, Option<String>) {
+    let mut problem = format!(
+        "released: while it was stopped it held back more write-ahead log than `detachedWalMax` allows, and what changed \
+         since {} may no longer be read",
+        row.lsn
+    );
+    problem.extend(row.problem.iter().map(|stopped| format!(". It had stopped because: {stopped}")));
+    let mend = row.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    let hint = format!("{mend}when `pelton sync` starts again, it empties the flow's table and copies it anew");
+    (Some(problem), Some(hint))
 }
 
 fn ms_since(micros: i64) -> u64 {

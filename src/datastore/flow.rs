@@ -40,15 +40,19 @@ pub struct FlowRow {
     pub slot_name: String,
     /// While rows that existed before the flow are still to be copied: the backfill that it takes part in.
     pub backfill: Option<String>,
-    /// Set while the flow is stopped.
+    /// Set while the flow is stopped or paused.
     pub problem: Option<String>,
     pub hint: Option<String>,
     pub rows_applied: i64,
+    /// The flow no longer holds the source's log back: it starts anew, and its checkpoint is of no use any more.
+    pub released: bool,
+    /// It is tried again without anybody's help.
+    pub paused: bool,
 }
 
 const COLUMNS: &str = "flow, public_schema_name, public_schema_major_version, epoch, lsn, \
      (extract(epoch FROM commit_time) * 1000000)::bigint, system_identifier::text, slot_name, backfill, problem, hint, \
-     rows_applied";
+     rows_applied, released_at IS NOT NULL, paused";
 
 impl FlowRow {
     fn from_row(row: &Row) -> FlowRow {
@@ -65,6 +69,8 @@ impl FlowRow {
             problem: row.get(9),
             hint: row.get(10),
             rows_applied: row.get(11),
+            released: row.get(12),
+            paused: row.get(13),
         }
     }
 }
@@ -76,6 +82,13 @@ pub struct Owned {
     pub token: i64,
     /// All flows that the destination has of this scope, also those that the manifest no longer names.
     pub flows: Vec<FlowRow>,
+}
+
+impl Owned {
+    /// Says that another process has taken the flows over.
+    pub(super) fn stale(&self) -> DataStoreError {
+        DataStoreError::StaleOwner { manifest: self.scope.manifest.clone(), source_slug: self.scope.source.clone() }
+    }
 }
 
 /// Where a flow begins that has no checkpoint yet.
@@ -106,15 +119,17 @@ pub async fn flows(client: &Client, scope: &Scope) -> Result<Vec<FlowRow>, DataS
     Ok(rows.iter().map(FlowRow::from_row).collect())
 }
 
-/// How long a takeover waits for locks before it looks who holds them.
-const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+/// How long a takeover waits for locks before it looks who holds them. What it commits must be flushed, for what it
+/// returns counts as durable.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL synchronous_commit = on";
 
 /// Takes over all flows of a scope and makes those of `wanted` that are missing, beginning at `start`.
 ///
 /// Waits for a transaction of the former owner that is in flight: its checkpoint is in what is returned, and no later
-/// one of it can commit. A former owner that was paused inside a transaction would be waited for for ever: its session,
-/// known by having the name of this one, is ended once it has done nothing for as long as the wait for locks; that
-/// takes its transaction back. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
+/// one of it can commit. A former owner that was paused inside a transaction, or whose statement waits for a lock, would
+/// be waited for for ever: its sessions, known by having the name of this one, are ended when their transaction goes on
+/// for longer than the wait for locks; that takes it back. Whoever takes over holds the lock at the source, so no owner
+/// that may go on is hit. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
 /// are.
 ///
 /// # Errors
@@ -132,9 +147,14 @@ pub async fn take_over(
                 let end_paused = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                   WHERE datname = current_database() AND usename = current_user \
                                   AND application_name = current_setting('application_name') \
-                                  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%' \
-                                  AND state_change < now() - interval '2s'";
-                client.execute(end_paused, &[]).await.map_err(DataStoreError::query("end a paused owner's session"))?;
+                                  AND pid <> pg_backend_pid() AND xact_start < now() - interval '2s'";
+                let ended = client.execute(end_paused, &[]).await;
+                let ended = ended.map_err(DataStoreError::query("end a former owner's session"))?;
+                if ended > 0 {
+                    tracing::warn!(sessions = ended, "ended a former owner's transaction at the destination");
+                } else {
+                    tracing::warn!("waiting for a lock on rejot_data_store.flow at the destination");
+                }
             }
             taken => return taken,
         }
@@ -183,7 +203,8 @@ async fn try_take_over(
     let token = owners.iter().map(|row| row.get::<_, i64>(0)).max().unwrap_or(0) + 1;
     let raise = format!(
         "UPDATE rejot_data_store.flow SET owner = $3, updated_at = now(), \
-         problem = CASE WHEN flow = ANY ($4) THEN problem END, hint = CASE WHEN flow = ANY ($4) THEN hint END \
+         problem = CASE WHEN flow = ANY ($4) THEN problem END, hint = CASE WHEN flow = ANY ($4) THEN hint END, \
+         paused = paused AND flow = ANY ($4) \
          WHERE manifest_slug = $1 AND source_slug = $2 RETURNING {COLUMNS}"
     );
     let rows = transaction
@@ -194,7 +215,7 @@ async fn try_take_over(
     Ok(Owned { scope: scope.clone(), token, flows: rows.iter().map(FlowRow::from_row).collect() })
 }
 
-/// Records that flows stopped, why, and what they need, for `status`. Only their owner may.
+/// Records that flows stopped, or are only paused, why, and what they need, for `status`. Only their owner may.
 ///
 /// # Errors
 /// What the server says.
@@ -204,11 +225,12 @@ pub async fn mark_stopped(
     flows: &[String],
     problem: &str,
     hint: Option<&str>,
+    paused: bool,
 ) -> Result<(), DataStoreError> {
-    let sql = "UPDATE rejot_data_store.flow SET problem = $5, hint = $6, updated_at = now() \
+    let sql = "UPDATE rejot_data_store.flow SET problem = $5, hint = $6, paused = $7, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";
     client
-        .execute(sql, &[&owned.scope.manifest, &owned.scope.source, &owned.token, &flows, &problem, &hint])
+        .execute(sql, &[&owned.scope.manifest, &owned.scope.source, &owned.token, &flows, &problem, &hint, &paused])
         .await
         .map_err(DataStoreError::query("record a stopped flow"))?;
     Ok(())

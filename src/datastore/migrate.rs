@@ -26,6 +26,16 @@ const MIGRATIONS: &[Migration] = &[
         description: "flows",
         sql: include_str!("../../migrations/rejot_data_store/0002_flows.sql"),
     },
+    Migration {
+        version: 3,
+        description: "released",
+        sql: include_str!("../../migrations/rejot_data_store/0003_released.sql"),
+    },
+    Migration {
+        version: 4,
+        description: "paused",
+        sql: include_str!("../../migrations/rejot_data_store/0004_paused.sql"),
+    },
 ];
 
 /// Serialises migrations of one database among processes: "pelton" in ASCII.

@@ -9,12 +9,14 @@
 mod error;
 mod flow;
 mod migrate;
+mod released;
 mod session;
 mod state;
 
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, take_over};
 pub use migrate::migrate;
+pub use released::{begin_anew, forget, release};
 pub use session::{Commit, Committed, Session};
 pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
 

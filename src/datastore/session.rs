@@ -40,6 +40,10 @@ pub struct Session {
     flush: Statement,
 }
 
+/// Whoever holds a lock on a destination table for long holds up that destination alone: waiting fails, the others go
+/// on, and it is tried again.
+const SETTINGS: &str = "SET synchronous_commit = off; SET lock_timeout = '30s'";
+
 impl Session {
     /// Prepares the connection.
     ///
@@ -47,7 +51,7 @@ impl Session {
     /// What the server says.
     pub async fn prepare(client: &Client, owned: Owned) -> Result<Session, DataStoreError> {
         let query = DataStoreError::query;
-        client.batch_execute("SET synchronous_commit = off").await.map_err(query("configure the session"))?;
+        client.batch_execute(SETTINGS).await.map_err(query("configure the session"))?;
         let prepare = async |sql: &str| client.prepare(sql).await.map_err(query("prepare a statement"));
         Ok(Session {
             owned,
@@ -91,10 +95,7 @@ impl Session {
         let ((), row) = tokio::try_join!(begin, own)?;
         let stale = row.get::<_, i64>(0) != flows.len() as i64;
         if stale && !crate::fault::sabotaged("ownership") {
-            return Err(DataStoreError::StaleOwner {
-                manifest: scope.manifest.clone(),
-                source_slug: scope.source.clone(),
-            });
+            return Err(self.owned.stale());
         }
         Ok(())
     }

@@ -2,20 +2,19 @@
 //!
 //! [`super::backfill`] states the protocol; this file follows it, for one transform, in the task that owns the order.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::change::Batch;
 use crate::datastore::BackfillRow;
 use crate::lsn::Lsn;
-use crate::manifest::PostgresConnection;
-use crate::postgres::replication::{ExportedSnapshot, SnapshotSlot, create_slot_with_snapshot};
+use crate::postgres::replication::{ExportedSnapshot, ReplicationError};
 
-use super::backfill::{Backfill, Event, Fence, Position, ReadError, Readers, TableStatus, plan_tables};
+use super::backfill::{self, Backfill, Fence, Position, ReadError, Readers, TableStatus, plan_tables};
 use super::failure::EngineError;
 use super::prepare::Source;
+use super::snapshots::Snapshots;
 
 /// Sessions that read rows of one transform's tables at the same time.
 const SESSIONS_MAX: usize = 2;
@@ -25,12 +24,16 @@ pub struct Copying {
     /// Names its progress.
     name: String,
     slug: String,
-    source: PostgresConnection,
-    application_name: String,
     backfill: Backfill,
     readers: Readers,
-    /// Snapshots under which tables are copied whole, until their first piece has come.
-    snapshots: HashMap<usize, ExportedSnapshot>,
+    snapshots: Snapshots,
+}
+
+/// What has come of what was begun.
+pub enum Event {
+    Read(backfill::Event),
+    /// A snapshot under which a table can be copied whole.
+    Snapshot(Result<(usize, ExportedSnapshot), ReplicationError>),
 }
 
 /// What is to be copied, and where it stands.
@@ -70,11 +73,9 @@ impl Copying {
         let mut copying = Copying {
             name: start.name.to_owned(),
             slug,
-            source: source.connection.clone(),
-            application_name: start.application_name,
             backfill,
             readers: Readers::new(source.connection.clone(), SESSIONS_MAX),
-            snapshots: HashMap::new(),
+            snapshots: Snapshots::new(source.connection.clone(), start.application_name),
         };
         copying.start_reads().await?;
         Ok(Some(copying))
@@ -90,9 +91,13 @@ impl Copying {
         self.backfill.is_done()
     }
 
-    /// Waits for what the readers report. Cancel safe.
+    /// Waits for what the readers report. Cancel safe. Not inside a transaction: a piece could not enter.
     pub async fn event(&mut self) -> Event {
-        self.readers.event().await
+        tokio::select! {
+            biased;
+            made = self.snapshots.made() => Event::Snapshot(made),
+            event = self.readers.event() => Event::Read(event),
+        }
     }
 
     /// Returns true when a batch must be kept back until what is being copied has entered.
@@ -130,23 +135,24 @@ impl Copying {
     pub async fn take(&mut self, event: Event) -> Result<Option<Batch>, EngineError> {
         let mut entered = None;
         match event {
-            Event::Opened(opened) => self.backfill.opened(opened),
-            Event::Arrived(arrived) => self.backfill.arrived(arrived),
-            Event::Failed { read, error } if error.is_transient() => {
+            Event::Snapshot(made) => self.begin_whole(made)?,
+            Event::Read(backfill::Event::Opened(opened)) => self.backfill.opened(opened),
+            Event::Read(backfill::Event::Arrived(arrived)) => self.backfill.arrived(arrived),
+            Event::Read(backfill::Event::Failed { read, error }) if error.is_transient() => {
                 tracing::debug!(source = self.slug, "a chunk is read again: {}", super::Chain(&error));
                 self.backfill.failed(read);
             }
-            Event::Failed { error, .. } => return Err(self.read_error(error)),
-            Event::Piece { table, relation, rows, last } => {
-                self.snapshots.remove(&table);
-                entered = self.backfill.enter_piece(table, relation, rows, last);
+            Event::Read(backfill::Event::Failed { error, .. }) => return Err(self.read_error(error)),
+            Event::Read(backfill::Event::Piece { table, relation, rows, last }) => {
+                self.snapshots.release(table);
+                entered = Some(self.backfill.enter_piece(table, relation, rows, last)?);
             }
-            Event::CopyFailed { table, error } if error.is_transient() => {
+            Event::Read(backfill::Event::CopyFailed { table, error }) if error.is_transient() => {
                 tracing::debug!(source = self.slug, "a table is copied again: {}", super::Chain(&error));
-                self.snapshots.remove(&table);
+                self.snapshots.release(table);
                 self.backfill.whole_broke_off(table);
             }
-            Event::CopyFailed { error, .. } => return Err(self.read_error(error)),
+            Event::Read(backfill::Event::CopyFailed { error, .. }) => return Err(self.read_error(error)),
         }
         self.start_reads().await?;
         Ok(entered)
@@ -182,17 +188,28 @@ impl Copying {
         while let Some(job) = self.backfill.next_read() {
             self.readers.start(job);
         }
-        for (table, plan) in self.backfill.tables_to_copy_whole() {
-            // The name is taken only while the session lives.
-            let name = format!("pelton_copy_{:016x}", fastrand::u64(..));
-            let slot = SnapshotSlot { name, temporary: true };
-            let snapshot = create_slot_with_snapshot(&self.source, &self.application_name, &slot)
-                .await
-                .map_err(|source| EngineError::Replication { slug: self.slug.clone(), source })?;
-            if self.backfill.begin_whole(table, snapshot.consistent_point) {
-                self.readers.start_whole(table, Arc::clone(&plan), snapshot.name.clone());
-                self.snapshots.insert(table, snapshot);
+        while self.snapshots.is_free()
+            && let Some(&(table, _)) = self.backfill.tables_to_copy_whole().first()
+        {
+            if !self.snapshots.begin(table) {
+                break;
             }
+            let made = self.snapshots.made().await;
+            self.begin_whole(made)?;
+        }
+        Ok(())
+    }
+
+    fn begin_whole(&mut self, made: Result<(usize, ExportedSnapshot), ReplicationError>) -> Result<(), EngineError> {
+        let failed = |source| EngineError::Replication { slug: self.slug.clone(), source };
+        let (table, snapshot) = made.map_err(failed)?;
+        let plan = self.backfill.tables_to_copy_whole().into_iter().find_map(|(t, plan)| (t == table).then_some(plan));
+        let Some(plan) = plan else { return Ok(()) };
+        if self.backfill.begin_whole(table, snapshot.consistent_point) {
+            self.readers.start_whole(table, plan, snapshot.name.clone());
+            self.snapshots.keep(table, snapshot);
+        } else {
+            self.snapshots.miss();
         }
         Ok(())
     }

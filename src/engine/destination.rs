@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
-use crate::datastore::{self, BackfillRow, FlowRow, NewFlow, Owned, Scope, StateTable};
+use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owned, Scope, StateTable};
+use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres;
 use crate::sink::{Destination, TableTarget, TableWriter};
@@ -35,10 +36,12 @@ pub struct Target<'a> {
 pub struct Opened {
     /// `None` when no transform of it can run.
     pub running: Option<RunningGroup>,
-    /// Transforms that can't run, their checkpoints, and why.
-    pub refused: Vec<(String, Lsn, EngineError)>,
-    /// Transforms that were stopped before, and their checkpoints.
+    /// Transforms that can't run, their checkpoints unless they are released, and why.
+    pub refused: Vec<(String, Option<Lsn>, EngineError)>,
+    /// Transforms that do not take part for now, and their checkpoints; without those that are released.
     pub left_out: Vec<(String, Lsn)>,
+    /// Our right to write the group.
+    pub owned: Owned,
 }
 
 /// A group at work.
@@ -87,24 +90,26 @@ pub async fn open(
         left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
     let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
 
-    let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new() };
+    let mut opened = Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone() };
     let mut transforms: Vec<Running> = Vec::new();
     let mut tables = Vec::new();
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
     for transform in &plan.transforms {
-        let together = together(transform, &owned.flows);
-        let from = together.iter().map(|part| part.from).min().unwrap_or(source.confirmed);
         if without(&transform.name) {
-            opened.left_out.push((transform.name.clone(), from));
+            let from = least_checkpoint(transform, &owned.flows, source);
+            opened.left_out.extend(from.map(|from| (transform.name.clone(), from)));
             continue;
         }
         let ready = async {
             let mut parts = Vec::new();
             let mut writers = Vec::new();
+            let anew = anew(transform, &owned.flows, source, &start)?;
+            let together = together(transform, anew.as_ref().unwrap_or(&owned.flows));
             for part in &together {
                 part.rows.iter().try_for_each(|row| source.check_checkpoint(row))?;
                 let first_table = tables.len() + writers.len();
-                let opening = Part { context, client: &client, group: plan, source, transform, scope: &scope };
+                let anew = anew.is_some().then_some(&start);
+                let opening = Part { context, client: &client, group: plan, source, transform, owned: &owned, anew };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
                 writers.extend(more);
@@ -119,7 +124,11 @@ pub async fn open(
             Err(error) if EngineError::verdict(&error) == Verdict::Retry => return Err(error),
             Err(error) => {
                 let names: Vec<String> = transform.flows.iter().map(|flow| flow.name.clone()).collect();
-                mark(&client, &owned, &names, &Problem::of(&source.slug, Some(&transform.name), &error)).await;
+                let problem = Problem::of(&source.slug, Some(&transform.name), &error);
+                mark(&client, &owned, &names, &problem, false).await;
+                // One that was released may have begun anew by now.
+                let rows = datastore::flows(&client, &scope).await.map_err(data_store)?;
+                let from = least_checkpoint(transform, &rows, source);
                 opened.refused.push((transform.name.clone(), from, error));
             }
         }
@@ -167,6 +176,7 @@ pub async fn open(
         writer: prepared,
         copying: copying.clone(),
         through: from,
+        inside: false,
         reports: context.options.copied.clone(),
         slug: slug.clone(),
     };
@@ -276,6 +286,40 @@ fn together<'a>(transform: &'a TransformPlan, rows: &'a [FlowRow]) -> Vec<Togeth
     parts
 }
 
+/// Returns a transform's rows among `rows`.
+fn rows_of<'a>(transform: &'a TransformPlan, rows: &'a [FlowRow]) -> impl Iterator<Item = &'a FlowRow> {
+    rows.iter().filter(|row| transform.flows.iter().any(|flow| flow.name == row.flow))
+}
+
+/// Returns up to where the source may forget as far as a transform is concerned; `None` when it is released.
+fn least_checkpoint(transform: &TransformPlan, rows: &[FlowRow], source: &Source) -> Option<Lsn> {
+    if rows_of(transform, rows).any(|row| row.released) {
+        return None;
+    }
+    Some(rows_of(transform, rows).map(|row| row.lsn).min().unwrap_or(source.confirmed))
+}
+
+/// Returns how the rows of a released transform's flows begin anew, at `start` and all together; `None` when it was not
+/// released and goes on from its checkpoint.
+fn anew(
+    transform: &TransformPlan,
+    rows: &[FlowRow],
+    source: &Source,
+    start: &datastore::Start,
+) -> Result<Option<Vec<FlowRow>>, EngineError> {
+    if !rows_of(transform, rows).any(|row| row.released) {
+        return Ok(None);
+    }
+    // Whoever points the manifest elsewhere by mistake must not find the tables emptied.
+    rows_of(transform, rows).try_for_each(|row| source.check_cluster(row))?;
+    if let Some(flow) = transform.flows.iter().find(|flow| !flow.table.backfill) {
+        return Err(load::released_without_backfill(transform, flow));
+    }
+    let backfill = transform.flows.first().map(|flow| flow.name.clone());
+    let row = |row: &FlowRow| FlowRow { lsn: start.lsn, backfill: backfill.clone(), released: false, ..row.clone() };
+    Ok(Some(rows_of(transform, rows).map(row).collect()))
+}
+
 /// What it takes to open a transform.
 struct Part<'a> {
     context: &'a Arc<Context>,
@@ -283,7 +327,9 @@ struct Part<'a> {
     group: &'a GroupPlan,
     source: &'a Source,
     transform: &'a TransformPlan,
-    scope: &'a Scope,
+    owned: &'a Owned,
+    /// Where it begins anew, when it was released.
+    anew: Option<&'a datastore::Start>,
 }
 
 impl Part<'_> {
@@ -295,7 +341,16 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<TableWriter>), EngineError> {
-        let Part { context, client, group, source, transform, scope } = *self;
+        let Part { context, client, group, source, transform, owned, anew } = *self;
+        let scope = &owned.scope;
+        let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
+        let mut saved = saved;
+        if anew.is_some() {
+            let former = rows_of(transform, &owned.flows).filter_map(|row| row.backfill.clone());
+            let backfills: Vec<String> = former.chain(together.backfill.map(str::to_owned)).collect();
+            datastore::forget(client, owned, &transform.name, &backfills).await.map_err(data_store)?;
+            saved = &[];
+        }
         let state = StateTable { scope: scope.clone(), transform: transform.name.clone() };
         let runner = load::runner(context, source, group, transform, &state).await?;
         if parts > 1 && runner.is_stateful() {
@@ -321,6 +376,9 @@ impl Part<'_> {
             let (name, whole) = (flow.name.clone(), flow.table.backfill);
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
+        if let Some(start) = anew {
+            writers = self.begin_anew(together, start, writers).await?;
+        }
         let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
         let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
         let copying = match together.backfill {
@@ -331,9 +389,7 @@ impl Part<'_> {
                 match Copying::open(source, start).await? {
                     Some(copying) => Some(copying),
                     None => {
-                        datastore::finish_backfills(client, scope, &[name.to_owned()])
-                            .await
-                            .map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })?;
+                        datastore::finish_backfills(client, scope, &[name.to_owned()]).await.map_err(data_store)?;
                         None
                     }
                 }
@@ -343,21 +399,74 @@ impl Part<'_> {
         let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state };
         Ok((running, writers))
     }
+
+    /// Empties the tables of flows that were released, and lifts the release with it.
+    async fn begin_anew(
+        &self,
+        together: &Together<'_>,
+        start: &datastore::Start,
+        writers: Vec<TableWriter>,
+    ) -> Result<Vec<TableWriter>, EngineError> {
+        let Part { client, group, source, transform, owned, .. } = *self;
+        let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
+        let server = |act| move |source| refused(DataStoreError::Query { act, source });
+        let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
+        let mut destination = Destination::new(writers);
+        client.batch_execute("BEGIN").await.map_err(server("begin"))?;
+        let begun = async {
+            let emptied = destination.empty(client).await;
+            emptied.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?;
+            let backfill = together.backfill.expect("what begins anew is copied");
+            datastore::begin_anew(client, owned, &flows, start, backfill).await.map_err(refused)
+        };
+        let begun = begun.await;
+        fault::point("before-anew");
+        let end = if begun.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = client.batch_execute(end).await.map_err(server("end a transaction"));
+        begun.and(ended)?;
+        fault::point("after-anew");
+        tracing::info!(
+            source = source.slug,
+            destination = group.slug,
+            transform = transform.name,
+            "was released: its tables are emptied and copied anew"
+        );
+        Ok(destination.into_tables())
+    }
 }
 
-async fn mark(client: &Client, owned: &Owned, flows: &[String], problem: &Problem) {
-    let marked = datastore::mark_stopped(client, owned, flows, &problem.what, problem.hint.as_deref()).await;
+/// Records at a destination that flows no longer hold the source's log back, over a connection of its own, and returns
+/// once that is durable.
+///
+/// # Errors
+/// The destination can't be reached, or the flows are no longer ours.
+pub async fn release(context: &Context, group: &GroupPlan, owned: &Owned, flows: &[String]) -> Result<(), EngineError> {
+    let mut client = connect(context, &owned.scope.source, group).await?;
+    let released = datastore::release(&mut client, owned, flows).await;
+    released.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })
+}
+
+async fn mark(client: &Client, owned: &Owned, flows: &[String], problem: &Problem, paused: bool) {
+    let marked = datastore::mark_stopped(client, owned, flows, &problem.what, problem.hint.as_deref(), paused).await;
     if let Err(error) = marked {
         tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error));
     }
 }
 
-/// Records at a destination why flows stopped, for `status`, over a connection of its own: the group's is gone.
+/// Records at a destination why flows stopped, or are `paused` until they are tried again, for `status`; over a
+/// connection of its own, for the group's is gone.
 ///
 /// A destination that can't be reached goes without.
-pub async fn record_stop(context: &Context, group: &GroupPlan, owned: &Owned, flows: &[String], problem: &Problem) {
+pub async fn record_stop(
+    context: &Context,
+    group: &GroupPlan,
+    owned: &Owned,
+    flows: &[String],
+    problem: &Problem,
+    paused: bool,
+) {
     match connect(context, &owned.scope.source, group).await {
-        Ok(client) => mark(&client, owned, flows, problem).await,
+        Ok(client) => mark(&client, owned, flows, problem, paused).await,
         Err(error) => tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error)),
     }
 }

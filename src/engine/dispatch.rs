@@ -51,6 +51,8 @@ pub struct Dispatch<R> {
     in_transaction: bool,
     /// The newest commit seen, or the position of a keepalive.
     pub position: Lsn,
+    /// How many transactions have been complete.
+    pub transactions: u64,
 }
 
 impl<R: Reads> Dispatch<R> {
@@ -66,6 +68,7 @@ impl<R: Reads> Dispatch<R> {
             message_relations: Vec::new(),
             in_transaction: false,
             position: start,
+            transactions: 0,
         }
     }
 
@@ -81,6 +84,11 @@ impl<R: Reads> Dispatch<R> {
             known.groups.retain(|&other| other != group);
         }
         self.builders[group].clear();
+    }
+
+    /// Says that all messages of a read of so many bytes have been taken.
+    pub fn gulped(&mut self, bytes: usize) {
+        self.builders.iter_mut().for_each(|builder| builder.streamed(bytes));
     }
 
     /// Takes what a keepalive says: everything committed before `lsn` was delivered, unless a transaction is open.
@@ -122,6 +130,7 @@ impl<R: Reads> Dispatch<R> {
             }
             Message::Commit(commit) => {
                 self.in_transaction = false;
+                self.transactions += 1;
                 self.position = commit.end_lsn;
                 self.builders.iter_mut().for_each(|builder| builder.commit(commit.end_lsn));
             }

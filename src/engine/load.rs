@@ -204,6 +204,20 @@ pub fn flows_apart(transform: &TransformPlan) -> EngineError {
     }
 }
 
+/// Says that a released transform can't start anew by itself.
+pub fn released_without_backfill(transform: &TransformPlan, flow: &FlowPlan) -> EngineError {
+    EngineError::Setup {
+        what: format!(
+            "transform `{}` was released, since it held back more write-ahead log than `detachedWalMax` allows, and              consumer `{}` has `backfill: false`, so its table can't be copied anew",
+            transform.name, flow.name
+        ),
+        hint: Some(format!(
+            "set `backfill: true`, which empties the table and copies it; or, to go on with what changes from now on,              DELETE FROM rejot_data_store.flow WHERE flow = '{}' at the destination; then restart `pelton sync`",
+            flow.name
+        )),
+    }
+}
+
 /// Says that a component does not publish what a flow takes.
 pub fn no_such_public_schema(transform: &TransformPlan, flow: &FlowPlan, found: &[PublicSchema]) -> EngineError {
     let found: Vec<String> = found.iter().map(|public| format!("{}@{}", public.name, public.major)).collect();

@@ -27,6 +27,7 @@ mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod snapshots;
 mod source;
 mod state;
 mod stream;

@@ -5,7 +5,9 @@
 //! whichever comes first. While they don't, it is handed over at once: a single transaction waits for nothing.
 //!
 //! A flood is measured by what arrived lately, not by what is behind: pgoutput does not say what is behind, and what
-//! matters is the number of small batches that there would be. A flood that stops is noticed by [`SILENCE`].
+//! matters is the number of small batches that there would be. So it is one of bytes or of transactions; the latter is
+//! set so low that a line which is busy with small batches, and has little CPU left to read, still sees it. A flood that
+//! stops is noticed by [`SILENCE`].
 
 use std::time::Duration;
 
@@ -22,36 +24,47 @@ const SILENCE: Duration = Duration::from_millis(2);
 const WINDOW: Duration = Duration::from_millis(5);
 /// … and is a flood when two of them brought so much: some ten thousand rows a second.
 const FLOOD_BYTES: usize = 64 << 10;
+/// … or so many transactions: two thousand a second. Fewer can have a batch each.
+const FLOOD_TRANSACTIONS: u64 = 20;
 
 /// Decides when batches are handed over.
 #[derive(Debug)]
 pub struct Pace {
     window_began: Instant,
-    window_bytes: usize,
+    window: Arrived,
     /// What the window before brought.
-    before_bytes: usize,
+    before: Arrived,
     last: Instant,
+}
+
+/// What a window brought.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrived {
+    bytes: usize,
+    transactions: u64,
 }
 
 impl Pace {
     pub fn new(now: Instant) -> Pace {
-        Pace { window_began: now, window_bytes: 0, before_bytes: 0, last: now }
+        Pace { window_began: now, window: Arrived::default(), before: Arrived::default(), last: now }
     }
 
-    /// Takes note of bytes that arrived.
-    pub fn arrived(&mut self, bytes: usize, now: Instant) {
+    /// Takes note of what arrived: its size, and how many transactions it completed.
+    pub fn arrived(&mut self, bytes: usize, transactions: u64, now: Instant) {
         let windows = now.duration_since(self.window_began);
         if windows >= WINDOW {
-            self.before_bytes = if windows < WINDOW * 2 { self.window_bytes } else { 0 };
-            (self.window_began, self.window_bytes) = (now, 0);
+            self.before = if windows < WINDOW * 2 { self.window } else { Arrived::default() };
+            (self.window_began, self.window) = (now, Arrived::default());
         }
-        self.window_bytes += bytes;
+        self.window.bytes += bytes;
+        self.window.transactions += transactions;
         self.last = now;
     }
 
     /// Returns when a batch of this size, begun at `since`, is to be handed over; at once if that is not after `now`.
     pub fn due(&self, bytes: usize, since: Instant, now: Instant) -> Instant {
-        let flood = self.window_bytes + self.before_bytes >= FLOOD_BYTES;
+        let flood = self.window.bytes + self.before.bytes >= FLOOD_BYTES
+            || self.window.transactions + self.before.transactions >= FLOOD_TRANSACTIONS;
         if flood && bytes < ENOUGH_BYTES { (since + AGE_MAX).min(self.last + SILENCE) } else { now }
     }
 }
@@ -67,7 +80,7 @@ mod tests {
         let mut pace = Pace::new(now);
         for &(wait, bytes) in steps {
             now += Duration::from_millis(wait);
-            pace.arrived(bytes, now);
+            pace.arrived(bytes, 1, now);
         }
         pace.due(steps.last().unwrap().1, now, now).duration_since(now).as_millis()
     }
@@ -85,11 +98,17 @@ mod tests {
     }
 
     #[test]
+    fn many_small_transactions_are_a_flood() {
+        assert_eq!(due_ms(&[(0, 100); 25]), 2);
+        assert_eq!(due_ms(&[(1, 100); 40]), 0, "a thousand a second can have a batch each");
+    }
+
+    #[test]
     fn a_batch_in_a_flood_waits_no_longer_than_its_age_and_size_allow() {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
         let last = begun + AGE_MAX - Duration::from_millis(1);
-        pace.arrived(FLOOD_BYTES, last);
+        pace.arrived(FLOOD_BYTES, 1, last);
         assert_eq!(pace.due(1, begun, last), begun + AGE_MAX);
         assert_eq!(pace.due(ENOUGH_BYTES, begun, last), last);
     }

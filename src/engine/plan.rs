@@ -154,6 +154,15 @@ impl Plan {
     }
 }
 
+impl SourcePlan {
+    /// Returns the names of a transform's flows into one destination.
+    pub fn flows(&self, group: &str, transform: &str) -> Vec<String> {
+        let group = self.groups.iter().filter(|one| one.slug == group);
+        let transform = group.flat_map(|group| &group.transforms).filter(|one| one.name == transform);
+        transform.flat_map(|transform| &transform.flows).map(|flow| flow.name.clone()).collect()
+    }
+}
+
 fn find_or_add<T>(
     list: &mut Vec<T>,
     is_it: impl Fn(&T) -> bool,

@@ -171,7 +171,8 @@ async fn fit(client: &Client, plan: &SourcePlan) -> Result<String, EngineError> 
         slug: slug.clone(),
         problem: problems.join("; "),
         hint: Some(hints.join("; ")),
-        transient: false,
+        // Somebody else's backup, or a walsender of ours that has not noticed yet that we are gone.
+        transient: findings.iter().all(|finding| matches!(finding, preflight::Finding::NoFreeSender { .. })),
     })
 }
 
@@ -300,13 +301,20 @@ impl Source {
         self.publication.tables.iter().filter(wanted).cloned().collect()
     }
 
-    /// Returns a snapshot of now: what it sees as running may have begun before.
+    /// Returns a snapshot of which every transaction that has an id by now lies before the end.
+    ///
+    /// That of `pg_current_snapshot()` ends behind the last transaction that is over, and one that is in the log, and
+    /// was streamed and confirmed, but waits for a synchronous standby, is not over; so the end is an id of our own. A
+    /// standby gives out none; there a transaction is over as soon as its end was replayed, which is when it is
+    /// streamed.
     ///
     /// # Errors
     /// The server refused.
     pub async fn snapshot(&self) -> Result<Snapshot, EngineError> {
         let failed = |source| EngineError::Source { slug: self.slug.clone(), source };
-        let row = self.client.query_one("SELECT pg_catalog.pg_current_snapshot()::text", &[]).await;
+        let sql = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_snapshot()::text \
+                   ELSE pg_catalog.format('%1$s:%1$s:', pg_catalog.pg_current_xact_id()) END";
+        let row = self.client.query_one(sql, &[]).await;
         let row = row.map_err(|error| failed(QueryError::new("take a snapshot", error)))?;
         row.get::<_, &str>(0).parse().map_err(|error: BadSnapshot| EngineError::Bug(error.to_string()))
     }
@@ -324,20 +332,29 @@ impl Source {
     /// # Errors
     /// It does not.
     pub fn check_checkpoint(&self, flow: &FlowRow) -> Result<(), EngineError> {
-        if flow.system_identifier != self.system_identifier {
-            return Err(EngineError::OtherCluster {
-                slug: self.slug.clone(),
-                found: self.system_identifier.clone(),
-                expected: flow.system_identifier.clone(),
-                flow: flow.flow.clone(),
-            });
-        }
+        self.check_cluster(flow)?;
         if self.confirmed > flow.lsn {
             return Err(EngineError::SlotBeyondCheckpoint {
                 slug: self.slug.clone(),
                 slot: self.slot.clone(),
                 confirmed: self.confirmed,
                 checkpoint: flow.lsn,
+                flow: flow.flow.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a flow was fed from this cluster.
+    ///
+    /// # Errors
+    /// It was fed from another one.
+    pub fn check_cluster(&self, flow: &FlowRow) -> Result<(), EngineError> {
+        if flow.system_identifier != self.system_identifier {
+            return Err(EngineError::OtherCluster {
+                slug: self.slug.clone(),
+                found: self.system_identifier.clone(),
+                expected: flow.system_identifier.clone(),
                 flow: flow.flow.clone(),
             });
         }

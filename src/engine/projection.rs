@@ -322,6 +322,14 @@ impl Projection {
                 });
             };
             let found = &relation.columns[index];
+            // A copied row is only inserted.
+            if public.key && !found.key && !copied {
+                return Err(ProjectionError::KeyNotIdentity {
+                    table: relation.display_name(),
+                    column: name.clone(),
+                    public_schema: self.public.name.to_string(),
+                });
+            }
             let same = found.kind == public.kind || (found.kind == Kind::Enumeration && public.kind == Kind::Text);
             if !same {
                 return Err(ProjectionError::Retyped {

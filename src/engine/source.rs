@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::batch::BatchLimits;
 use crate::datastore::Owned;
+use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::Backoff;
 use crate::postgres::replication::{ReplicationStream, StreamOptions};
@@ -177,6 +178,10 @@ async fn run_once(
         }
     }
     drop(events);
+    if let Err(error) = opening.release(context, plan).await {
+        opening.tasks.iter().for_each(|task| task.abort());
+        return Err(error);
+    }
     if opening.groups.is_empty() {
         if let (true, Some(&until)) = (opening.away.is_empty(), apart.paused.values().min()) {
             tokio::select! {
@@ -186,7 +191,7 @@ async fn run_once(
         }
         return Ok(Outcome::Failed(opening.away));
     }
-    let Opening { groups, names, tasks, progress, away, start } = opening;
+    let Opening { groups, names, tasks, progress, away, start, .. } = opening;
     let start = start.expect("there is a group");
     let options = StreamOptions::new(&plan.config.slot_name, &plan.config.publication_name, start);
     let started = tokio::select! {
@@ -221,6 +226,7 @@ async fn run_once(
             .fold(pause, Duration::min),
         urgent: false,
         rejoin: !away.is_empty() || !apart.paused.is_empty(),
+        held_back_bytes_max: plan.config.detached_wal_max_bytes,
     };
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch, start), stop).await;
     // The tasks have said that they ended, or are given up: what they had open is rolled back with their connections.
@@ -247,9 +253,10 @@ async fn run_once(
             let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
             for (transform, flows) in failed {
                 let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
-                destination::record_stop(context, destination, owned, flows, &problem).await;
+                let paused = verdict == Verdict::Retry;
+                destination::record_stop(context, destination, owned, flows, &problem, paused).await;
                 let place = (slug.clone(), transform.clone());
-                if verdict == Verdict::Retry {
+                if paused {
                     // Others of its group go on without it meanwhile.
                     let (wait, hint) = (pause.max(PAUSE_LEAST), problem.hint.as_deref().unwrap_or("-"));
                     let seconds = wait.as_secs_f64();
@@ -282,7 +289,7 @@ async fn record_stop_of_all(context: &Context, plan: &SourcePlan, names: &[Names
     for Names { slug, owned, transforms } in names {
         let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
         let flows: Vec<String> = transforms.iter().flat_map(|(_, flows)| flows.clone()).collect();
-        destination::record_stop(context, destination, owned, &flows, &problem).await;
+        destination::record_stop(context, destination, owned, &flows, &problem, false).await;
     }
 }
 
@@ -304,21 +311,42 @@ struct Opening {
     progress: Progress,
     /// Destinations that could not be reached now.
     away: Vec<(usize, Failure)>,
+    /// Transforms that are stopped, and still hold the source's log back.
+    detached: Vec<Detached>,
     start: Option<Lsn>,
+}
+
+/// A transform that is stopped.
+struct Detached {
+    /// Names its checkpoint in [`Progress`].
+    reader: String,
+    slug: String,
+    transform: String,
+    flows: Vec<String>,
+    owned: Owned,
 }
 
 impl Opening {
     fn take(&mut self, plan: &SourcePlan, slug: String, opened: Opened, stopped: &mut BTreeMap<Place, Problem>) {
-        for (transform, checkpoint, error) in opened.refused {
+        let Opened { refused, mut left_out, owned, running } = opened;
+        for (transform, checkpoint, error) in refused {
             let problem = Problem::of(&plan.slug, Some(&transform), &error);
             problem.log();
             stopped.insert((slug.clone(), transform.clone()), problem);
-            self.progress.durable(&format!("{slug}/{transform}"), checkpoint);
+            left_out.extend(checkpoint.map(|checkpoint| (transform, checkpoint)));
         }
-        for (transform, checkpoint) in opened.left_out {
-            self.progress.durable(&format!("{slug}/{transform}"), checkpoint);
+        for (transform, checkpoint) in left_out {
+            let reader = format!("{slug}/{transform}");
+            if !stopped.contains_key(&(slug.clone(), transform.clone())) {
+                // It lags, and comes back by itself.
+                self.progress.durable(&reader, checkpoint);
+                continue;
+            }
+            self.progress.detached(&reader, checkpoint);
+            let flows = plan.flows(&slug, &transform);
+            self.detached.push(Detached { reader, slug: slug.clone(), transform, flows, owned: owned.clone() });
         }
-        let Some(running) = opened.running else { return };
+        let Some(running) = running else { return };
         self.progress.durable(&slug, running.from);
         self.start = Some(self.start.map_or(running.from, |start| start.min(running.from)));
         self.names.push(Names { slug: slug.clone(), owned: running.owned, transforms: running.transforms });
@@ -330,5 +358,40 @@ impl Opening {
             copying: running.copying,
             batches: Some(running.batches),
         });
+    }
+
+    /// Releases the stopped transforms that hold back more of the source's log than they may.
+    ///
+    /// That it is released is durable before its checkpoint ceases to count: nothing beyond it is confirmed earlier.
+    async fn release(&mut self, context: &Context, plan: &SourcePlan) -> Result<(), EngineError> {
+        let Some(bytes_max) = plan.config.detached_wal_max_bytes else { return Ok(()) };
+        for Detached { reader, slug, transform, flows, owned } in &self.detached {
+            let held_back_bytes = self.progress.held_back_bytes(reader);
+            if held_back_bytes <= bytes_max {
+                continue;
+            }
+            let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
+            match destination::release(context, destination, owned, flows).await {
+                Ok(()) => {
+                    fault::point("after-release");
+                    self.progress.release(reader);
+                    tracing::warn!(
+                        source = plan.slug,
+                        destination = slug,
+                        transform,
+                        held_back_bytes,
+                        bytes_max,
+                        hint = "mend what stopped it and restart `pelton sync`: it empties its tables and copies them anew",
+                        "released: it was stopped and held back more write-ahead log than `detachedWalMax` allows"
+                    );
+                }
+                Err(error) if error.verdict() == Verdict::Yield => return Err(error),
+                Err(error) => {
+                    tracing::warn!(source = plan.slug, transform, "could not be released: {}", Chain(&error));
+                    self.progress.keep(reader);
+                }
+            }
+        }
+        Ok(())
     }
 }

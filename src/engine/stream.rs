@@ -45,7 +45,8 @@ pub enum Outcome {
     Shutdown,
     /// Everything up to the wanted position is durable.
     CaughtUp,
-    /// Groups ended by themselves; the others have finished what they had.
+    /// Groups ended by themselves, or something is to be done before the next run; the others have finished what they
+    /// had.
     Failed(Vec<(usize, Failure)>),
 }
 
@@ -118,6 +119,8 @@ pub struct Run<'a, E> {
     pub urgent: bool,
     /// Some group is away from the start and wants to rejoin.
     pub rejoin: bool,
+    /// How much of the log one that stopped may hold back; beyond it the run ends, so that it can be released.
+    pub held_back_bytes_max: Option<u64>,
 }
 
 impl<E: Enrich> Run<'_, E> {
@@ -200,16 +203,18 @@ impl<E: Enrich> Run<'_, E> {
                 },
                 gulp = self.stream.next(), if !dispatch.is_full() => {
                     let gulp = gulp.map_err(|source| EngineError::Replication { slug: self.slug.to_owned(), source })?;
-                    pace.arrived(gulp.bytes, Instant::now());
+                    let (bytes, before) = (gulp.bytes, dispatch.transactions);
                     if let Some(more) = self.gulp(&mut dispatch, gulp).await? {
                         failures.extend(more);
                         return Ok(Outcome::Failed(Vec::new()));
                     }
+                    pace.arrived(bytes, dispatch.transactions - before, Instant::now());
                 }
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
                 _ = tick.tick() => {
-                    if rejoin.is_some_and(|at| at <= Instant::now()) {
+                    let released = self.held_back_bytes_max.is_some_and(|max| self.progress.is_held_back(max));
+                    if released || rejoin.is_some_and(|at| at <= Instant::now()) {
                         return Ok(Outcome::Failed(Vec::new()));
                     }
                     // An idle server says by itself how far it is, but not at once.
@@ -237,7 +242,12 @@ impl<E: Enrich> Run<'_, E> {
                         Err(StreamError::Decode(DecodeError::OldRow { index, .. })) => {
                             let relation = dispatch.relation(index);
                             let error = || EngineError::OldRow { table: relation.display_name() };
-                            return Ok(Some(self.readers_of(&relation.schema, &relation.name, error)));
+                            let failures = self.readers_of(&relation.schema, &relation.name, error);
+                            if failures.is_empty() {
+                                // Nobody who runs reads it: one who did is out, and comes to it again when it is back.
+                                continue;
+                            }
+                            return Ok(Some(failures));
                         }
                         Err(source) => return Err(EngineError::Decode { slug: self.slug.to_owned(), source }),
                     };
@@ -254,6 +264,7 @@ impl<E: Enrich> Run<'_, E> {
                 }
             }
         }
+        dispatch.gulped(gulp.bytes);
         if fault::sabotaged("feedback") {
             self.stream.confirm(dispatch.position);
         }

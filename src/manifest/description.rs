@@ -120,7 +120,7 @@ static POSTGRES_SOURCE: Object = Object {
         Field::new("publicationName", slot_name(), "The publication.").or("`pelton_` and the manifest's slug, with `_` for what is not a-z, 0-9 or `_`"),
         Field::new("tables", Kind::List(&Kind::Table), "The tables that a new publication holds, `schema.table` or `table` in `public`. Names are taken as they stand; quotes are needed for dots and spaces: '\"My Schema\".\"T\"'.").or("the tables that the public schemas read"),
         Field::new("allTables", Kind::Bool, "A new publication holds all tables, those of tomorrow too.").or("false"),
-        Field::new("detachedWalMax", Kind::Size, "How much WAL a stopped flow may hold back at the source, such as `10GB`. Beyond it the flow is given up and needs a backfill. Units are Postgres's: `kB`, `MB`, `GB`, `TB`.").or("no limit"),
+        Field::new("detachedWalMax", Kind::Size, "How much WAL a stopped flow may hold back at the source, such as `10GB`. Beyond it the flow is released: the log moves on without it, and once mended it is copied anew. Units are Postgres's: `kB`, `MB`, `GB`, `TB`.").or("no limit"),
     ],
     any_of: &[],
     example: "connectionType: postgres\nslotName: pelton_shop\npublicationName: pelton_shop\ntables: [public.orders, public.customers]\ndetachedWalMax: 10GB",

@@ -58,7 +58,7 @@ pub struct SourceConfig {
     pub slot_name: String,
     pub publication_name: String,
     pub tables: Tables,
-    /// How much WAL a stopped flow may hold back before it is given up and needs a backfill; `None`: any amount.
+    /// How much WAL a stopped flow may hold back before it is released and needs a backfill; `None`: any amount.
     pub detached_wal_max_bytes: Option<u64>,
 }
 

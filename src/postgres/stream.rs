@@ -25,6 +25,11 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 
+/// Keepalives are not sent while something that was sent is not acknowledged; this ends a connection on which nothing
+/// has been for so long.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The startup code that asks whether the server speaks TLS, with its length.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
@@ -119,7 +124,10 @@ async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_RETRIES);
-    socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    let options = socket2::SockRef::from(&socket);
+    options.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_nodelay(true)?;
     socket.connect(address).await
 }

@@ -9,7 +9,7 @@ use super::plan::{self, Plan};
 use super::rows::Rows;
 use super::shape::Shape;
 use super::{SinkError, TableWriter};
-use crate::change::Row;
+use crate::change::{Op, Row, TupleWriter};
 
 /// A row and the table that it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +104,25 @@ impl Destination {
     /// Returns the tables, in the order in which rows address them.
     pub fn tables(&self) -> &[TableWriter] {
         &self.tables
+    }
+
+    /// Gives the tables back.
+    pub fn into_tables(self) -> Vec<TableWriter> {
+        self.tables
+    }
+
+    /// Empties all tables, in the transaction that the caller has opened on `client`.
+    ///
+    /// # Errors
+    /// As [`write`](Destination::write).
+    pub async fn empty(&mut self, client: &Client) -> Result<(), SinkError> {
+        let mut writer = TupleWriter::default();
+        writer.begin();
+        writer.end();
+        let values = writer.finish().pop().expect("a row was written");
+        let row = Row { public_schema: 0, op: Op::Truncate, source: 0, values, old_key: None };
+        let rows: Vec<Addressed<'_>> = (0..self.tables.len()).map(|table| Addressed { table, row: &row }).collect();
+        self.write(client, &rows).await.map(drop)
     }
 
     /// Writes rows in the transaction that the caller has opened on `client`.

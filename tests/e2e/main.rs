@@ -7,6 +7,7 @@ mod backfill_merge;
 mod backfill_reader;
 mod datastore;
 mod demo;
+mod flows_backfill;
 mod flows_keys;
 mod flows_publication;
 mod flows_setup;

@@ -62,6 +62,42 @@ async fn an_added_column_is_carried_where_all_are_taken_and_ignored_where_they_a
 }
 
 #[tokio::test]
+async fn a_column_that_is_added_while_rows_are_copied_is_carried() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE mark (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, a text, b int);
+         INSERT INTO t SELECT n, repeat(md5(n::text), 10), n FROM generate_series(1, 40000) AS n",
+    )
+    .await;
+    // Made beforehand, so that it can be locked: what is copied waits there, in the middle of the table.
+    line.destination.execute("CREATE TABLE t (id int PRIMARY KEY, a text, b int)").await;
+    let mut pelton = line.follow(&line.manifest(&[table("t"), table("mark")]));
+    pelton.start();
+    line.destination.wait_until("EXISTS (SELECT FROM t)").await;
+    let other = line.destination.connect().await;
+    other.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
+    let there: i64 = other.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
+    assert!(there < 40_000, "the copy is not through: {there}");
+    line.source(
+        "INSERT INTO t VALUES (50001, 'before', 1);
+         ALTER TABLE t ADD COLUMN c int DEFAULT 42, ADD COLUMN d text;
+         UPDATE t SET c = -id, d = 'changed' WHERE id % 1000 = 0;
+         INSERT INTO t VALUES (50002, 'after', 2, 7, 'new');
+         DELETE FROM t WHERE id % 1000 = 1;
+         UPDATE t SET id = id + 60000 WHERE id % 1000 = 2",
+    )
+    .await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    let live = "(SELECT count(*) FROM rejot_data_store.flow WHERE backfill IS NULL) = 2";
+    line.destination.wait_until(live).await;
+    arrived(&line, 1).await;
+    let rows = "SELECT id, a, b, c, d FROM t";
+    line.assert_same(rows, rows).await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+}
+
+#[tokio::test]
 async fn a_column_that_was_added_while_nobody_read_arrives_with_what_older_rows_have_of_it() {
     let line = altered_line().await;
     let manifest = line.manifest(&[table("t"), table("mark")]);

@@ -21,6 +21,9 @@ pub enum BackfillError {
     /// A batch came whose table still has to be copied first: a bug of the caller.
     #[error("a change of {table} was merged before the copy that it belongs behind")]
     TooEarly { table: String },
+    /// A piece of a copy came inside a transaction, or of a table that is not copied whole: a bug of the caller.
+    #[error("rows of {table} were to enter where none may")]
+    NotNow { table: String },
 }
 
 /// How to have rows copied again from the start.
@@ -43,7 +46,7 @@ impl BackfillError {
                 "it was written by another version, or by hand; go back to that version, or start the flows anew: \
                  {START_ANEW}"
             )),
-            BackfillError::Unanswered { .. } | BackfillError::TooEarly { .. } => None,
+            BackfillError::Unanswered { .. } | BackfillError::TooEarly { .. } | BackfillError::NotNow { .. } => None,
         }
     }
 }

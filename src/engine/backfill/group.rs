@@ -208,7 +208,16 @@ impl Backfill {
 
     /// Returns true when `batch` has a change that belongs behind a copy that is not complete: the batch is to be kept
     /// back, with everything behind it, until [`enter_piece`](Backfill::enter_piece) has taken the last piece.
+    ///
+    /// What follows a batch that ends inside a transaction may have such a change too, and then nothing could enter any
+    /// more: so the beginning of a transaction behind the copy is kept back, whatever it is of.
     pub fn must_wait(&self, batch: &Batch) -> bool {
+        let waits = |table: &Table, commit_lsn| matches!(&table.how, How::Whole(table) if table.must_wait(commit_lsn));
+        if let Some(open) = batch.spans.last().filter(|span| !span.complete)
+            && self.tables.iter().any(|table| waits(table, open.commit_lsn))
+        {
+            return true;
+        }
         let copying = |relation: &Arc<Relation>| match &self.tables[self.active(relation)?].how {
             How::Whole(table) => Some(table),
             How::Keyed(_) => None,
@@ -476,21 +485,23 @@ impl Backfill {
     }
 
     /// Takes a piece of a table that is copied whole and returns the batch that enters. Not inside a transaction.
+    ///
+    /// # Errors
+    /// The batch that was merged last ends inside a transaction.
     pub fn enter_piece(
         &mut self,
         table: usize,
         relation: Arc<Relation>,
         rows: Vec<Tuple>,
         last: bool,
-    ) -> Option<Batch> {
-        if self.inside_transaction {
-            return None;
-        }
+    ) -> Result<Batch, BackfillError> {
         let entry = &mut self.tables[table];
-        let How::Whole(whole) = &mut entry.how else { return None };
+        let (false, How::Whole(whole)) = (self.inside_transaction, &mut entry.how) else {
+            return Err(BackfillError::NotNow { table: entry.plan().name() });
+        };
         let empty_first = whole.enter(rows.len(), last);
         entry.changed = true;
-        Some(self.batch(Entered { relation, empty_first, rows }))
+        Ok(self.batch(Entered { relation, empty_first, rows }))
     }
 
     /// Says that the copy of a table broke off. It has to begin again, under another snapshot.

@@ -10,8 +10,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-
 use super::key::{Key, KeySpec};
 use super::snapshot::{Commit, Sight, Snapshot};
 use crate::change::{Tuple, TupleWriter, Value};
@@ -60,12 +58,6 @@ pub(super) struct Entry {
     pub clock: u64,
     pub commit: Commit,
     pub held: Held,
-}
-
-/// Copies a row out of the buffer that it came in, which holding the row would keep alive.
-pub(super) fn detach(row: &Tuple) -> Tuple {
-    let mut bytes = Bytes::copy_from_slice(row.as_bytes());
-    Tuple::take(&mut bytes).expect("it was a row before")
 }
 
 /// Returns `row` with its unchanged columns taken from `from`, or `None` if some are still unknown.

@@ -551,5 +551,5 @@ fn full(old: Option<&Old>) -> Option<&Tuple> {
 }
 
 fn detach_filled(row: &Tuple, old: Option<&Old>) -> Tuple {
-    held::fill(row, full(old)).map_or_else(|| held::detach(row), |row| held::detach(&row))
+    held::fill(row, full(old)).map_or_else(|| row.detached(), |row| row.detached())
 }

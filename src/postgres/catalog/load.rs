@@ -60,11 +60,13 @@ const COLUMNS: &str = "\
 const KEYS: &str = "\
     SELECT i.indrelid, ic.relname::text, i.indisprimary, i.indisreplident, \
            i.indisvalid AND i.indimmediate AND i.indpred IS NULL, \
-           i.indkey[k.n], i.indoption[k.n], cn.nspname::text, co.collname::text, o.opcdefault \
+           i.indkey[k.n], i.indoption[k.n], cn.nspname::text, co.collname::text, \
+           o.opcdefault AND i.indcollation[k.n] = a.attcollation \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid \
     CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k(n) \
     JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n] \
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n] \
     LEFT JOIN pg_catalog.pg_collation co ON co.oid = i.indcollation[k.n] \
     LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace \
     WHERE i.indrelid = ANY ($1::oid[]) AND i.indisunique AND i.indislive AND i.indexprs IS NULL \

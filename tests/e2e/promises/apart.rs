@@ -64,6 +64,57 @@ async fn one_failing_flow_does_not_stop_the_others() {
 }
 
 #[tokio::test]
+async fn what_may_pass_is_shown_as_paused_and_goes_on_by_itself() {
+    let pair = items::pair().await;
+    let mut pelton = pair.live().await;
+    // As a server says that has no room.
+    pair.destination
+        .execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+             CREATE TRIGGER full_disk BEFORE INSERT ON public.notes FOR EACH ROW EXECUTE FUNCTION full_disk()",
+        )
+        .await;
+    pair.source.execute("INSERT INTO notes VALUES (1, 'fits')").await;
+    pelton.says("trying again in").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM rejot_data_store.flow WHERE paused)").await;
+    pair.source.execute("INSERT INTO items VALUES (1, 1)").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM public.items WHERE id = 1)").await;
+    // It is tried again and again, and is `paused` in between.
+    let mut told = String::new();
+    for _ in 0..50 {
+        let mut status = pair.pelton(&["status"]);
+        status.run().await;
+        told = status.stdout();
+        assert!(!told.contains("stopped"), "{told}");
+        if told.lines().any(|line| line.starts_with("notes") && line.contains("paused")) {
+            break;
+        }
+    }
+    assert!(told.lines().any(|line| line.starts_with("notes") && line.contains("paused")), "{told}");
+    assert!(told.contains("53100"), "it says why: {told}");
+
+    pair.destination.execute("DROP TRIGGER full_disk ON public.notes").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM public.notes WHERE id = 1)").await;
+    pair.destination.wait_until("NOT EXISTS (SELECT FROM rejot_data_store.flow WHERE paused)").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    pair.compare().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bug_of_ours_has_an_exit_code_of_its_own() {
+    let pair = items::pair().await;
+    drop(pair.live().await);
+    pair.source.execute("INSERT INTO items VALUES (1, 1)").await;
+    let mut pelton = pair.sync().env("PELTON_SABOTAGE", "bug");
+    assert_eq!(pelton.run().await.code(), Some(70), "{}", pelton.stderr());
+    assert!(pelton.stderr().contains("Hint: this is a bug of Pelton"), "{}", pelton.stderr());
+    // It has lost nothing.
+    pair.catch_up().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_destination_that_is_away_does_not_stop_the_others() {
     let pair = items::pair().await;
     let mut server = server().await;

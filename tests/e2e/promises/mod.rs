@@ -8,7 +8,7 @@
 //! | 4 commit order | [`kill`], [`sabotage`]; `sink::workload` (folding) |
 //! | 5 no bytes make us panic, a guest is confined | unit tests: `pgoutput::mutations`, `pgoutput::properties`, `manifest::tests::random`, `wasm::tests::hostile`, `wasm::tests::worlds` |
 //! | 6 memory is bounded | [`memory`]; unit tests: `batch`, `wasm::tests::hostile` |
-//! | 7 one failing flow or destination does not stop the others, and is visible | [`apart`] |
+//! | 7 one failing flow or destination does not stop the others, and is visible | [`apart`], [`released`] |
 //! | 8 what was in a column arrives in a column | [`kill`] (TOAST, keys); `sink::workload` and `sink::paths` (key types, texts) |
 //!
 //! All run the program itself, between two databases, and let Postgres compare them.
@@ -22,5 +22,7 @@ mod memory;
 mod owner;
 mod pair;
 mod reader;
+mod released;
 mod sabotage;
+mod stop;
 mod workload;

@@ -58,6 +58,44 @@ async fn a_restart_after_a_kill_goes_on_at_once() {
 }
 
 #[tokio::test]
+async fn an_owner_that_is_paused_inside_a_transaction_holds_up_no_takeover() {
+    let pair = items::pair().await;
+    let mut first = pair.live().await;
+    // Its transaction waits for a row, then it is paused, and then it has the row: a transaction that nobody goes on with.
+    let other = pair.destination.connect().await;
+    other.batch_execute("BEGIN; LOCK TABLE public.items").await.unwrap();
+    pair.source.execute("INSERT INTO items VALUES (1, 1); INSERT INTO notes VALUES (1, 'once')").await;
+    let of_ours = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pelton%'";
+    pair.destination.wait_until(&format!("EXISTS (SELECT {of_ours} AND wait_event_type = 'Lock')")).await;
+    first.signal("STOP");
+    other.batch_execute("ROLLBACK").await.unwrap();
+    let paused = format!("SELECT pid {of_ours} AND state = 'idle in transaction'");
+    pair.destination.wait_until(&format!("EXISTS ({paused})")).await;
+    let paused = pair.destination.value(&paused).await;
+    // As a network does that has lost it.
+    pair.cut_off().await;
+
+    let begun = Instant::now();
+    let mut second = pair.sync();
+    second.start();
+    second.says("streaming").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM public.items WHERE id = 1)").await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    let gone = format!("NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {paused})");
+    pair.destination.wait_until(&gone).await;
+
+    first.signal("CONT");
+    first.says("waiting to take over").await;
+    pair.source.execute("UPDATE items SET v = 2 WHERE id = 1; INSERT INTO notes VALUES (2, 'twice')").await;
+    pair.destination.wait_until("EXISTS (SELECT FROM public.notes WHERE id = 2)").await;
+    pair.compare().await.unwrap();
+    for pelton in [&mut first, &mut second] {
+        pelton.terminate();
+        assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    }
+}
+
+#[tokio::test]
 async fn an_owner_whose_session_at_the_source_is_cut_comes_back() {
     let pair = items::pair().await;
     let pelton = pair.live().await;

@@ -5,6 +5,7 @@ use crate::support::{Database, assert_same, database, database_on, server_with};
 use pelton::lsn::Lsn;
 use pelton::postgres::replication::{ReplicationStream, StreamOptions};
 use pelton::postgres::throwaway::{Authentication, Shutdown};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 /// A source with a row, and a destination.
 async fn pair() -> (Database, Database, Flow) {
@@ -189,6 +190,47 @@ async fn a_server_of_other_settings_is_refused_until_it_has_them() {
         server.start().await.expect("the server starts as a standby");
         flow.refuses(&["this is a standby of PostgreSQL", "connect to the primary"]).await;
     }
+}
+
+#[tokio::test]
+async fn a_source_that_demands_tls_is_read_with_it_and_says_so_without() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let server = server_with(|builder| {
+        let tls = builder.tls(certificate.clone(), key.serialize_pem());
+        tls.hba("hostnossl all all all reject").hba("hostssl all all all trust")
+    })
+    .await;
+    let (source, sink) = (database_on(&server).await, database().await);
+    source.execute(TABLE).await;
+    let flow = Flow::new(&source, &sink);
+    let with = |options: &str| Flow {
+        source: format!("{}?{options}", flow.source.replace("127.0.0.1", "localhost")),
+        ..flow.clone()
+    };
+    with("sslmode=disable").refuses(&["pg_hba.conf", "SQLSTATE 28000"]).await;
+    with("sslmode=verify-full").refuses(&["is not trusted", "sslrootcert"]).await;
+
+    let root = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(root.path(), &certificate).unwrap();
+    let verified = format!("sslmode=verify-full&sslrootcert={}", root.path().display());
+    for (id, options) in ["sslmode=require", &verified].into_iter().enumerate() {
+        let flow = with(options);
+        let mut pelton = flow.pelton(["sync"]);
+        pelton.start();
+        source.execute(&format!("INSERT INTO t VALUES ({id}, 'x')")).await;
+        sink.wait_until("to_regclass('t') IS NOT NULL").await;
+        sink.wait_until(&format!("EXISTS (SELECT FROM t WHERE id = {id})")).await;
+        // The catalog's session and the stream.
+        let sessions = "SELECT count(*) FILTER (WHERE backend_type = 'walsender'), count(*) > 1, bool_and(ssl) \
+                        FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE application_name LIKE 'pelton%'";
+        source.wait_until(&format!("(SELECT (a, b, c) = (1, true, true) FROM ({sessions}) AS s (a, b, c))")).await;
+        pelton.terminate();
+        assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    }
+    assert_same(&source, "TABLE t", &sink, "TABLE t").await;
 }
 
 /// The name of the database in the flow's URL.
