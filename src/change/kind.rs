@@ -65,6 +65,22 @@ impl Kind {
         BUILT_IN.iter().find(|(o, ..)| *o == oid).map(|(.., kind)| kind.clone())
     }
 
+    /// Returns the kind of a built-in scalar type by its name, as `format_type` prints it or in Postgres's own short form,
+    /// `None` for any other type.
+    pub fn of_name(name: &str) -> Option<Kind> {
+        let name = match name {
+            "int2" => "smallint",
+            "int4" => "integer",
+            "int8" => "bigint",
+            "time" => "time without time zone",
+            "timetz" => "time with time zone",
+            "timestamp" => "timestamp without time zone",
+            "timestamptz" => "timestamp with time zone",
+            name => name,
+        };
+        BUILT_IN.iter().find(|(_, n, _)| *n == name).map(|(.., kind)| kind.clone())
+    }
+
     /// Returns the Postgres type that a column of this kind is made with, as it stands in `CREATE TABLE`.
     ///
     /// Enums have no built-in type: their labels travel as text.

@@ -5,12 +5,14 @@
 //! through is never copied.
 
 mod batch;
+mod digits;
 mod kind;
 mod relation;
 mod row;
 mod tuple;
 
 pub use batch::{Batch, Change, Old, Phase, Span};
+pub use digits::fraction_digits;
 pub use kind::Kind;
 pub use relation::{Attrs, Column, Relation, ReplicaIdentity};
 pub use row::{Op, PublicSchema, Rejection, Row};

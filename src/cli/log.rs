@@ -39,10 +39,10 @@ pub fn start(format: LogFormat) -> Result<(), String> {
     Ok(())
 }
 
-/// Whatever the filter asks for: below `info` the database client logs statements with their parameters, and what
-/// transforms remember of rows is among those.
+/// Whatever the filter asks for: the database client logs what servers note, and a trigger may note a row; below `info`
+/// it logs statements with their parameters, and what transforms remember of rows is among those.
 fn keeps_rows_back(line: &Metadata<'_>) -> bool {
-    !line.target().starts_with("tokio_postgres") || *line.level() <= LevelFilter::INFO
+    !line.target().starts_with("tokio_postgres") || *line.level() <= LevelFilter::WARN
 }
 
 #[cfg(test)]
@@ -65,7 +65,9 @@ mod tests {
             tracing::debug!(target: "tokio_postgres::query", "executing statement s0 with parameters: [\"secret\"]");
             tracing::trace!(target: "tokio_postgres::prepare", "preparing");
             assert_eq!(SEEN.load(Ordering::Relaxed), 0);
-            tracing::info!(target: "tokio_postgres::connection", "a notice");
+            tracing::info!(target: "tokio_postgres::connection", "NOTICE: a trigger's, which quotes a row");
+            assert_eq!(SEEN.load(Ordering::Relaxed), 0);
+            tracing::warn!(target: "tokio_postgres::connection", "of the client's own");
             tracing::debug!(target: "pelton::engine", "ours");
             assert_eq!(SEEN.load(Ordering::Relaxed), 2);
         });

@@ -158,12 +158,16 @@ pub async fn open(
         .map(|transform| (transform.name.clone(), transform.flows.iter().map(|flow| flow.name.clone()).collect()))
         .collect();
     let from = transforms.iter().map(|transform| transform.from).min().expect("there is a transform");
+    let mut whole = vec![false; tables.len()];
+    transforms.iter().flat_map(|transform| &transform.flows).for_each(|flow| whole[flow.table] = flow.whole);
     let writer = Writer {
         group: index,
         slug: slug.clone(),
         client,
         session,
         destination: Destination::new(tables),
+        whole,
+        told_missing: Vec::new(),
         flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
         states: transforms.iter().map(|transform| transform.state.clone()).collect(),
         guests: transforms.iter().filter_map(Running::guest).collect(),
@@ -410,7 +414,8 @@ impl Part<'_> {
             let writer = TableWriter::prepare(client, target).await;
             writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);
             let table = first_table + flows.len();
-            flows.push(FlowTarget { name: flow.name.clone(), public_schema: public_schema as u32, table });
+            let (name, whole) = (flow.name.clone(), flow.table.backfill);
+            flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
         if let Some(start) = anew {
             writers = self.begin_anew(together, start, writers).await?;

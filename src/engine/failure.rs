@@ -124,9 +124,8 @@ impl EngineError {
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
-            EngineError::Projection(ProjectionError::Grown { .. }) | EngineError::PublicationChanged { .. } => {
-                Verdict::Anew
-            }
+            EngineError::Projection(ProjectionError::Grown { .. } | ProjectionError::Widened { .. })
+            | EngineError::PublicationChanged { .. } => Verdict::Anew,
             EngineError::NotPublishedYet { .. } | EngineError::BeingAltered { .. } => Verdict::Retry,
             EngineError::Decode { .. }
             | EngineError::Component { .. }

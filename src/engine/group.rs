@@ -24,7 +24,7 @@ use crate::change::{Batch, Op, Row};
 use crate::datastore::{BackfillRow, Commit, DataStoreError, Session, StateTable, finish_backfills, put_backfills};
 use crate::fault;
 use crate::lsn::Lsn;
-use crate::sink::{Addressed, Destination, SinkError};
+use crate::sink::{Addressed, Destination, SinkError, WriteStats};
 use crate::wasm;
 
 use super::CopyReport;
@@ -305,6 +305,10 @@ pub struct Writer {
     pub client: Client,
     pub session: Session,
     pub destination: Destination,
+    /// Of each of its tables: every row of the source is there, so one that is missing stops the flow.
+    pub whole: Vec<bool>,
+    /// The tables of which it was said that changes were left out.
+    pub told_missing: Vec<usize>,
     /// The flows that take part, in the order in which transforms and their flows stand.
     pub flows: Vec<String>,
     /// Where each transform keeps its state.
@@ -399,15 +403,11 @@ impl Writer {
         };
         let written = async {
             let written = destination.write(client, &addressed).await;
-            // A row that is not there, and whose values were not all sent, would be missing in silence.
-            let whole = written.and_then(|stats| match stats.missing_in {
-                None => Ok(()),
-                Some(table) => Err(destination.row_missing(table, &addressed)),
-            });
-            whole.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
+            written.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
         };
         // In this order: what is polled first is sent first, and its error counts first.
-        tokio::try_join!(biased; owned, written)?;
+        let ((), stats) = tokio::try_join!(biased; owned, written)?;
+        self.nothing_is_missing(&stats)?;
         fault::point("after-copy");
         for (table, made) in self.states.iter().zip(&batch.made) {
             if let Some(table) = table.as_ref().filter(|_| !made.state.is_empty()) {
@@ -417,6 +417,23 @@ impl Writer {
         let scope = &self.session.owned().scope;
         put_backfills(&self.client, scope, &batch.backfills).await.map_err(|source| self.data_store(source))?;
         finish_backfills(&self.client, scope, &batch.finished).await.map_err(|source| self.data_store(source))
+    }
+
+    /// Stops a flow whose changes found no row: the destination is not what was written to it, or a transform took
+    /// back a row that it had held back, and only somebody knows whether that is as it should be. Where rows from before
+    /// the flow were not to be copied, changes of those find none: that is told once a run.
+    fn nothing_is_missing(&mut self, stats: &WriteStats) -> Result<(), Failure> {
+        for &(table, rows) in &stats.missing_by_table {
+            let name = self.destination.tables()[table].target().readable();
+            if self.whole[table] {
+                return Err(self.sink(SinkError::RowsMissing { table: name, index: table, rows }));
+            }
+            if !self.told_missing.contains(&table) {
+                self.told_missing.push(table);
+                tracing::warn!(table = name, rows, "left out changes of rows that are not at the destination");
+            }
+        }
+        Ok(())
     }
 
     fn sink(&self, source: SinkError) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::change::PublicSchema;
+use crate::change::{Op, PublicSchema, ReplicaIdentity};
 use crate::datastore::{self, StateTable};
 use crate::manifest::WasmConfig;
 use crate::postgres;
@@ -11,7 +11,7 @@ use crate::wasm::{self, Component, Limits};
 use super::Context;
 use super::failure::EngineError;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
-use super::prepare::Source;
+use super::prepare::{Source, SourceTable};
 use super::projection::{Definition, Projection};
 use super::state::CommittedState;
 use super::transform::Runner;
@@ -31,6 +31,7 @@ pub async fn runner(
     match &transform.kind {
         TransformKind::Table { projection, name, major, minor } => {
             let table = source.table(&projection.table.schema, &projection.table.name)?;
+            operations(source, table, &[])?;
             let columns: Option<Vec<(String, String)>> = projection
                 .columns
                 .as_ref()
@@ -51,7 +52,7 @@ pub async fn runner(
             let descriptor = component.descriptor();
             for wanted in &descriptor.subscriptions {
                 if wanted.schema != crate::change::Relation::MESSAGE_SCHEMA {
-                    source.table(&wanted.schema, &wanted.table)?;
+                    operations(source, source.table(&wanted.schema, &wanted.table)?, &wanted.ops)?;
                 }
             }
             let settings = settings(&component, config)?;
@@ -90,6 +91,47 @@ pub async fn runner(
             })
         }
     }
+}
+
+/// Checks that a publication, which somebody else may have made, has the operations that a transform reads of a table; no
+/// `ops` are all. Those that it lacks would never come, and nobody would notice.
+///
+/// Updates and deletes of a table that can't tell its rows apart fail once they are published: its rows are only added,
+/// and a publication without them is the way to have it.
+fn operations(source: &Source, table: &SourceTable, ops: &[Op]) -> Result<(), EngineError> {
+    let publication = &source.publication;
+    let tells_apart = !table.key.is_empty() || table.relation.identity == ReplicaIdentity::Full;
+    let needs = |name: &str| {
+        let op = match name {
+            "insert" => Op::Insert,
+            "update" => Op::Update,
+            "delete" => Op::Delete,
+            _ => Op::Truncate,
+        };
+        (ops.is_empty() || ops.contains(&op)) && (tells_apart || !matches!(op, Op::Update | Op::Delete))
+    };
+    let all = publication.operations();
+    let lacking: Vec<&str> = all.iter().filter(|(name, has)| !has && needs(name)).map(|(name, _)| *name).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let wanted: Vec<&str> = all.iter().filter(|(name, has)| *has || needs(name)).map(|(name, _)| *name).collect();
+    let name = postgres::quote_ident(&publication.name);
+    Err(EngineError::NotReady {
+        slug: source.slug.clone(),
+        problem: format!(
+            "publication {} leaves out {} of table {}",
+            publication.name,
+            lacking.join(", "),
+            table.relation.display_name()
+        ),
+        hint: Some(format!(
+            "ALTER PUBLICATION {name} SET (publish = '{}'), then restart `pelton sync`; a flow that ran without them is to \
+             be started anew. To keep rows that are deleted at the source, use a transform that reads no deletes",
+            wanted.join(", ")
+        )),
+        transient: false,
+    })
 }
 
 /// Reads and compiles a component, or takes it from the cache of compiled code.

@@ -11,6 +11,9 @@
 //! - One that a version lacks, and that the catalog says was added later, is left alone by its updates, and its inserts
 //!   have the value that Postgres gave to rows from before (that of a constant default, else NULL).
 //! - One that was dropped or renamed ([`renamed_from`]) stops the flow, and so does one of another type.
+//! - One that has more digits behind the point than before (`numeric(10,2)` became `numeric(12,4)`) ends the run too
+//!   ([`ProjectionError::Widened`]). The next one takes it as it is now, and does not begin to write before the
+//!   destination's column keeps as many, or Postgres would round there in silence.
 //! - One that was added ends the run where all columns are taken ([`ProjectionError::Grown`]): the next one begins at
 //!   the same checkpoint with a public schema that has it. Where columns are listed it is ignored.
 
@@ -19,6 +22,7 @@ use std::sync::Arc;
 use super::today::{Today, TodaysColumn, added_later, renamed_from, renamed_to};
 use crate::change::{
     Batch, Change, Column, Kind, Old, Op, Phase, PublicSchema, Relation, Row, Tuple, TupleWriter, Value,
+    fraction_digits,
 };
 use crate::postgres::quote_ident;
 use crate::sink::MISSING_VALUE;
@@ -40,6 +44,8 @@ pub enum ProjectionError {
     Retyped { table: String, column: String, expected: String, found: String, public_schema: String },
     #[error("table {table} has a new column \"{column}\"")]
     Grown { table: String, column: String },
+    #[error("column \"{column}\" of table {table} has more digits than before")]
+    Widened { table: String, column: String },
     #[error("public schema `{public_schema}` has no column \"{column}\", which its key names")]
     KeyNotPublic { column: String, public_schema: String },
     #[error(
@@ -69,7 +75,7 @@ impl ProjectionError {
                 quote_ident(now),
                 quote_ident(column)
             ),
-            ProjectionError::Grown { .. } => return None,
+            ProjectionError::Grown { .. } | ProjectionError::Widened { .. } => return None,
             ProjectionError::Retyped { .. } => {
                 "publish the new type as a new major version of the public schema, or change the column back, or give the \
                  destination's column the new type too and restart `pelton sync`"
@@ -356,6 +362,9 @@ impl Projection {
                     public_schema: self.public.name.to_string(),
                 });
             }
+            if widened(found, public, &today, copied) {
+                return Err(ProjectionError::Widened { table: relation.display_name(), column: name.clone() });
+            }
             sources.push(Some(index));
         }
         if !copied {
@@ -384,6 +393,16 @@ impl Projection {
         let names = relation.columns.iter().map(|column| &*column.name);
         if self.all { names.into_iter().find(is_new).map(str::to_owned) } else { None }
     }
+}
+
+/// Tells whether values of that version of a column may have more digits than the public one, and still have them today.
+///
+/// Where the catalog has no more of them than the public column, they were rounded at the source since: rounding them at
+/// the destination gives what the source has now.
+fn widened(found: &Column, public: &Column, today: &[TodaysColumn], copied: bool) -> bool {
+    let kept = fraction_digits(&public.kind, public.type_modifier);
+    let todays = today.iter().find(|column| column.name == *found.name).and_then(|column| column.digits);
+    fraction_digits(&found.kind, found.type_modifier) > kept && (copied || todays > kept)
 }
 
 impl Mapping {
@@ -631,6 +650,9 @@ mod tests {
         retyped.columns[1].kind = Kind::Int32;
         let expected = "column \"a\" of table public.t is integer now; public schema `t` has text";
         assert_eq!(process(retyped), Err(expected.to_owned()));
+        let mut narrower = before.clone();
+        narrower.columns[1].type_modifier = 9;
+        assert_eq!(process(narrower), Ok(()), "a text that is too long is refused, not cut");
         let mut added = before.clone();
         added.columns.insert(0, before.columns[2].clone());
         added.columns[0].name = "new".into();

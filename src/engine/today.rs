@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::change::Relation;
+use crate::change::{Relation, fraction_digits};
 use crate::postgres::catalog::Table;
 
 /// The columns of tables as the catalog had them when it was last asked.
@@ -22,6 +22,8 @@ pub struct TodaysColumn {
     pub type_oid: u32,
     /// What rows read as that were written before the column was added, where that is not NULL.
     pub missing: Option<String>,
+    /// How many digits behind the point it keeps, where values of its type have such.
+    pub digits: Option<i32>,
 }
 
 impl Today {
@@ -36,6 +38,7 @@ impl Today {
                     number: column.number,
                     type_oid: column.type_oid,
                     missing: column.missing.clone(),
+                    digits: fraction_digits(&column.kind(), column.type_modifier),
                 });
                 tables.insert(key, columns.collect());
             }
@@ -127,6 +130,7 @@ mod tests {
             number: at as i16 + 1,
             type_oid: TEXT,
             missing: None,
+            digits: None,
         };
         columns.split(' ').enumerate().filter(|(_, name)| *name != "-").map(column).collect()
     }

@@ -59,6 +59,8 @@ pub struct FlowTarget {
     pub public_schema: u32,
     /// Index of the destination's table.
     pub table: usize,
+    /// The rows from before the flow were copied, so no row is missing there.
+    pub whole: bool,
 }
 
 /// A transform at work in one destination.

@@ -61,7 +61,7 @@ static POSTGRES_CONNECTION: Object = Object {
         Field::new("password", Kind::Secret, "The password.").or("none"),
         Field::new("database", some_text(), "The database.").or("the user's name"),
         Field::new("sslmode", Kind::Choice(SSL_MODES), "Whether TLS is used, and what is checked.").or("\"prefer\""),
-        Field::new("sslrootcert", Kind::Path, "The certificates (PEM) that the server's is checked against.")
+        Field::new("sslrootcert", Kind::Path, "The certificates (PEM) that the server's is checked against. `system` stands for the web's own roots, and takes no `sslmode` but `verify-full`.")
             .or("the web's own roots"),
         Field::new("sslcert", Kind::Path, "The client's certificate (PEM)."),
         Field::new("sslkey", Kind::Path, "The client's private key (PEM)."),
@@ -295,7 +295,7 @@ static TABLE_DESTINATION: Object = Object {
         Field::new("table", Kind::Table, "The table, `schema.table` or `table` in `public`.").required(),
         Field::new("createTable", Kind::Bool, "Make the table from the public schema when it is absent, key included.")
             .or("false"),
-        Field::new("backfill", Kind::Bool, "Copy the rows that existed before the flow.").or("true"),
+        Field::new("backfill", Kind::Bool, "Copy the rows that existed before the flow. Where it is `false`, rows may be missing: a change that needs one that is not there is left out, where it would stop the flow otherwise.").or("true"),
     ],
     any_of: &[],
     example: "consumerSchemaType: table\ndestinationDataStoreSlug: warehouse\ntable: public.orders\ncreateTable: true",

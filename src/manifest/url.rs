@@ -41,6 +41,10 @@ pub enum UrlError {
     NoUser,
     #[error("the connection has `{has}` without `{lacks}`")]
     HalfCertificate { has: &'static str, lacks: &'static str },
+    #[error(
+        "the connection has `sslrootcert=system` with `sslmode={mode}`, which would take any certificate of those roots for any host"
+    )]
+    SystemRoots { mode: &'static str },
 }
 
 /// A text that is none of libpq's sslmodes, or `allow`.
@@ -109,6 +113,9 @@ impl UrlError {
             UrlError::NoHost => "name the host, or the folder of a unix socket: `?host=/var/run/postgresql`",
             UrlError::NoUser => {
                 "name the user: `postgresql://user@host/database`; the environment is not asked for one"
+            }
+            UrlError::SystemRoots { .. } => {
+                "write `sslmode=verify-full`, or leave `sslmode` out; or leave `sslrootcert` out"
             }
             UrlError::HalfCertificate { .. } => "a client certificate needs both `sslcert` and `sslkey`",
         };
@@ -251,16 +258,22 @@ impl Parts {
             (None, Some(_)) => return Err(UrlError::HalfCertificate { has: "sslkey", lacks: "sslcert" }),
             _ => {}
         }
-        // libpq's `sslrootcert=system` names the roots that we take anyway, and demands the full check.
+        // libpq's `sslrootcert=system` names the roots that we take anyway, and demands the full check: anybody can have
+        // a certificate that those vouch for.
         let system = self.sslrootcert.as_deref().is_some_and(|path| path.as_os_str() == "system");
         let default_mode = if system { SslMode::VerifyFull } else { SslMode::default() };
+        let sslmode = self.sslmode.unwrap_or(default_mode);
+        if system && sslmode != SslMode::VerifyFull {
+            let (mode, _) = MODES.iter().find(|(_, mode)| *mode == sslmode).expect("every mode has a name");
+            return Err(UrlError::SystemRoots { mode });
+        }
         Ok(PostgresConnection {
             host,
             port: self.port.unwrap_or(5432),
             database: self.database.unwrap_or_else(|| user.clone()),
             user,
             password: self.password,
-            sslmode: self.sslmode.unwrap_or(default_mode),
+            sslmode,
             sslrootcert: self.sslrootcert.filter(|_| !system),
             sslcert: self.sslcert,
             sslkey: self.sslkey,

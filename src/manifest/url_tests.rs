@@ -38,6 +38,7 @@ fn urls_are_read_as_libpq_reads_them() {
     check("postgres://db?user=me&dbname=d&password=p", "me@db:5432/d password=p Prefer");
     check("postgres://me@db?sslmode=verify-full&sslrootcert=ca.pem", "me@db:5432/me password=- VerifyFull root=ca.pem");
     check("postgres://me@db?sslrootcert=system", "me@db:5432/me password=- VerifyFull");
+    check("postgres://me@db?sslrootcert=system&sslmode=verify-full", "me@db:5432/me password=- VerifyFull");
     check("postgres://me@db?sslcert=c&sslkey=k&", "me@db:5432/me password=- Prefer cert=c");
 }
 
@@ -61,6 +62,10 @@ fn wrong_urls_say_what_is_wrong() {
     check("postgres://me@db?sslmod=x", r#"UnknownParameter { name: "sslmod" }"#);
     check("postgres://me@db?user=you", r#"Twice { name: "user" }"#);
     check("postgres://me@db?sslmode=allow", r#"SslMode(BadSslMode("allow"))"#);
+    for mode in ["disable", "prefer", "require", "verify-ca"] {
+        let url = format!("postgres://me@db?sslrootcert=system&sslmode={mode}");
+        assert!(read(&url).starts_with("SystemRoots"), "{url}: {}", read(&url));
+    }
     check("postgres://me@/x", "NoHost");
     check("postgres://db/x", "NoUser");
     check("postgres://me@db?sslkey=k", r#"HalfCertificate { has: "sslkey", lacks: "sslcert" }"#);
@@ -72,6 +77,7 @@ fn hints_name_what_was_meant() {
     assert_eq!(hint("postgres://me@db?sslmod=require"), "did you mean `sslmode`?");
     assert_eq!(hint("postgres://me@db?sslmode=required"), "did you mean `require`?");
     assert!(hint("postgres://me@db?sslmode=allow").contains("`prefer`"));
+    assert!(hint("postgres://me@db?sslrootcert=system&sslmode=require").contains("`sslmode=verify-full`"));
     assert!(hint("postgres://me@db?application_name=x").contains("leave `application_name` out"));
 }
 

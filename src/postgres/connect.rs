@@ -12,6 +12,11 @@ use super::{ConnectError, ServerError, stream};
 use crate::manifest::PostgresConnection;
 
 /// The settings on which the text of values depends, and that make a server notice that we are gone.
+///
+/// A role may have time limits for the sake of people, who forget their sessions: copying a table, waiting for what is to
+/// be written and streaming all take as long as they take. How long we wait is for us to say, where we say it.
+///
+/// What a server only notes is not sent: a note that a trigger raises quotes the row that it is about.
 const PINNED: &[(&str, &str)] = &[
     ("client_encoding", "UTF8"),
     ("datestyle", "ISO"),
@@ -24,6 +29,11 @@ const PINNED: &[(&str, &str)] = &[
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("client_min_messages", "error"),
 ];
 
 /// What is asked of a session beside the pinned settings.
@@ -88,8 +98,14 @@ pub async fn connect(to: &PostgresConnection, session: &Session) -> Result<Clien
             tracing::debug!(%server, %error, "a session ended");
         }
     });
+    client.batch_execute(NO_TRANSACTION_TIMEOUT).await.map_err(|e| startup_error(to, e))?;
     Ok(client)
 }
+
+/// Pins what the startup message can't, for a server refuses a session that asks for a setting it does not know:
+/// PostgreSQL 17 is the first with this one.
+pub(crate) const NO_TRANSACTION_TIMEOUT: &str =
+    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
 /// How long startup and authentication may take: a server under load forks slowly, one that is stopped says nothing.
 pub(crate) const STARTUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -65,8 +65,9 @@ impl ServerError {
     /// starting, stopping or out of some resource, or another session is in the way.
     pub fn is_transient(&self) -> bool {
         match &*self.code {
+            // query_canceled: our sessions have no time limits, so somebody did it by hand, and not for good;
             // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout
-            "57P01" | "57P02" | "57P03" | "57P05" => true,
+            "57014" | "57P01" | "57P02" | "57P03" | "57P05" => true,
             // object_in_use, lock_not_available
             "55006" | "55P03" => true,
             code => ["08", "40", "53", "58030"].iter().any(|class| code.starts_with(class)),
@@ -160,6 +161,8 @@ mod tests {
         assert_eq!(error.to_string(), "slot \"a\" is active for PID 7 (SQLSTATE 55006): wait");
         assert_eq!(error.hint.as_deref(), Some("help"));
         assert!(error.is_transient());
+        let cancelled = "canceling statement due to user request";
+        assert!(ServerError::new("57014", cancelled, None, None).is_transient());
         let error = ServerError::parse(b"C23505\0Mduplicate key\0DKey (email)=(a@b) already exists.\0\0");
         assert_eq!(error.to_string(), "duplicate key (SQLSTATE 23505)");
         let error = ServerError::parse(b"C22P02\0Minvalid input syntax for type integer: \"secret\"\0\0");

@@ -19,6 +19,8 @@ pub(super) struct FoundColumn {
     /// As `format_type` prints it, with its modifier.
     pub type_name: String,
     pub modifier: i32,
+    /// The same of a domain's own type.
+    pub base_modifier: i32,
     pub not_null: bool,
     pub has_default: bool,
     pub generated: bool,
@@ -35,6 +37,8 @@ pub(super) struct FoundColumn {
     /// `pg_type.typcategory` of `base`.
     pub category: String,
     pub deterministic: bool,
+    /// Qualified and quoted, where it is not that of the column's type.
+    pub collation: Option<String>,
     /// The equality operator of the type's default btree operator class.
     pub equals: Option<String>,
     /// A cast from text that is not what the type's input function does.
@@ -100,18 +104,23 @@ pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColu
                 JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace
                 WHERE oc.opcdefault AND oc.opcintype = CASE WHEN b.oid = 1043 THEN 25 ELSE b.oid END LIMIT 1),
                EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = 25 AND c.casttarget IN (t.oid, b.oid)
-                       AND c.castfunc <> 0 AND c.casttarget NOT IN (18, 19, 142))
+                       AND c.castfunc <> 0 AND c.casttarget NOT IN (18, 19, 142)),
+               CASE WHEN a.attcollation <> t.typcollation
+                    THEN quote_ident(ln.nspname) || '.' || quote_ident(l.collname) END,
+               base.modifier
         FROM pg_catalog.pg_attribute a
         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-        JOIN pg_catalog.pg_type b ON b.oid = (
-            WITH RECURSIVE base(oid, typtype, typbasetype) AS (
-                SELECT t.oid, t.typtype, t.typbasetype
+        CROSS JOIN LATERAL (
+            WITH RECURSIVE base(oid, typtype, typbasetype, typtypmod, modifier) AS (
+                SELECT t.oid, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod
                 UNION ALL
-                SELECT p.oid, p.typtype, p.typbasetype
+                SELECT p.oid, p.typtype, p.typbasetype, p.typtypmod, base.typtypmod
                 FROM base JOIN pg_catalog.pg_type p ON p.oid = base.typbasetype WHERE base.typtype = 'd')
-            SELECT base.oid FROM base WHERE base.typtype <> 'd')
+            SELECT base.oid, base.modifier FROM base WHERE base.typtype <> 'd') AS base
+        JOIN pg_catalog.pg_type b ON b.oid = base.oid
         LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+        LEFT JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace
         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum";
     let read = |row: &tokio_postgres::Row| FoundColumn {
@@ -132,6 +141,8 @@ pub(super) async fn columns(client: &Client, table: Oid) -> Result<Vec<FoundColu
         deterministic: row.get(14),
         equals: row.get(15),
         odd_cast: row.get(16),
+        collation: row.get(17),
+        base_modifier: row.get(18),
     };
     Ok(client.query(sql, &[&table]).await?.iter().map(read).collect())
 }
@@ -177,10 +188,15 @@ pub(super) struct FoundConstraints {
 }
 
 pub(super) async fn constraints(client: &Client, table: Oid) -> Result<FoundConstraints, tokio_postgres::Error> {
+    // A foreign key of a partitioned table has a copy for each partition, on either side. To a partition such a copy is
+    // its own. What refers to the table is listed once, without the partitions of what refers to it, which go with it;
+    // what the table refers to decides an order only, in which partitions may be listed too.
     let references = client
         .query(
-            "SELECT conrelid, confrelid, confdeltype NOT IN ('a', 'r') FROM pg_catalog.pg_constraint
-             WHERE contype = 'f' AND (conrelid = $1 OR confrelid = $1) AND conparentid = 0",
+            "SELECT c.conrelid, c.confrelid, c.confdeltype NOT IN ('a', 'r')
+             FROM pg_catalog.pg_constraint c LEFT JOIN pg_catalog.pg_constraint p ON p.oid = c.conparentid
+             WHERE c.contype = 'f'
+               AND (c.conrelid = $1 OR c.confrelid = $1 AND p.confrelid IS DISTINCT FROM c.confrelid)",
             &[&table],
         )
         .await?;

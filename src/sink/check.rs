@@ -8,7 +8,7 @@ use super::catalog::{self, Found, FoundColumn, FoundConstraints, FoundIndex};
 use super::key::Form;
 use super::shape::{Replacement, Shape, ShapeColumn, quoted, readable};
 use super::{SinkError, TableTarget};
-use crate::change::{Column, Kind};
+use crate::change::{Column, Kind, fraction_digits};
 
 /// Checks that the relation is a table that may be written to.
 pub(super) fn is_table(target: &TableTarget, found: &Found) -> Result<(), SinkError> {
@@ -85,6 +85,10 @@ pub(super) fn shape(
             let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
             return Err(SinkError::WrongType { table, column: name, expected, found });
         }
+        if rounds(column, wanted) {
+            let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
+            return Err(SinkError::FewerDigits { table, column: name, expected, found });
+        }
         shaped.push(shape_column(wanted, column, index));
     }
     let ours = |column: &FoundColumn| public.columns.iter().any(|wanted| *wanted.name == *column.name);
@@ -151,6 +155,7 @@ fn shape_column(wanted: &Column, column: &FoundColumn, index: Option<&FoundIndex
         quoted: quoted(&column.name),
         kind: wanted.kind.clone(),
         cast: column.cast.clone(),
+        collation: column.collation.clone(),
         bytea: column.base == 17,
         form,
         equals: in_key.or_else(|| column.equals.clone()),
@@ -216,6 +221,18 @@ fn takes(column: &FoundColumn, wanted: &Column, types: &HashMap<String, Oid>) ->
             None => true,
         },
     }
+}
+
+/// Decides whether some values of a public column have more digits than the table's column keeps: Postgres would round
+/// them in silence. What is too long, or too large, it refuses by itself.
+fn rounds(column: &FoundColumn, wanted: &Column) -> bool {
+    let kind = match column.base_name.strip_suffix("[]") {
+        Some(element) => Some(Kind::Array(element.into())),
+        None => Kind::of_oid(column.base),
+    };
+    let kept = kind.and_then(|kind| fraction_digits(&kind, column.base_modifier));
+    let come = fraction_digits(&wanted.kind, wanted.type_modifier);
+    matches!((come, kept), (Some(come), Some(kept)) if kept < come)
 }
 
 /// True for names of one built-in type, and for texts of different length limits.

@@ -9,7 +9,7 @@ use super::plan::{self, Plan};
 use super::rows::Rows;
 use super::shape::Shape;
 use super::{SinkError, TableWriter};
-use crate::change::{Op, Row, TupleWriter, Value};
+use crate::change::{Op, Row, TupleWriter};
 
 /// A row and the table that it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct Addressed<'a> {
 }
 
 /// What a call of [`Destination::write`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteStats {
     /// Rows that were handed in.
     pub rows: u64,
@@ -35,10 +35,11 @@ pub struct WriteStats {
     pub deleted: u64,
     /// Tables that were emptied.
     pub truncated: u64,
-    /// Updates that leave columns alone, of a row that the destination does not have: nothing was written.
+    /// Changes that need a row which the destination does not have, so nothing was written: updates that leave columns
+    /// alone, and, of tables without a key, updates and deletes. Rows that only Postgres can tell apart are not counted.
     pub missing: u64,
-    /// A table of which such a row was missing.
-    pub missing_in: Option<usize>,
+    /// The same by table.
+    pub missing_by_table: Vec<(usize, u64)>,
     /// Bytes of rows sent to the server.
     pub bytes: u64,
     /// Rows that were folded by key, including those that were written as they were since their key came once.
@@ -56,11 +57,24 @@ impl std::ops::AddAssign for WriteStats {
         self.updated += other.updated;
         self.deleted += other.deleted;
         self.truncated += other.truncated;
-        self.missing += other.missing;
-        self.missing_in = self.missing_in.or(other.missing_in);
+        other.missing_by_table.into_iter().for_each(|(table, rows)| self.miss(table, rows));
         self.bytes += other.bytes;
         self.folded += other.folded;
         self.fallbacks += other.fallbacks;
+    }
+}
+
+impl WriteStats {
+    /// Counts rows that were not there.
+    pub(super) fn miss(&mut self, table: usize, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        self.missing += rows;
+        match self.missing_by_table.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, sum)) => *sum += rows,
+            None => self.missing_by_table.push((table, rows)),
+        }
     }
 }
 
@@ -109,18 +123,6 @@ impl Destination {
         let row = Row { public_schema: 0, op: Op::Truncate, source: 0, values, old_key: None };
         let rows: Vec<Addressed<'_>> = (0..self.tables.len()).map(|table| Addressed { table, row: &row }).collect();
         self.write(client, &rows).await.map(drop)
-    }
-
-    /// Returns what to say of [`WriteStats::missing_in`], after those rows were written.
-    pub fn row_missing(&self, table: usize, rows: &[Addressed<'_>]) -> SinkError {
-        let shape = &self.tables[table].shape;
-        let left_alone = |row: &Addressed<'_>, column: usize| {
-            row.table == table && row.row.op != Op::Delete && row.row.values.get(column) == Some(Value::Unchanged)
-        };
-        let columns = (0..shape.columns.len()).filter(|&column| rows.iter().any(|row| left_alone(row, column)));
-        let columns =
-            columns.map(|column| format!("\"{}\"", shape.columns[column].name)).collect::<Vec<_>>().join(", ");
-        SinkError::RowMissing { index: table, table: shape.readable.clone(), columns }
     }
 
     /// Writes rows in the transaction that the caller has opened on `client`.
@@ -192,8 +194,7 @@ impl Destination {
             applier.session("release a savepoint", &format!("RELEASE SAVEPOINT {BATCH_SAVEPOINT}")).await?;
         }
         let mut stats = applier.finish().await?;
-        stats.missing += plan.missing;
-        stats.missing_in = stats.missing_in.or(plan.missing_in);
+        plan.missing.iter().for_each(|&(table, rows)| stats.miss(table, rows));
         Ok(stats)
     }
 }

@@ -21,6 +21,11 @@ pub enum SinkError {
     #[error("column {column} of destination table {table} is {found}, which does not take {expected}")]
     WrongType { table: String, column: String, expected: String, found: String },
     #[error(
+        "column {column} of destination table {table} is {found}, which rounds: the {expected} of the public schema has \
+         more digits"
+    )]
+    FewerDigits { table: String, column: String, expected: String, found: String },
+    #[error(
         "column {column} of destination table {table} is NOT NULL without a default, and the public schema lacks it"
     )]
     RequiredColumn { table: String, column: String },
@@ -44,15 +49,17 @@ pub enum SinkError {
     NullKey { table: String, column: String },
     #[error("a row for destination table {table} does not say the value of column {column}")]
     ValueUnknown { table: String, column: String },
-    #[error(
-        "an update leaves values alone that the source did not send (of {columns}), and destination table {table} has no row \
-         that would keep them"
-    )]
-    RowMissing { index: usize, table: String, columns: String },
     #[error("{op} on destination table {table}, whose public schema has no key: it only takes new rows")]
     AppendOnly { table: String, op: &'static str },
     #[error("column {column} of destination table {table} got a {kind} in binary form, which can't be written")]
     BinaryValue { table: String, column: String, kind: String },
+    #[error("destination table {table} lacks {rows} of the rows that were changed at the source")]
+    RowsMissing {
+        table: String,
+        /// The same as an index into the destination's tables.
+        index: usize,
+        rows: u64,
+    },
     #[error("a row is addressed to destination table number {index}, and there are {tables}")]
     UnknownTable { index: usize, tables: usize },
     /// The server refused.
@@ -143,7 +150,7 @@ impl Refusal {
     /// Returns true when the same statements may succeed later, with nobody changing the tables.
     pub fn is_transient(&self) -> bool {
         let code = self.sqlstate.as_str();
-        // 55P03 a lock timeout, 55006 object in use, 57014 cancelled or statement_timeout, 25006 read-only: after a
+        // 55P03 a lock timeout, 55006 object in use, 57014 cancelled by somebody, 25006 read-only: after a
         // failover the same address leads to the new primary. 53 covers a full disk, memory and connections.
         code.starts_with("08")
             || code.starts_with("40")
@@ -160,11 +167,10 @@ impl Refusal {
             "25006" => "The destination is read-only: point the connection at the primary, or end its read-only mode \
                         (default_transaction_read_only)."
                 .to_owned(),
-            "55P03" | "57014" => {
-                "Another session holds a lock on the table, or a timeout of the role is too short: see \
-                                  pg_stat_activity and pg_blocking_pids()."
-                    .to_owned()
+            "55P03" => {
+                "Another session holds a lock on the table: see pg_stat_activity and pg_blocking_pids().".to_owned()
             }
+            "57014" => "Somebody cancelled the statement (pg_cancel_backend): see the server's log.".to_owned(),
             "23505" => format!(
                 "The rows are unique at the source by their key, and {constraint} asks for more. Where the source swaps \
                  values within a transaction, make it DEFERRABLE; else drop it, or remove the rows in its way."
@@ -258,7 +264,7 @@ impl SinkError {
     pub fn table_index(&self) -> Option<usize> {
         match self {
             SinkError::Refused { index, .. } => *index,
-            SinkError::RowMissing { index, .. } => Some(*index),
+            SinkError::RowsMissing { index, .. } => Some(*index),
             _ => None,
         }
     }
@@ -291,7 +297,8 @@ impl SinkError {
             SinkError::ColumnMissing { table, column, type_name } => {
                 format!("ALTER TABLE {table} ADD COLUMN {column} {type_name}")
             }
-            SinkError::WrongType { table, column, expected, .. } => {
+            SinkError::WrongType { table, column, expected, .. }
+            | SinkError::FewerDigits { table, column, expected, .. } => {
                 format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {expected}")
             }
             SinkError::RequiredColumn { table, column } => {
@@ -315,11 +322,6 @@ impl SinkError {
             SinkError::ColumnCount { .. } | SinkError::ValueUnknown { .. } => {
                 "The transform must emit one value for every column of its public schema, and every key column.".to_owned()
             }
-            SinkError::RowMissing { .. } => {
-                "Large values are sent with every update under ALTER TABLE … REPLICA IDENTITY FULL on the source table. What is \
-                 in the log already comes without them: set it, then start the flow anew, which copies the table again."
-                    .to_owned()
-            }
             SinkError::NullKey { .. } => "A key holds no NULL: have the transform fill it or leave the row out.".to_owned(),
             SinkError::AppendOnly { .. } => {
                 "Give the public schema a key (`key: true`, or a primary key at the source), or have the transform emit \
@@ -327,6 +329,13 @@ impl SinkError {
                     .to_owned()
             }
             SinkError::BinaryValue { .. } => "Emit this column as text.".to_owned(),
+            SinkError::RowsMissing { .. } => {
+                "An update that leaves out a large value (TOAST) needs the rest of its row here. If rows are deleted or held \
+                 back here on purpose, or by the transform, set `backfill: false` in the consumer schema: changes of \
+                 missing rows are left out then. Else ALTER TABLE … REPLICA IDENTITY FULL at the source, so that updates \
+                 bring whole rows, and start the flow anew."
+                    .to_owned()
+            }
             SinkError::UnknownTable { .. } => return None,
             SinkError::Connection { .. } => {
                 "Is the destination up and reachable? Pelton tries again by itself.".to_owned()

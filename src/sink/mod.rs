@@ -12,8 +12,7 @@
 //! - keys that Postgres alone can compare are never folded ([`key`]).
 //!
 //! An update that leaves columns alone and finds no row writes nothing: the missing columns are not known, and to write
-//! NULL for them would be to invent data. It is counted in [`WriteStats::missing`], and the caller is told of which
-//! table, to say so ([`Destination::row_missing`]).
+//! NULL for them would be to invent data. It is counted in [`WriteStats::missing`], and whoever called decides.
 //!
 //! Two rows whose keys are swapped *within one statement* at the source (possible under REPLICA IDENTITY FULL with a
 //! deferrable primary key) can't be told from a row that moves on and back; such keys are not supported.

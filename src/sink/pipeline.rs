@@ -35,7 +35,10 @@ pub(super) enum Counts {
     Updated {
         expected: u64,
     },
-    Deleted,
+    /// The same.
+    Deleted {
+        expected: u64,
+    },
     Truncated {
         tables: u64,
     },
@@ -152,7 +155,7 @@ impl<'p> Pipeline<'p> {
                 None => sent.reply.await,
             };
             match result {
-                Ok(rows) => self.count(&sent.about, sent.counts, rows),
+                Ok(rows) => self.count(sent.about.table.map(|(table, _)| table), sent.counts, rows),
                 Err(error) => {
                     self.sent.clear();
                     return Err(sent.about.fails(error));
@@ -170,20 +173,19 @@ impl<'p> Pipeline<'p> {
         }
     }
 
-    fn count(&mut self, about: &About, counts: Counts, rows: u64) {
+    fn count(&mut self, table: Option<usize>, counts: Counts, rows: u64) {
         let stats = &mut self.stats;
+        let missing = match counts {
+            Counts::Updated { expected } | Counts::Deleted { expected } => expected.saturating_sub(rows),
+            _ => 0,
+        };
+        stats.miss(table.unwrap_or_default(), missing);
         match counts {
             Counts::Nothing => {}
             Counts::Inserted => stats.inserted += rows,
             Counts::Upserted => stats.upserted += rows,
-            Counts::Updated { expected } => {
-                stats.updated += rows;
-                stats.missing += expected.saturating_sub(rows);
-                // Rows without a key are found by all of their values, and nothing of them is left alone.
-                let table = about.table.as_ref().filter(|(_, shape)| rows < expected && !shape.key.is_empty());
-                stats.missing_in = stats.missing_in.or(table.map(|(index, _)| *index));
-            }
-            Counts::Deleted => stats.deleted += rows,
+            Counts::Updated { .. } => stats.updated += rows,
+            Counts::Deleted { .. } => stats.deleted += rows,
             Counts::Truncated { tables } => stats.truncated += tables,
         }
     }

@@ -84,16 +84,14 @@ pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// False if the steps are in source order already.
     pub folded: bool,
-    /// Patches of rows that folding knows to be gone.
-    pub missing: u64,
-    /// A table of which they are.
-    pub missing_in: Option<usize>,
+    /// Patches of rows that folding knows to be gone, by table.
+    pub missing: Vec<(usize, u64)>,
 }
 
 /// Plans a batch in source order.
 pub(super) fn in_order(shapes: &[&Shape], rows: &Rows<'_>) -> Result<Plan, SinkError> {
     let steps = runs::in_order(shapes, rows, 0..rows.len() as u32, Repeats::Alone)?;
-    Ok(Plan { steps, folded: false, missing: 0, missing_in: None })
+    Ok(Plan { steps, folded: false, missing: Vec::new() })
 }
 
 /// Plans a batch folded by key. `order` lists the tables so that each comes after those it refers to.
@@ -102,7 +100,7 @@ pub(super) fn folded(shapes: &[&Shape], order: &[usize], rows: &mut Rows<'_>) ->
     for number in 0..rows.len() as u32 {
         numbers[rows.get(number).table].push(number);
     }
-    let mut plan = Plan { steps: Vec::new(), folded: true, missing: 0, missing_in: None };
+    let mut plan = Plan { steps: Vec::new(), folded: true, missing: Vec::new() };
     let (mut truncates, mut first, mut puts, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for &table in order {
         let shape = shapes[table];
@@ -136,8 +134,7 @@ pub(super) fn folded(shapes: &[&Shape], order: &[usize], rows: &mut Rows<'_>) ->
         puts.extend(folded.patches);
         puts.extend(step(Do::Upsert { last_wins: false }, folded.upserts));
         puts.extend(step(Do::InsertFresh, folded.fresh));
-        plan.missing += folded.missing;
-        plan.missing_in = plan.missing_in.or((folded.missing > 0).then_some(table));
+        plan.missing.push((table, folded.missing));
     }
     // `order` has referred tables first; deletes go the other way.
     first.reverse();

@@ -14,6 +14,8 @@ pub(super) struct ShapeColumn {
     pub kind: Kind,
     /// The column's type without modifier, qualified and quoted, so that `bit` is not `bit(1)`.
     pub cast: String,
+    /// As it stands behind `COLLATE`, where it is not that of the type.
+    pub collation: Option<String>,
     /// True for bytea itself, which takes bytes as they are.
     pub bytea: bool,
     pub form: Form,

@@ -142,8 +142,9 @@ impl Verb {
                 let width = shape.key.len();
                 let same = shape.key.iter().enumerate().map(|(n, &k)| {
                     let column = &shape.columns[k];
-                    let operator = column.equals.as_deref().unwrap_or("=");
-                    format!("{} {operator} {}", parameter(shape, k, n + 1), parameter(shape, k, width + n + 1))
+                    let (operator, collate) = (column.equals.as_deref().unwrap_or("="), collate(column));
+                    let (new, old) = (parameter(shape, k, n + 1), parameter(shape, k, width + n + 1));
+                    format!("{new}{collate} {operator} {old}")
                 });
                 let same = join(" AND ", same);
                 let moved = if *only_if_moved {
@@ -189,7 +190,13 @@ impl Source {
         if arity != Arity::ManyLastWins {
             return Source { from: unnest, typed: false };
         }
-        let values = join(", ", columns.iter().map(|&i| format!("u.c{i}::{} AS c{i}", shape.columns[i].cast)));
+        // Which keys are equal is for the column's collation to say, as it is for the unique index.
+        let value = |&i: &usize| {
+            let column = &shape.columns[i];
+            let collate = if shape.key_position(i).is_some() { collate(column) } else { String::new() };
+            format!("u.c{i}::{}{collate} AS c{i}", column.cast)
+        };
+        let values = join(", ", columns.iter().map(value));
         let key = join(", ", shape.key.iter().map(|k| format!("v.c{k}")));
         let from = format!(
             "(SELECT DISTINCT ON ({key}) v.* FROM (SELECT {values}, u.o FROM {unnest}) AS v ORDER BY {key}, v.o DESC) AS u"
@@ -212,6 +219,11 @@ fn parameter(shape: &Shape, column: usize, number: usize) -> String {
 
 fn equals(column: &ShapeColumn, prefix: &str, value: &str) -> String {
     format!("{prefix}{} {} {value}", column.quoted, column.equals.as_deref().unwrap_or("="))
+}
+
+/// Says by which collation a value is compared that no column stands beside; a column brings its own.
+fn collate(column: &ShapeColumn) -> String {
+    column.collation.as_ref().map(|collation| format!(" COLLATE {collation}")).unwrap_or_default()
 }
 
 fn key_equals(shape: &Shape, prefix: &str, first: usize) -> String {

@@ -23,7 +23,7 @@ pub struct TableTarget {
 
 impl TableTarget {
     /// Returns `schema.table` for messages.
-    pub(super) fn readable(&self) -> String {
+    pub fn readable(&self) -> String {
         readable(&self.schema, &self.table)
     }
 }

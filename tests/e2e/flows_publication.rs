@@ -33,6 +33,38 @@ async fn row_filters_and_column_lists_hold_for_both() {
     }
 }
 
+/// What is not published never comes, and a destination that is never told of a delete looks like any other.
+#[tokio::test]
+async fn a_publication_without_some_operations_is_refused() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE log (v int);
+         INSERT INTO t VALUES (1, 0), (2, 0); INSERT INTO log VALUES (0);
+         CREATE PUBLICATION pelton FOR TABLE t, log WITH (publish = 'insert')",
+    )
+    .await;
+    let manifest = line.manifest(&[table("t"), table("log")]);
+    let said = line.stop(&manifest).await;
+    assert!(said.contains("publication pelton leaves out update, delete, truncate of table public.t"), "{said}");
+    let mend = "ALTER PUBLICATION \"pelton\" SET (publish = 'insert, update, delete, truncate')";
+    assert!(said.contains(mend), "{said}");
+    // Rows that nothing tells apart are only added, and a publication must not make their updates fail.
+    assert!(said.contains("publication pelton leaves out truncate of table public.log"), "{said}");
+    let append_only = "ALTER PUBLICATION \"pelton\" SET (publish = 'insert, truncate')";
+    assert!(said.contains(append_only), "{said}");
+    line.source(append_only).await;
+    line.source("UPDATE log SET v = 1; INSERT INTO log VALUES (2)").await;
+    let said = line.stop(&manifest).await;
+    assert!(said.contains("leaves out update, delete of table public.t"), "{said}");
+    assert_eq!(line.destination.value("SELECT string_agg(v::text, ',' ORDER BY v) FROM log").await, "1,2");
+
+    line.source(mend).await;
+    line.catch_up(&manifest).await;
+    line.source("DELETE FROM t WHERE id = 1; UPDATE t SET v = 1 WHERE id = 2").await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t"]).await;
+}
+
 #[tokio::test]
 async fn partitions_go_through_their_root_or_each_for_itself() {
     for via_root in [true, false] {

@@ -142,6 +142,32 @@ async fn every_refusal_says_what_to_do() {
     assert_says(&stream.unwrap_err().hint().unwrap(), &["REPLICATION"]);
 }
 
+/// What a role or a database sets for people, to end what takes long, must not end what we do.
+#[tokio::test]
+async fn settings_of_the_role_hold_no_session_up() {
+    let server = support::server_with(|builder| builder).await;
+    let client = server.connect("postgres").await.unwrap();
+    client.batch_execute("CREATE ROLE hasty LOGIN REPLICATION").await.unwrap();
+    let sql = "SELECT name FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout', \
+               'idle_in_transaction_session_timeout', 'idle_session_timeout') ORDER BY 1";
+    let timeouts: Vec<String> = client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(timeouts.len() >= 4, "{timeouts:?}");
+    for name in &timeouts {
+        client.batch_execute(&format!("ALTER ROLE hasty SET {name} = '1234ms'")).await.unwrap();
+    }
+    client.batch_execute("ALTER ROLE hasty SET client_min_messages = debug1").await.unwrap();
+    let to = PostgresConnection { user: "hasty".into(), ..tcp(&server) };
+    for session in [Session::source("x"), Session::destination("x"), Session::user_sql("x")] {
+        let client = postgres::connect(&to, &session).await.unwrap();
+        for name in &timeouts {
+            let value: String = client.query_one(&format!("SHOW {name}"), &[]).await.unwrap().get(0);
+            assert_eq!(value, "0", "{name}");
+        }
+        let value: String = client.query_one("SHOW client_min_messages", &[]).await.unwrap().get(0);
+        assert_eq!(value, "error", "what a trigger notes may quote a row");
+    }
+}
+
 #[tokio::test]
 async fn something_else_that_listens_is_no_postgres() {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

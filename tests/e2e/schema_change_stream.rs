@@ -179,6 +179,50 @@ async fn a_column_that_is_dropped_renamed_or_retyped_stops_its_flow_alone() {
     }
 }
 
+/// Postgres would round at the destination without a word, so nothing is written before the column there keeps as much.
+#[tokio::test]
+async fn a_column_with_more_digits_waits_until_the_destination_keeps_them() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE mark (id int PRIMARY KEY);
+         CREATE TABLE t (id int PRIMARY KEY, price numeric(10, 2), at timestamp(0), less numeric(12, 4));
+         INSERT INTO t VALUES (1, 1.25, '2024-01-01 10:00:00', 1.2345)",
+    )
+    .await;
+    let manifest = line.manifest(&[table("t"), table("mark")]);
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 1").await;
+    // One that keeps fewer digits than before is followed: what it had, the source has rounded itself.
+    line.source("ALTER TABLE t ALTER COLUMN less TYPE numeric(12, 3); INSERT INTO t VALUES (2, 2, now(), 2.345)").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 2").await;
+    line.source(
+        "BEGIN;
+         INSERT INTO t VALUES (3, 3.25, now(), 3);
+         ALTER TABLE t ALTER COLUMN price TYPE numeric(12, 4), ALTER COLUMN at TYPE timestamp;
+         INSERT INTO t VALUES (4, 4.5678, '2024-01-01 10:00:00.123456', 4);
+         COMMIT",
+    )
+    .await;
+    let mends = ["price TYPE numeric", "at TYPE timestamp without time zone"];
+    pelton.says("column price of destination table public.t is numeric(10,2), which rounds").await;
+    pelton.says(&format!("ALTER TABLE public.t ALTER COLUMN {}", mends[0])).await;
+    arrived(&line, 1).await;
+    assert_eq!(line.destination.value("SELECT count(*) FROM t").await, "2");
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(1));
+    for mend in mends {
+        let said = line.stop(&manifest).await;
+        assert!(said.contains(&format!("ALTER COLUMN {mend}")), "{said}");
+        line.destination.execute(&format!("ALTER TABLE t ALTER COLUMN {mend}")).await;
+    }
+    line.catch_up(&manifest).await;
+    // But for zeros at the end, which an alteration adds and takes away where the rows are.
+    let values = "SELECT id, trim_scale(price), at, trim_scale(less) FROM t WHERE id > 1";
+    line.assert_same(values, values).await;
+}
+
 #[tokio::test]
 async fn a_renamed_table_stops_its_flow_and_goes_on_under_its_new_name() {
     let line = altered_line().await;

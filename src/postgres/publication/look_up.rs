@@ -57,6 +57,11 @@ impl Publication {
         self.tables.iter().find(|table| table.name == *name)
     }
 
+    /// Returns the operations that are published, in the words of `WITH (publish = …)`.
+    pub fn operations(&self) -> Vec<(&'static str, bool)> {
+        vec![("insert", self.insert), ("update", self.update), ("delete", self.delete), ("truncate", self.truncate)]
+    }
+
     /// Returns true when the changes of a table come with the publication, under its own name or those of its
     /// partitions.
     pub fn covers(&self, name: &TableName) -> bool {

@@ -37,7 +37,8 @@ async fn start(wire: &mut Wire, to: &PostgresConnection, session: &Session) -> R
         WireError::Server(source) => ConnectError::refused(&server, source),
         WireError::Odd(what) => ConnectError::NotPostgres { server: server.clone(), what },
     };
-    let options = session.options();
+    // Here a warning is what PostgreSQL 18 says of a missing publication, and there are no triggers to quote rows.
+    let options = format!("{} -c client_min_messages=warning", session.options());
     let application_name = session.application_name.replace('\0', "");
     let parameters = [
         ("user", to.user.as_str()),

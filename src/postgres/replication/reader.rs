@@ -20,7 +20,7 @@ use super::status::{Feedback, regular_interval};
 use super::wire::Wire;
 use super::{ReplicationError, Shared, StreamOptions, handshake};
 use crate::manifest::PostgresConnection;
-use crate::postgres::connect::Session;
+use crate::postgres::connect::{NO_TRANSACTION_TIMEOUT, Session};
 use crate::postgres::identity::SystemIdentity;
 use crate::postgres::quote::quote_ident;
 use crate::postgres::stream::Stream;
@@ -48,6 +48,8 @@ pub(super) async fn start(to: &PostgresConnection, options: &StreamOptions) -> R
     let refused = |error| ReplicationError::of_server(Moment::Starting, &options.slot, &options.publications, error);
     let identity = identify(&mut wire).await?;
     let wal_sender_timeout = wal_sender_timeout(&mut wire).await?;
+    // To the server, decoding a transaction of the source is a transaction too.
+    wire.query(NO_TRANSACTION_TIMEOUT).await.map_err(|e| e.sorted(|source| ReplicationError::Refused { source }))?;
     write_query(&mut wire.stream, &start_statement(options))
         .await
         .map_err(|e| super::wire::WireError::from(e).sorted(refused))?;

@@ -83,6 +83,26 @@ async fn a_table_that_would_fail_later_is_refused() {
             "column v of destination table s.t is timestamp with time zone, which does not take timestamp without time zone. ALTER TABLE s.t ALTER COLUMN v TYPE timestamp without time zone",
         ),
         (
+            "CREATE TABLE t (id int8 PRIMARY KEY, v numeric(10,2))",
+            "id int8 key, v numeric",
+            "column v of destination table s.t is numeric(10,2), which rounds: the numeric of the public schema has more digits. ALTER TABLE s.t ALTER COLUMN v TYPE numeric",
+        ),
+        (
+            "CREATE DOMAIN money2 AS numeric(10,2); CREATE DOMAIN price AS money2; CREATE TABLE t (id int8 PRIMARY KEY, v price)",
+            "id int8 key, v numeric",
+            "column v of destination table s.t is s.price, which rounds: the numeric of the public schema has more digits. ALTER TABLE s.t ALTER COLUMN v TYPE numeric",
+        ),
+        (
+            "CREATE TABLE t (id int8 PRIMARY KEY, v timestamp(0)[])",
+            "id int8 key, v timestamp[]",
+            "column v of destination table s.t is timestamp(0) without time zone[], which rounds: the timestamp without time zone[] of the public schema has more digits. ALTER TABLE s.t ALTER COLUMN v TYPE timestamp without time zone[]",
+        ),
+        (
+            "CREATE TABLE t (id int8 PRIMARY KEY, v interval day to hour)",
+            "id int8 key, v interval",
+            "column v of destination table s.t is interval day to hour, which rounds: the interval of the public schema has more digits. ALTER TABLE s.t ALTER COLUMN v TYPE interval",
+        ),
+        (
             "CREATE TYPE pair AS (a int); CREATE TABLE t (id int8 PRIMARY KEY, v pair)",
             "id int8 key, v int4range",
             "column v of destination table s.t is s.pair, which does not take int4range. ALTER TABLE s.t ALTER COLUMN v TYPE int4range",
@@ -107,6 +127,8 @@ async fn a_table_that_would_fail_later_is_refused() {
         ("CREATE TABLE t (id int8 PRIMARY KEY, v text)", "id int8 key, v int4range"),
         ("CREATE TABLE t (id int8 PRIMARY KEY, v varchar(9)[])", "id int8 key, v text[]"),
         ("CREATE TABLE t (v text)", "v text"),
+        ("CREATE TABLE t (id int8 PRIMARY KEY, v numeric(10,2))", "id int8 key, v int4"),
+        ("CREATE TABLE t (id int8 PRIMARY KEY, v timestamptz(6))", "id int8 key, v timestamptz"),
     ] {
         assert_eq!(refused(&database, ddl, columns).await, "fit", "{ddl}");
     }

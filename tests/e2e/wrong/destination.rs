@@ -1,6 +1,7 @@
 //! Destinations that can't be written: what passes by itself is waited for, the rest stops; nothing is lost either way.
 
 use super::{Flow, TABLE};
+use crate::flows_setup::{Line, table};
 use crate::support::{Database, assert_same, database};
 
 async fn pair() -> (Database, Database, Flow) {
@@ -54,6 +55,49 @@ async fn a_table_that_does_not_fit_is_refused_with_the_statement_that_mends_it()
     sink.execute("ALTER TABLE t DROP CONSTRAINT t_v_check").await;
     flow.syncs().await;
     assert_same(&source, "TABLE t", &sink, "TABLE t").await;
+}
+
+/// A change of a row that is not there can't be applied, and is not left out in silence.
+#[tokio::test]
+async fn a_change_of_a_row_that_is_missing_stops_its_flow_unless_rows_may_be_missing() {
+    let line = Line::new().await;
+    line.source(
+        "CREATE TABLE big (id int PRIMARY KEY, body text, n int); ALTER TABLE big ALTER COLUMN body SET STORAGE EXTERNAL;
+         CREATE TABLE bare (a int); ALTER TABLE bare REPLICA IDENTITY FULL; CREATE TABLE other (id int PRIMARY KEY);
+         INSERT INTO big SELECT n, repeat('x', 5000), 0 FROM generate_series(1, 3) AS n;
+         INSERT INTO bare VALUES (1), (2), (3)",
+    )
+    .await;
+    let manifest = line.manifest(&[table("big"), table("bare"), table("other")]);
+    line.catch_up(&manifest).await;
+    line.destination.execute("DELETE FROM big WHERE id < 3; DELETE FROM bare WHERE a < 3").await;
+    // A delete of a row that is gone does no harm, where keys tell rows apart.
+    line.source("DELETE FROM big WHERE id = 1").await;
+    line.catch_up(&manifest).await;
+
+    line.source("UPDATE big SET n = n + 1; INSERT INTO other VALUES (1)").await;
+    let said = line.stop(&manifest).await;
+    assert!(said.contains("destination table public.big lacks 1 of the rows that were changed"), "{said}");
+    assert!(said.contains("`backfill: false`") && said.contains("REPLICA IDENTITY FULL"), "{said}");
+    assert_eq!(line.destination.value("SELECT count(*) FROM other").await, "1", "the others go on");
+    assert_eq!(line.destination.value("SELECT n FROM big").await, "0", "nothing of the transaction is there");
+
+    line.source("DELETE FROM bare WHERE a = 1; UPDATE bare SET a = 20 WHERE a = 2").await;
+    let said = line.stop(&manifest).await;
+    assert!(said.contains("destination table public.bare lacks 2 of the rows"), "{said}");
+
+    // The operator says that rows may be missing.
+    let manifest = manifest.replace("createTable: true", "createTable: true, backfill: false");
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("left out changes of rows that are not at the destination").await;
+    line.source("UPDATE big SET body = 'new' WHERE id = 2; INSERT INTO bare VALUES (4)").await;
+    line.destination.wait_until("EXISTS (SELECT FROM bare WHERE a = 4)").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0));
+    // A whole row is a row again.
+    line.assert_same("SELECT * FROM big", "SELECT * FROM big").await;
+    assert_eq!(line.destination.value("SELECT string_agg(a::text, ',' ORDER BY a) FROM bare").await, "3,4");
 }
 
 #[tokio::test]
