@@ -18,9 +18,11 @@ impl StateTable {
     /// # Errors
     /// What the server says.
     pub async fn get(&self, client: &Client, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, DataStoreError> {
+        // One look into the primary key for each, whatever the planner believes of a table that has not been analyzed
+        // yet: as a plain join it may read all that the transform remembers.
         let sql = "SELECT s.value FROM unnest($4::bytea[]) WITH ORDINALITY AS k (key, n) \
-                   LEFT JOIN rejot_data_store.transform_state s ON s.manifest_slug = $1 AND s.source_slug = $2 \
-                   AND s.transform = $3 AND s.key = k.key ORDER BY k.n";
+                   LEFT JOIN LATERAL (SELECT t.value FROM rejot_data_store.transform_state t WHERE t.manifest_slug = $1 \
+                   AND t.source_slug = $2 AND t.transform = $3 AND t.key = k.key OFFSET 0) AS s ON true ORDER BY k.n";
         let rows = client
             .query(sql, &[&self.scope.manifest, &self.scope.source, &self.transform, &keys])
             .await
