@@ -124,7 +124,13 @@ async fn main() {
     let server = Server::builder().start().await.expect("a throwaway server starts (PELTON_PG_BIN chooses it)");
     let client = server.connect("postgres").await.expect("it takes connections");
     client.batch_execute("SET search_path = pg_catalog; SET synchronous_commit = off").await.expect("settings");
-    let target = TableTarget { schema: "public".into(), table: "bench".into(), create_table: true, public: public() };
+    let target = TableTarget {
+        schema: "public".into(),
+        table: "bench".into(),
+        create_table: true,
+        public: public(),
+        exact: true,
+    };
     let table = TableWriter::prepare(&client, target).await.expect("the table is made");
     let mut bench = Bench { client, destination: Destination::new(vec![table]) };
 

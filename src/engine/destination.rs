@@ -18,7 +18,7 @@ use crate::sink::{Destination, TableTarget, TableWriter};
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
-use super::plan::{FlowPlan, GroupPlan, TransformPlan};
+use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
@@ -410,6 +410,7 @@ impl Part<'_> {
                 table: flow.table.table.name.clone(),
                 create_table: flow.table.create_table,
                 public: public_schemas[public_schema].clone(),
+                exact: matches!(transform.kind, TransformKind::Table { .. }),
             };
             let writer = TableWriter::prepare(client, target).await;
             writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);

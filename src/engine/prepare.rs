@@ -258,19 +258,22 @@ fn describe(table: &Table, published: &[String]) -> SourceTable {
 /// # Errors
 /// The server refused.
 pub async fn end_of_log(source: &Source) -> Result<Lsn, EngineError> {
-    let failed = |error| EngineError::Source {
-        slug: source.slug.clone(),
-        source: QueryError::new("ask for the end of the write-ahead log", error),
-    };
+    let failed =
+        |(doing, error)| EngineError::Source { slug: source.slug.clone(), source: QueryError::new(doing, error) };
     // A commit of our own is flushed at once and comes through the stream, where asynchronous ones of others might
     // keep it waiting. A standby refuses; its log moves with its primary.
-    let message = "SELECT pg_catalog.pg_logical_emit_message(true, 'pelton', '')";
-    if let Err(error) = source.client.simple_query(message).await {
+    // Nobody's standby is waited for.
+    let message = "BEGIN; SET LOCAL synchronous_commit = local; \
+                   SELECT pg_catalog.pg_logical_emit_message(true, 'pelton', ''); COMMIT";
+    if let Err(error) = source.client.batch_execute(message).await {
         tracing::debug!("no message of our own: {}", super::Chain(&error));
+        let failed = |error| failed(("end a transaction", error));
+        source.client.batch_execute("ROLLBACK").await.map_err(failed)?;
     }
     let position = "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                     ELSE pg_catalog.pg_current_wal_flush_lsn() END)::text";
-    let row = source.client.query_one(position, &[]).await.map_err(failed)?;
+    let row = source.client.query_one(position, &[]).await;
+    let row = row.map_err(|error| failed(("ask for the end of the write-ahead log", error)))?;
     row.get::<_, &str>(0).parse().map_err(|error: crate::lsn::BadLsn| EngineError::Bug(error.to_string()))
 }
 

@@ -85,7 +85,7 @@ pub(super) fn shape(
             let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
             return Err(SinkError::WrongType { table, column: name, expected, found });
         }
-        if rounds(column, wanted) {
+        if rounds(column, wanted, target.exact) {
             let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
             return Err(SinkError::FewerDigits { table, column: name, expected, found });
         }
@@ -224,8 +224,12 @@ fn takes(column: &FoundColumn, wanted: &Column, types: &HashMap<String, Oid>) ->
 }
 
 /// Decides whether some values of a public column have more digits than the table's column keeps: Postgres would round
-/// them in silence. What is too long, or too large, it refuses by itself.
-fn rounds(column: &FoundColumn, wanted: &Column) -> bool {
+/// them in silence. What is too long, or too large, it refuses by itself. Unless the public schema is `exact`, a column
+/// of it without a modifier leaves it to the table how many there are.
+fn rounds(column: &FoundColumn, wanted: &Column, exact: bool) -> bool {
+    if !exact && wanted.type_modifier < 0 {
+        return false;
+    }
     let kind = match column.base_name.strip_suffix("[]") {
         Some(element) => Some(Kind::Array(element.into())),
         None => Kind::of_oid(column.base),

@@ -19,6 +19,8 @@ pub struct TableTarget {
     /// Make the table from the public schema if it does not exist, and add the columns that it lacks.
     pub create_table: bool,
     pub public: PublicSchema,
+    /// False where a public column without a type modifier says nothing of its digits, as a transform's.
+    pub exact: bool,
 }
 
 impl TableTarget {

@@ -118,7 +118,13 @@ pub fn public(columns: &str) -> PublicSchema {
 
 /// A table that exists already.
 pub fn target(schema: &str, table: &str, columns: &str) -> TableTarget {
-    TableTarget { schema: schema.into(), table: table.into(), create_table: false, public: public(columns) }
+    TableTarget {
+        schema: schema.into(),
+        table: table.into(),
+        create_table: false,
+        public: public(columns),
+        exact: true,
+    }
 }
 
 /// Opens a session with the settings that Pelton pins.

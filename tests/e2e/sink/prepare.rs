@@ -132,6 +132,10 @@ async fn a_table_that_would_fail_later_is_refused() {
     ] {
         assert_eq!(refused(&database, ddl, columns).await, "fit", "{ddl}");
     }
+    // A transform that does not say how many digits leaves it to the table.
+    let inexact = TableTarget { exact: false, ..target("public", "inexact", "id int8 key, v numeric") };
+    database.execute("CREATE TABLE public.inexact (id int8 PRIMARY KEY, v numeric(10,2))").await;
+    TableWriter::prepare(&session(&database).await, inexact).await.expect("the table is fit");
 }
 
 #[tokio::test]
@@ -158,7 +162,7 @@ async fn a_role_without_rights_is_told_which() {
 }
 
 fn created(table: &str, public: PublicSchema) -> TableTarget {
-    TableTarget { schema: "New Schema".into(), table: table.into(), create_table: true, public }
+    TableTarget { schema: "New Schema".into(), table: table.into(), create_table: true, public, exact: true }
 }
 
 #[tokio::test]
