@@ -69,7 +69,9 @@ async fn an_owner_that_is_paused_inside_a_transaction_holds_up_no_takeover() {
     pair.destination.wait_until(&format!("EXISTS (SELECT {of_ours} AND wait_event_type = 'Lock')")).await;
     first.signal("STOP");
     other.batch_execute("ROLLBACK").await.unwrap();
-    let paused = format!("SELECT pid {of_ours} AND state = 'idle in transaction'");
+    // Between the statements that were sent already it is in that state too, for a moment.
+    let for_good = "state = 'idle in transaction' AND state_change < clock_timestamp() - interval '0.5 s'";
+    let paused = format!("SELECT pid {of_ours} AND {for_good}");
     pair.destination.wait_until(&format!("EXISTS ({paused})")).await;
     let paused = pair.destination.value(&paused).await;
     // As a network does that has lost it.
