@@ -40,6 +40,18 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// Returns the socket, where it is one of TCP to a server on this machine.
+    pub(crate) fn loopback(&self) -> Option<&TcpStream> {
+        let socket = match self {
+            Stream::Tcp(socket) => socket,
+            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Unix(_) => return None,
+        };
+        socket.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()).then_some(socket)
+    }
+}
+
 /// Opens the byte stream to a server, upgraded to TLS as `sslmode` says; nothing of Postgres's startup is sent yet.
 ///
 /// # Errors

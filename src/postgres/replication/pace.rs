@@ -9,7 +9,14 @@
 //! * Awake: [`BURST_READS`] reads within [`BURST`] of each other start the naps.
 //! * Napping: a nap that brought fewer than [`NAP_MESSAGES_MIN`] ends them at once, so a stream that goes quiet
 //!   delivers its next message without delay.
-//! * A read that filled its buffer never naps: there is more already.
+//! * A read that was worth its wake-up never naps: there is more already.
+//!
+//! **Over loopback** the server's own work for each message depends on whether the receiver's window is open: then the
+//! kernel carries every message through both ends of the connection at once, in the server's time (4 µs of it a row);
+//! while it is closed, messages pile up at the sender, and come together when it opens (1 µs). So there the window is
+//! made small ([`LOOPBACK_WINDOW_BYTES`]), which costs nothing where a round trip does not, and naps are as long as it
+//! takes to fill it and more. Measured with 600,000 rows of 300 bytes, three runs each: 244 to 291 thousand rows a second
+//! and always the good mode, against 173 to 337 and one or the other by chance.
 
 use std::time::{Duration, Instant};
 
@@ -27,27 +34,35 @@ const NAP_MESSAGES_MIN: usize = 8;
 /// How long a nap is: within 200 to 400 µs the socket fills; longer naps let the server run into its full buffer.
 const NAP: Duration = Duration::from_micros(250);
 
+/// What the receive buffer is set to over loopback; the kernel doubles it for its own needs.
+pub(super) const LOOPBACK_WINDOW_BYTES: usize = 64 << 10;
+/// How long a nap is there, whatever the read brought.
+const LOOPBACK_NAP: Duration = Duration::from_millis(1);
+
 /// Decides on naps.
 #[derive(Debug)]
 pub(super) struct Pace {
+    nap: Duration,
+    full_read_bytes: usize,
     napping: bool,
     burst_began: Instant,
     burst_reads: u32,
 }
 
 impl Pace {
-    pub fn new(now: Instant) -> Pace {
-        Pace { napping: false, burst_began: now, burst_reads: 0 }
+    pub fn new(loopback: bool, now: Instant) -> Pace {
+        let (nap, full_read_bytes) = if loopback { (LOOPBACK_NAP, usize::MAX) } else { (NAP, FULL_READ_BYTES) };
+        Pace { nap, full_read_bytes, napping: false, burst_began: now, burst_reads: 0 }
     }
 
     /// Takes note of a read and returns how long to nap before the next one.
     pub fn after_read(&mut self, bytes: usize, messages: usize, now: Instant) -> Option<Duration> {
         if self.napping {
-            if bytes >= FULL_READ_BYTES {
+            if bytes >= self.full_read_bytes {
                 return None;
             }
             if messages >= NAP_MESSAGES_MIN {
-                return Some(NAP);
+                return Some(self.nap);
             }
             self.napping = false;
             self.burst_reads = 0;
@@ -57,7 +72,7 @@ impl Pace {
         }
         self.burst_reads += 1;
         self.napping = self.burst_reads >= BURST_READS;
-        (self.napping && bytes < FULL_READ_BYTES).then_some(NAP)
+        (self.napping && bytes < self.full_read_bytes).then_some(self.nap)
     }
 }
 
@@ -69,7 +84,7 @@ mod tests {
     /// A message has 100 bytes.
     fn check(steps: impl IntoIterator<Item = (u64, usize)>, expected: &str) {
         let mut now = Instant::now();
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(false, now);
         let after = |(wait, bytes): (u64, usize)| {
             now += Duration::from_micros(wait);
             if pace.after_read(bytes, bytes.div_ceil(100), now).is_some() { 'n' } else { '.' }
@@ -91,6 +106,19 @@ mod tests {
     fn a_flood_of_small_reads_naps_until_it_ebbs() {
         let flood = std::iter::repeat_n((10, 150), 12).chain(std::iter::repeat_n((300, 20_000), 3));
         check(flood.chain([(300, 100), (300, 100)]), "...........nnnn..");
+    }
+
+    #[test]
+    fn over_loopback_a_flood_naps_whatever_it_brings() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(true, now);
+        let mut naps = 0;
+        for _ in 0..20 {
+            now += Duration::from_micros(10);
+            naps += u32::from(pace.after_read(100_000, 300, now) == Some(LOOPBACK_NAP));
+        }
+        assert_eq!(naps, 9);
+        assert_eq!(pace.after_read(100, 1, now), None, "it ebbs");
     }
 
     #[test]

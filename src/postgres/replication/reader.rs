@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Moment;
 use super::gulp::{BUFFER_BYTES, Cut, End, Gulp, GulpBuffer};
-use super::pace::Pace;
+use super::pace::{LOOPBACK_WINDOW_BYTES, Pace};
 use super::status::{Feedback, regular_interval};
 use super::wire::Wire;
 use super::{ReplicationError, Shared, StreamOptions, handshake};
@@ -118,9 +118,15 @@ enum Wake {
 impl Reader {
     pub fn new(started: Started, shared: Arc<Shared>, queue: Queue, options: StreamOptions) -> Reader {
         let now = Instant::now();
+        let stream = started.wire.stream;
+        let loopback = stream.loopback().map(|socket| {
+            // A kernel that refuses leaves the buffer as it is, which costs speed alone.
+            let _ = socket2::SockRef::from(socket).set_recv_buffer_size(LOOPBACK_WINDOW_BYTES);
+        });
         let queue_bytes = options.queue_bytes.clamp(BUFFER_BYTES, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Reader {
-            stream: started.wire.stream,
+            pace: Pace::new(loopback.is_some(), now),
+            stream,
             buffer: GulpBuffer::new(started.wire.buffer),
             shared,
             queue,
@@ -128,7 +134,6 @@ impl Reader {
             queue_bytes,
             feedback: Feedback::new(regular_interval(started.wal_sender_timeout), now),
             options,
-            pace: Pace::new(now),
             received_at: now,
             asked_server: false,
         }
