@@ -32,6 +32,7 @@ struct Pause {
 }
 
 impl Apart {
+    /// Returns true while a transform is out, for good or for a while.
     pub fn has(&self, slug: &str, transform: &str) -> bool {
         let place = (slug.to_owned(), transform.to_owned());
         let paused = self.paused.get(&place).is_some_and(|pause| pause.until > Instant::now());

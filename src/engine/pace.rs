@@ -45,6 +45,7 @@ struct Arrived {
 }
 
 impl Pace {
+    /// Begins with nothing having arrived.
     pub fn new(now: Instant) -> Pace {
         Pace { window_began: now, window: Arrived::default(), before: Arrived::default(), last: now }
     }

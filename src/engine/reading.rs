@@ -64,6 +64,7 @@ async fn tables(context: &Context, kind: &TransformKind) -> Vec<TableName> {
     }
 }
 
+/// Returns a table of the manifest under the name that the catalog knows.
 pub fn table_name(table: &manifest::TableName) -> TableName {
     TableName::new(table.schema.clone(), table.name.clone())
 }

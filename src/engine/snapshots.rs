@@ -33,6 +33,7 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
+    /// Makes slots at `source`, in sessions of this name.
     pub fn new(source: PostgresConnection, application_name: String) -> Snapshots {
         Snapshots { source, application_name, making: None, exported: HashMap::new(), missed: false }
     }

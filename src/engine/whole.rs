@@ -41,10 +41,12 @@ pub struct TooLarge {
 }
 
 impl Whole {
+    /// Holds up to so many bytes of one transaction.
     pub fn new(bytes_max: usize) -> Whole {
         Whole { bytes_max, waiting: None }
     }
 
+    /// Returns how many bytes of one transaction are held at the most.
     pub fn bytes_max(&self) -> usize {
         self.bytes_max
     }

@@ -50,6 +50,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Begins awake; `loopback` says that the server is on this machine and that its window was made small.
     pub fn new(loopback: bool, now: Instant) -> Pace {
         let (nap, full_read_bytes) = if loopback { (LOOPBACK_NAP, usize::MAX) } else { (NAP, FULL_READ_BYTES) };
         Pace { nap, full_read_bytes, napping: false, burst_began: now, burst_reads: 0 }
