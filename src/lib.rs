@@ -28,5 +28,8 @@ pub mod wasm;
 // Floor 3: the line itself.
 pub mod engine;
 
-// Floor 4: faces.
+// Floor 4: what databases should be like.
+pub mod setup;
+
+// Floor 5: faces.
 pub mod cli;

@@ -7,6 +7,10 @@
 //! that of medians of one run, for the machines that this runs on are noisy.
 
 mod backlog;
+// Guests by hand, one for each encoding.
+#[allow(dead_code)]
+#[path = "../../src/wasm/tests/guest.rs"]
+mod guest;
 mod guests;
 mod latency;
 mod memory;

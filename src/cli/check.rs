@@ -8,7 +8,7 @@ use super::report::Failure;
 use crate::change::PublicSchema;
 use crate::engine::{self, Chain, EngineError, Plan};
 use crate::manifest::{Manifest, Transform};
-use crate::wasm;
+use crate::wasm::{self, Descriptor};
 
 /// Validates manifests, loads their components, and holds what those publish against the manifest
 ///
@@ -18,6 +18,22 @@ pub struct Args {
     /// The manifests to check [default: pelton.yaml in this folder]
     #[arg(value_name = "MANIFEST")]
     pub manifests: Vec<PathBuf>,
+}
+
+/// Something that is wrong, and what to do about it.
+pub struct Finding {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+/// What came of checking one transform.
+pub struct Checked {
+    /// The component's file.
+    pub file: PathBuf,
+    /// `None` when it can't be loaded.
+    pub descriptor: Option<Descriptor>,
+    /// What it is, in one sentence, or everything that is wrong.
+    pub told: Result<String, Vec<Finding>>,
 }
 
 /// Checks manifests.
@@ -35,10 +51,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
                 Failure::new(format!("{}: {}", manifest.file, unsupported.what), Some(unsupported.hint))
             }));
         }
-        for transform in manifest.transforms() {
-            match check_transform(&host, manifest, &transform).await {
+        for checked in transforms(&host, manifest).await {
+            match checked.told {
                 Ok(line) => println!("{line}"),
-                Err(more) => failures.extend(more),
+                Err(findings) => {
+                    failures.extend(findings.into_iter().map(|found| Failure::new(found.what, found.hint)))
+                }
             }
         }
     }
@@ -56,17 +74,43 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn check_transform(
-    host: &Arc<wasm::Host>,
+/// Checks a manifest's transforms, one after the other.
+pub async fn transforms(host: &Arc<wasm::Host>, manifest: &Manifest) -> Vec<Checked> {
+    let mut all = Vec::new();
+    for transform in manifest.transforms() {
+        let file = transform.config.component.clone();
+        let (descriptor, told) = match engine::component(host, transform.config).await {
+            Ok(component) => (Some(component.descriptor().clone()), check_transform(&component, manifest, &transform)),
+            Err(error) => (None, Err(vec![Finding::of(&place(manifest, &transform), &error)])),
+        };
+        all.push(Checked { file, descriptor, told });
+    }
+    all
+}
+
+impl Finding {
+    fn new(what: String, hint: Option<String>) -> Finding {
+        Finding { what, hint }
+    }
+
+    fn of(place: &str, error: &EngineError) -> Finding {
+        Finding::new(format!("{place}: {}", Chain(error)), error.hint())
+    }
+}
+
+fn place(manifest: &Manifest, transform: &Transform<'_>) -> String {
+    format!("{}:{}", manifest.file, transform.config.at.line)
+}
+
+fn check_transform(
+    component: &wasm::Component,
     manifest: &Manifest,
     transform: &Transform<'_>,
-) -> Result<String, Vec<Failure>> {
-    let place = format!("{}:{}", manifest.file, transform.config.at.line);
-    let failed = |error: EngineError| vec![Failure::new(format!("{place}: {}", Chain(&error)), error.hint())];
-    let component = engine::component(host, transform.config).await.map_err(failed)?;
+) -> Result<String, Vec<Finding>> {
+    let place = place(manifest, transform);
     let mut failures = Vec::new();
-    if let Err(error) = engine::settings(&component, transform.config) {
-        failures.extend(failed(error));
+    if let Err(error) = engine::settings(component, transform.config) {
+        failures.push(Finding::of(&place, &error));
     }
     let descriptor = component.descriptor();
     for public in &transform.public_schemas {
@@ -75,7 +119,7 @@ async fn check_transform(
         let found =
             descriptor.public_schemas.iter().find(|found| *found.name == **name && found.major == version.major);
         let Some(found) = found else {
-            failures.push(Failure::new(
+            failures.push(Finding::new(
                 format!(
                     "{place}: component {} does not publish `{name}` {}.{}; it publishes {}",
                     transform.config.component.display(),
@@ -88,7 +132,7 @@ async fn check_transform(
             continue;
         };
         if found.minor != version.minor {
-            failures.push(Failure::new(
+            failures.push(Finding::new(
                 format!(
                     "{place}: public schema `{name}` is {}.{} in the manifest and {}.{} in the component",
                     version.major, version.minor, found.major, found.minor
@@ -102,7 +146,7 @@ async fn check_transform(
         if let Some(output) = &public.output_schema {
             let differences = super::output_schema::differences(&output.schema, found);
             failures.extend(differences.into_iter().map(|difference| {
-                Failure::new(
+                Finding::new(
                     format!("{}:{}: outputSchema of `{name}`: {difference}", manifest.file, output.at.line),
                     Some("correct `outputSchema`, or leave it out: the component says it already".to_owned()),
                 )
@@ -110,12 +154,12 @@ async fn check_transform(
         }
     }
     if transform.config.parallel > 1 && descriptor.whole_transactions {
-        failures.push(Failure::new(
+        failures.push(Finding::new(
             format!("{place}: `parallel` does not go together with a transform that takes whole transactions"),
             Some("remove `parallel`".to_owned()),
         ));
     } else if transform.config.parallel > 1 && !descriptor.parallel {
-        failures.push(Failure::new(
+        failures.push(Finding::new(
             format!("{place}: transform `{}` does not allow several instances", descriptor.name),
             Some("remove `parallel`, or allow it in the transform's descriptor".to_owned()),
         ));

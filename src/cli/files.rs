@@ -53,6 +53,11 @@ pub fn load_one(named: Option<&Path>) -> Result<Manifest, Failure> {
     Ok(load_all(&named)?.pop().expect("one was loaded"))
 }
 
+/// Returns true when this folder has a manifest.
+pub fn is_there() -> bool {
+    find().is_some()
+}
+
 fn find() -> Option<PathBuf> {
     DEFAULT_NAMES.iter().map(PathBuf::from).find(|path| path.is_file())
 }

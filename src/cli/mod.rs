@@ -4,15 +4,23 @@
 
 pub mod build;
 mod check;
+mod columns;
+mod databases;
 pub mod demo;
+mod doctor;
 mod files;
 mod init;
 mod log;
+mod migrations;
 mod output_schema;
 mod progress;
+mod repair;
 mod report;
+mod setup;
+mod slots;
 mod status;
 mod sync;
+mod teardown;
 
 use std::process::ExitCode;
 
@@ -40,12 +48,34 @@ enum Command {
     Init(init::InitArgs),
     Check(check::Args),
     Build(build::Args),
+    Setup(Box<setup::Args>),
+    Doctor(doctor::Args),
     Sync(sync::Args),
     Status(status::Args),
+    Repair(repair::Args),
+    Migrations(migrations::Args),
+    Slots(slots::Args),
+    Teardown(teardown::Args),
+}
+
+/// What a shell reports of a program that SIGPIPE ended.
+const BROKEN_PIPE: i32 = 141;
+
+/// `pelton … | head` closes our stdout before we are done; printing panics then, and there is nothing to say about it.
+fn end_quietly_without_a_reader() {
+    let panicking = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to std") && text.contains("(os error 32)") {
+            std::process::exit(BROKEN_PIPE);
+        }
+        panicking(panic);
+    }));
 }
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let cli = Cli::parse();
     if let Err(what) = log::start(cli.log_format) {
         return Failure::new(what, Some("use for example PELTON_LOG=debug".to_owned())).print();
@@ -60,8 +90,14 @@ pub fn main() -> ExitCode {
             Command::Init(args) => init::run(&args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Check(args) => check::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Setup(args) => setup::run(*args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Repair(args) => repair::run(args).await,
+            Command::Migrations(args) => migrations::run(args).await,
+            Command::Slots(args) => slots::run(args).await,
+            Command::Teardown(args) => teardown::run(args).await,
         }
     });
     // A name that is being looked up, or a component that is being compiled, is not waited for.

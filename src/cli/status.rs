@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use super::columns::{self, duration, size};
 use super::files;
 use super::report::Failure;
 use crate::datastore::{self, BackfillRow, FlowRow, Scope};
@@ -315,12 +316,7 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
             f.row.as_ref().map_or_else(unknown, |row| row.rows_applied.to_string()),
         ]
     };
-    let lines: Vec<_> = std::iter::once(head).chain(flows.iter().map(line)).collect();
-    let widths: Vec<usize> = (0..7).map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0)).collect();
-    for line in &lines {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
-    }
+    columns::print(std::iter::once(head).chain(flows.iter().map(line)));
     for flow in flows {
         for (table, rows, estimate) in &flow.copied {
             println!("{}: copied {rows} of about {estimate} rows of {table}", flow.flow);
@@ -333,26 +329,5 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
                 println!("  Hint: {hint}");
             }
         }
-    }
-}
-
-/// Prints a number of bytes as Postgres's `pg_size_pretty` would.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
-    let mut value = bytes;
-    let mut unit = 0;
-    while value >= 10 * 1024 && unit + 1 < UNITS.len() {
-        value /= 1024;
-        unit += 1;
-    }
-    format!("{value} {}", UNITS[unit])
-}
-
-fn duration(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..120_000 => format!("{:.1} s", ms as f64 / 1000.0),
-        120_000..7_200_000 => format!("{} min", ms / 60_000),
-        _ => format!("{} h", ms / 3_600_000),
     }
 }

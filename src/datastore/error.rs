@@ -5,47 +5,74 @@ use tokio_postgres::error::SqlState;
 /// A failed use of `rejot_data_store`.
 #[derive(Debug, thiserror::Error)]
 pub enum DataStoreError {
-    #[error("could not {act} in `rejot_data_store`")]
+    #[error("could not {act} in `{schema}`")]
     Query {
+        schema: &'static str,
         act: &'static str,
         #[source]
         source: tokio_postgres::Error,
     },
-    #[error("the role may not create the schema `rejot_data_store`")]
+    #[error("the role may not create the schema `{schema}`")]
     MayNotCreate {
+        schema: &'static str,
         #[source]
         source: tokio_postgres::Error,
     },
-    #[error(
-        "migration {version} of `rejot_data_store` was applied with other contents than this version of Pelton has"
-    )]
-    Drift { version: i32 },
-    #[error("`rejot_data_store` is at version {found}; this version of Pelton knows up to {known}")]
-    TooNew { found: i32, known: i32 },
+    #[error("migration {version} of `{schema}` was applied with other contents than this version of Pelton has")]
+    Drift { schema: &'static str, version: i32 },
+    #[error("`{schema}` is at version {found}; this version of Pelton knows up to {known}")]
+    TooNew { schema: &'static str, found: i32, known: i32 },
+    #[error("migration {version} of `{schema}` can't be recorded as applied: there is no {missing}")]
+    NotThere { schema: &'static str, version: i32, missing: String },
+    #[error("`{schema}` has no migration {version}; the newest is {known}")]
+    NoSuchMigration { schema: &'static str, version: i32, known: i32 },
     #[error("another process has taken over the flows of `{manifest}` from `{source_slug}`")]
     StaleOwner { manifest: String, source_slug: String },
 }
 
 impl DataStoreError {
-    pub(super) fn query(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
-        move |source| DataStoreError::Query { act, source }
+    pub(crate) fn query(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
+        DataStoreError::query_in(super::SCHEMA, act)
+    }
+
+    pub(super) fn query_in(
+        schema: &'static str,
+        act: &'static str,
+    ) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
+        move |source| DataStoreError::Query { schema, act, source }
     }
 
     /// Returns what the operator should do, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            DataStoreError::MayNotCreate { .. } => Some(
-                "let an administrator run: CREATE SCHEMA rejot_data_store AUTHORIZATION the_role; \
-                 or GRANT CREATE ON DATABASE … TO the_role"
-                    .to_owned(),
-            ),
-            DataStoreError::Drift { .. } => {
-                Some("compare rejot_data_store.schema_migrations with the release that applied it".to_owned())
+            DataStoreError::MayNotCreate { schema, .. } => Some(format!(
+                "let an administrator run: CREATE SCHEMA {schema} AUTHORIZATION the_role; or GRANT CREATE ON DATABASE … TO \
+                 the_role; or the script of {}",
+                emit(schema)
+            )),
+            DataStoreError::Drift { schema, .. } => {
+                Some(format!("compare {schema}.schema_migrations with the release that applied it"))
             }
             DataStoreError::TooNew { .. } => Some("run the newer version of Pelton".to_owned()),
-            DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Some(
-                "grant the role USAGE and CREATE on the schema rejot_data_store, or let it own the schema".to_owned(),
-            ),
+            DataStoreError::NotThere { schema, version, .. } => {
+                let earlier = match version {
+                    1 => String::new(),
+                    _ => format!(", or record what was applied before it: --through {}", version - 1),
+                };
+                Some(format!("apply it: `pelton migrations apply`, or the script of {}{earlier}", emit(schema)))
+            }
+            DataStoreError::NoSuchMigration { .. } => {
+                Some("`pelton migrations status` lists them; a newer version of Pelton may have more".to_owned())
+            }
+            DataStoreError::Query { schema, source, .. }
+                if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
+                Some(format!(
+                    "grant the role USAGE and CREATE on the schema {schema}, or let it own the schema; or let an \
+                     administrator run the script of {}",
+                    emit(schema)
+                ))
+            }
             DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
                 Some(
                     "the destination is read-only: point the connection at the primary, or end its read-only mode \
@@ -58,5 +85,13 @@ impl DataStoreError {
             }
             DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } => None,
         }
+    }
+}
+
+/// The command whose script an administrator can run instead.
+fn emit(schema: &str) -> &'static str {
+    match schema {
+        super::SCHEMA => "`pelton migrations emit-sql --role the_role`",
+        _ => "`pelton migrations emit-sql --privileged`",
     }
 }

@@ -37,6 +37,8 @@ pub struct FlowRow {
     pub commit_time: Option<i64>,
     /// `pg_control_system()`'s identifier of the source, as text.
     pub system_identifier: String,
+    /// The timeline that `lsn` lies on, where it is known.
+    pub timeline: Option<u32>,
     pub slot_name: String,
     /// While rows that existed before the flow are still to be copied: the backfill that it takes part in.
     pub backfill: Option<String>,
@@ -50,9 +52,11 @@ pub struct FlowRow {
     pub paused: bool,
 }
 
+// Through jsonb, since a table that nobody has migrated yet lacks the last ones.
 const COLUMNS: &str = "flow, public_schema_name, public_schema_major_version, epoch, lsn, \
      (extract(epoch FROM commit_time) * 1000000)::bigint, system_identifier::text, slot_name, backfill, problem, hint, \
-     rows_applied, released_at IS NOT NULL, paused";
+     rows_applied, (to_jsonb(flow.*) ->> 'released_at') IS NOT NULL, \
+     coalesce((to_jsonb(flow.*) ->> 'paused')::boolean, false), (to_jsonb(flow.*) ->> 'timeline')::integer";
 
 impl FlowRow {
     fn from_row(row: &Row) -> FlowRow {
@@ -71,6 +75,7 @@ impl FlowRow {
             rows_applied: row.get(11),
             released: row.get(12),
             paused: row.get(13),
+            timeline: row.get::<_, Option<i32>>(14).map(i32::cast_unsigned),
         }
     }
 }
@@ -96,6 +101,7 @@ impl Owned {
 pub struct Start {
     pub lsn: Lsn,
     pub system_identifier: String,
+    pub timeline: u32,
     pub slot_name: String,
 }
 
@@ -173,8 +179,10 @@ async fn try_take_over(
     transaction.batch_execute(LOCK_WAIT).await.map_err(query("begin a takeover"))?;
     for flow in wanted {
         let sql = "INSERT INTO rejot_data_store.flow (manifest_slug, source_slug, flow, public_schema_name, \
-                   public_schema_major_version, epoch, lsn, system_identifier, slot_name, backfill) \
-                   VALUES ($1, $2, $3, $4, $5, 1, $6, $7::text::numeric, $8, $9) ON CONFLICT DO NOTHING";
+                   public_schema_major_version, epoch, lsn, system_identifier, slot_name, backfill, timeline) \
+                   VALUES ($1, $2, $3, $4, $5, coalesce((SELECT max(epoch) FROM rejot_data_store.flow \
+                   WHERE manifest_slug = $1 AND source_slug = $2), 1), $6, $7::text::numeric, $8, $9, $10) \
+                   ON CONFLICT DO NOTHING";
         let lsn = PgLsn::from(start.lsn.0);
         transaction
             .execute(
@@ -189,6 +197,7 @@ async fn try_take_over(
                     &start.system_identifier,
                     &start.slot_name,
                     &flow.backfill,
+                    &start.timeline.cast_signed(),
                 ],
             )
             .await
@@ -213,6 +222,25 @@ async fn try_take_over(
         .map_err(query("take over the flows"))?;
     transaction.commit().await.map_err(query("commit a takeover"))?;
     Ok(Owned { scope: scope.clone(), token, flows: rows.iter().map(FlowRow::from_row).collect() })
+}
+
+/// Records on which timeline of the source's log the checkpoints of flows lie from now on. Only their owner may.
+///
+/// # Errors
+/// [`DataStoreError::StaleOwner`] when another process has taken them over, or what the server says.
+pub async fn put_timeline(
+    client: &Client,
+    owned: &Owned,
+    flows: &[String],
+    timeline: u32,
+) -> Result<(), DataStoreError> {
+    let sql = "UPDATE rejot_data_store.flow SET timeline = $5 \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";
+    let put = client
+        .execute(sql, &[&owned.scope.manifest, &owned.scope.source, &owned.token, &flows, &timeline.cast_signed()])
+        .await
+        .map_err(DataStoreError::query("record the timeline of flows"))?;
+    if put == flows.len() as u64 { Ok(()) } else { Err(owned.stale()) }
 }
 
 /// Records that flows stopped, or are only paused, why, and what they need, for `status`. Only their owner may.

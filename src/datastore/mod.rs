@@ -8,17 +8,31 @@
 
 mod error;
 mod flow;
+mod forget_manifest;
 mod migrate;
+mod readers;
 mod released;
+mod repaired;
 mod session;
 mod state;
 
 pub use error::DataStoreError;
-pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, take_over};
-pub use migrate::migrate;
+pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};
+pub use forget_manifest::{Remembered, forget_manifest, remembered};
+pub use migrate::{Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script};
+pub use readers::{SlotReader, slot_readers};
 pub use released::{begin_anew, forget, release};
+pub use repaired::{copy_anew, go_on, lock};
 pub use session::{Commit, Committed, Session};
 pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_data_store";
+
+/// Looks whether a table of `rejot_data_store` is there; no privilege is needed for that.
+async fn has_table(client: &tokio_postgres::Client, name: &str) -> Result<bool, DataStoreError> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
+               ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)";
+    let row = client.query_one(sql, &[&SCHEMA, &name]).await;
+    Ok(row.map_err(DataStoreError::query("look for the tables"))?.get(0))
+}

@@ -72,7 +72,7 @@ pub async fn begin_anew(
     backfill: &str,
 ) -> Result<(), DataStoreError> {
     let sql = "UPDATE rejot_data_store.flow SET released_at = NULL, problem = NULL, hint = NULL, paused = false, lsn = $5, \
-               commit_time = NULL, system_identifier = $6::text::numeric, slot_name = $7, backfill = $8, \
+               commit_time = NULL, system_identifier = $6::text::numeric, slot_name = $7, backfill = $8, timeline = $9, \
                rows_applied = 0, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";
     let lsn = PgLsn::from(start.lsn.0);
@@ -80,7 +80,17 @@ pub async fn begin_anew(
     let begun = client
         .execute(
             sql,
-            &[manifest, source, &owned.token, &flows, &lsn, &start.system_identifier, &start.slot_name, &backfill],
+            &[
+                manifest,
+                source,
+                &owned.token,
+                &flows,
+                &lsn,
+                &start.system_identifier,
+                &start.slot_name,
+                &backfill,
+                &start.timeline.cast_signed(),
+            ],
         )
         .await
         .map_err(DataStoreError::query("begin a flow anew"))?;

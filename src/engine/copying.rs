@@ -65,7 +65,7 @@ impl Copying {
             .map(|row| (row.table.clone(), row.progress.clone()))
             .collect();
         let fence = if saved.is_empty() { Some(Fence::Finished(source.snapshot().await?)) } else { None };
-        let position = Position { epoch: source.epoch, commit_lsn: start.from, end_lsn: start.from, commit_time: 0 };
+        let position = Position { epoch: source.epoch(), commit_lsn: start.from, end_lsn: start.from, commit_time: 0 };
         let backfill = Backfill::new(plans, position, fence, &saved)?;
         if backfill.is_done() {
             return Ok(None);
@@ -75,7 +75,7 @@ impl Copying {
             slug,
             backfill,
             readers: Readers::new(source.connection.clone(), SESSIONS_MAX),
-            snapshots: Snapshots::new(source.connection.clone(), start.application_name),
+            snapshots: Snapshots::new(source.connection.clone(), source.standby, start.application_name),
         };
         copying.start_reads().await?;
         Ok(Some(copying))

@@ -98,12 +98,14 @@ pub async fn open(
     let start = datastore::Start {
         lsn: source.confirmed,
         system_identifier: source.system_identifier.clone(),
+        timeline: source.timeline,
         slot_name: source.slot.clone(),
     };
     let left_out = plan.transforms.iter().filter(|transform| without(&transform.name));
     let stopped: Vec<String> =
         left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
     let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
+    source.goes_on(&owned.flows);
 
     let mut opened =
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
@@ -122,7 +124,15 @@ pub async fn open(
             let anew = anew(transform, &owned.flows, source, &start)?;
             let together = together(transform, anew.as_ref().unwrap_or(&owned.flows));
             for part in &together {
-                part.rows.iter().try_for_each(|row| source.check_checkpoint(row))?;
+                for row in &part.rows {
+                    source.check_checkpoint(row)?;
+                    source.check_branch(row).await?;
+                }
+                if anew.is_none() && part.rows.iter().any(|row| row.timeline != Some(source.timeline)) {
+                    let flows: Vec<String> = part.rows.iter().map(|row| row.flow.clone()).collect();
+                    let put = datastore::put_timeline(&client, &owned, &flows, source.timeline).await;
+                    put.map_err(data_store)?;
+                }
                 let first_table = tables.len() + writers.len();
                 let anew = anew.is_some().then_some(&start);
                 let opening = Part { context, client: &client, group: plan, source, transform, owned: &owned, anew };
@@ -256,7 +266,6 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// The session's name has the source in it: a takeover knows a paused owner's session by it.
 /// Returns which database it is; `None` where the server does not say.
 async fn database(client: &Client) -> Option<DatabaseId> {
     let sql = "SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) || ' ' || oid::text \
@@ -277,7 +286,11 @@ pub async fn returns(context: Arc<Context>, source: String, plan: GroupPlan) {
     }
 }
 
-async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Result<Client, EngineError> {
+/// Connects to a destination. The session's name has the source in it: a takeover knows a paused owner's session by it.
+///
+/// # Errors
+/// It can't be reached.
+pub async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Result<Client, EngineError> {
     let name = format!("{} {source}", context.application_name());
     let session = postgres::Session::destination(name);
     postgres::connect(&plan.connection, &session).await.map_err(|source| EngineError::Connect {
@@ -357,7 +370,14 @@ fn anew(
         return Err(load::released_without_backfill(transform, flow));
     }
     let backfill = transform.flows.first().map(|flow| flow.name.clone());
-    let row = |row: &FlowRow| FlowRow { lsn: start.lsn, backfill: backfill.clone(), released: false, ..row.clone() };
+    let timeline = Some(start.timeline);
+    let row = |row: &FlowRow| FlowRow {
+        lsn: start.lsn,
+        timeline,
+        backfill: backfill.clone(),
+        released: false,
+        ..row.clone()
+    };
     Ok(Some(rows_of(transform, rows).map(row).collect()))
 }
 
@@ -451,9 +471,22 @@ impl Part<'_> {
     ) -> Result<Vec<TableWriter>, EngineError> {
         let Part { client, group, source, transform, owned, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
-        let server = |act| move |source| refused(DataStoreError::Query { act, source });
+        let server = |act| move |source| refused(DataStoreError::query(act)(source));
         let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
         let mut destination = Destination::new(writers);
+        if let Some(table) = destination.reaches_out() {
+            return Err(EngineError::Setup {
+                what: format!(
+                    "transform `{}` begins anew, and to empty {table} would reach into other tables, by foreign keys with \
+                     ON DELETE CASCADE or SET",
+                    transform.name
+                ),
+                hint: Some(format!(
+                    "empty {table} and what refers to it yourself, and start all flows that write them anew; or drop the \
+                     foreign keys that refer to {table}"
+                )),
+            });
+        }
         client.batch_execute("BEGIN").await.map_err(server("begin"))?;
         let begun = async {
             let emptied = destination.empty(client).await;

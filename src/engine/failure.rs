@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
-use crate::postgres::replication::ReplicationError;
+use crate::postgres::replication::{Fork, ReplicationError};
 use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
 use crate::sink::SinkError;
 use crate::wasm::{GuestError, WasmError};
@@ -80,6 +80,17 @@ pub enum EngineError {
          ({expected})"
     )]
     OtherCluster { slug: String, found: String, expected: String, flow: String },
+    #[error(
+        "source `{slug}` is on timeline {timeline}, which {}, before the checkpoint {checkpoint} of flow `{flow}`: what was \
+         applied behind that never happened there",
+        left(fork)
+    )]
+    OtherBranch { slug: String, timeline: u32, fork: Option<Fork>, checkpoint: Lsn, flow: String },
+    #[error(
+        "the write-ahead log of source `{slug}` ends at {end}, before the checkpoint {checkpoint} of flow `{flow}`: the \
+         server was restored from a backup"
+    )]
+    LogEndsBefore { slug: String, end: Lsn, checkpoint: Lsn, flow: String },
     #[error("the old rows that table {table} sends do not fit its replica identity")]
     OldRow { table: String },
     #[error("table {table} is being altered, and what the stream has of it can't be seen in the catalog yet")]
@@ -138,6 +149,8 @@ impl EngineError {
             | EngineError::PublicationGone { .. }
             | EngineError::SlotBeyondCheckpoint { .. }
             | EngineError::OtherCluster { .. }
+            | EngineError::OtherBranch { .. }
+            | EngineError::LogEndsBefore { .. }
             | EngineError::OldRow { .. }
             | EngineError::Renamed { .. }
             | EngineError::Remade { .. }
@@ -185,13 +198,19 @@ impl EngineError {
                 Some(format!("bring destination `{destination}` back; this is tried again by itself"))
             }
             EngineError::PublicationChanged { .. } => None,
-            EngineError::SlotBeyondCheckpoint { flow, .. } => Some(format!(
-                "to copy the table anew: DELETE FROM rejot_data_store.flow WHERE flow = '{flow}', and its rows in \
-                 rejot_data_store.backfill, at the destination; empty the destination table; then restart `pelton sync`"
-            )),
+            EngineError::SlotBeyondCheckpoint { .. } => Some(
+                "run `pelton repair`: it makes the slot anew, compares the tables, writes what differs, and lets the flows \
+                 go on from there"
+                    .to_owned(),
+            ),
+            EngineError::OtherBranch { .. } | EngineError::LogEndsBefore { .. } => Some(
+                "if this is the server to read from now, run `pelton repair`, which compares the tables, writes what differs, \
+                 and lets the flows go on from there"
+                    .to_owned(),
+            ),
             EngineError::OtherCluster { .. } => Some(
-                "point the manifest at the right cluster; or, if this one was restored in its place, start the flows \
-                 anew: DELETE their rows from rejot_data_store.flow and rejot_data_store.backfill at the destination"
+                "point the manifest at the right cluster; or, if this one was restored in its place, run `pelton repair`, \
+                 which compares the tables, writes what differs, and lets the flows go on from there"
                     .to_owned(),
             ),
             EngineError::OldRow { table } => Some(format!(
@@ -231,6 +250,13 @@ impl EngineError {
     /// Returns true for a bug of ours, which has an exit code of its own.
     pub fn is_bug(&self) -> bool {
         matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
+    }
+}
+
+fn left(fork: &Option<Fork>) -> String {
+    match fork {
+        Some(Fork { timeline, at }) => format!("left timeline {timeline} at {at}"),
+        None => "does not come from the one that the flow was fed from".to_owned(),
     }
 }
 

@@ -13,6 +13,8 @@
 //!     group     batch → transforms → rows → sink → checkpoint
 //! ```
 //!
+//! [`repair`] is beside the line: it brings flows back whose slot was lost.
+//!
 //! There is one way to recover from anything: the run ends, and a new one begins at the checkpoints that the
 //! destinations have. Nothing that is kept in memory matters to correctness.
 
@@ -30,6 +32,7 @@ mod plan;
 mod prepare;
 mod projection;
 mod reading;
+mod repair;
 mod snapshots;
 mod source;
 mod state;
@@ -48,7 +51,11 @@ use crate::wasm;
 
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
+pub use ownership::try_acquire;
 pub use plan::{FlowPlan, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan, Unsupported};
+pub use prepare::public_schema;
+pub use projection::ProjectionError;
+pub use repair::{Differences, FlowRepair, RepairOptions, Repaired, SourceRepair, repair};
 
 /// How a sync is run.
 #[derive(Clone, Debug, Default)]
@@ -113,11 +120,8 @@ impl Problem {
     }
 }
 
-/// Runs every flow of a manifest until `stop` says true, or, on request, until everything is caught up.
-///
-/// # Errors
-/// What stopped flows for good, once nothing is left that could go on.
-pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<bool>) -> Result<(), Vec<Problem>> {
+/// Plans what a manifest asks for, and makes what all parts of it share.
+fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), Vec<Problem>> {
     let setup = |what: String, hint: Option<String>| Problem {
         source: "-".to_owned(),
         transform: None,
@@ -130,6 +134,15 @@ pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<b
     let host = wasm::Host::new(wasm::HostOptions { cache_dir: options.cache_dir.clone() })
         .map_err(|error| vec![setup(Chain(&error).to_string(), error.hint())])?;
     let context = Arc::new(Context { manifest: plan.manifest.clone(), options, host: Arc::new(host) });
+    Ok((plan, context))
+}
+
+/// Runs every flow of a manifest until `stop` says true, or, on request, until everything is caught up.
+///
+/// # Errors
+/// What stopped flows for good, once nothing is left that could go on.
+pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<bool>) -> Result<(), Vec<Problem>> {
+    let (plan, context) = begin(manifest, options)?;
     let mut sources = tokio::task::JoinSet::new();
     for source in plan.sources {
         sources.spawn(source::run(context.clone(), source, stop.clone()));

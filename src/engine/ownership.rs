@@ -24,21 +24,26 @@ fn key(manifest: &str, source: &str) -> i64 {
     i64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
+/// Takes the lock of a manifest and a source for this session; false when another session holds it.
+///
+/// # Errors
+/// The session broke, or the server refused.
+pub async fn try_acquire(client: &Client, manifest: &str, source: &str) -> Result<bool, QueryError> {
+    let row = client.query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&key(manifest, source)]).await;
+    row.and_then(|row| row.try_get(0)).map_err(|error| QueryError::new("ask for the lock of the manifest", error))
+}
+
 /// Waits until this session holds the lock of a manifest and a source. `waiting` is called once if it must wait.
 ///
 /// # Errors
 /// The session broke, or the server refused.
 pub async fn acquire(client: &Client, manifest: &str, source: &str, waiting: impl FnOnce()) -> Result<(), QueryError> {
-    let key = key(manifest, source);
     let mut waiting = Some(waiting);
-    loop {
-        let row = client.query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&key]).await;
-        if row.map_err(|error| QueryError::new("ask for the lock of the manifest", error))?.get(0) {
-            return Ok(());
-        }
+    while !try_acquire(client, manifest, source).await? {
         if let Some(waiting) = waiting.take() {
             waiting();
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }
+    Ok(())
 }

@@ -235,6 +235,11 @@ impl Projection {
         &self.public
     }
 
+    /// Returns the source's columns, one a public column.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
+    }
+
     /// Returns true when changes of that table are projected.
     pub fn reads(&self, schema: &str, table: &str) -> bool {
         self.schema == schema && self.table == table

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::manifest::PostgresConnection;
-use crate::postgres::Backoff;
 use crate::postgres::replication::{ExportedSnapshot, ReplicationError, SnapshotSlot, create_slot_with_snapshot};
+use crate::postgres::{Backoff, slot};
 
 use super::failure::Chain;
 
@@ -23,6 +23,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// Snapshots that are being made, and those that are still needed.
 pub struct Snapshots {
     source: PostgresConnection,
+    standby: bool,
     application_name: String,
     /// The table that the next one is for.
     making: Option<(usize, JoinHandle<Result<ExportedSnapshot, ReplicationError>>)>,
@@ -34,8 +35,8 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Makes slots at `source`, in sessions of this name.
-    pub fn new(source: PostgresConnection, application_name: String) -> Snapshots {
-        Snapshots { source, application_name, making: None, exported: HashMap::new(), missed: false }
+    pub fn new(source: PostgresConnection, standby: bool, application_name: String) -> Snapshots {
+        Snapshots { source, standby, application_name, making: None, exported: HashMap::new(), missed: false }
     }
 
     /// Returns true while another one may be made.
@@ -45,7 +46,7 @@ impl Snapshots {
 
     /// Begins to make one. Returns true if the stream must wait for it.
     pub fn begin(&mut self, table: usize) -> bool {
-        let making = tokio::spawn(make(self.source.clone(), self.application_name.clone()));
+        let making = tokio::spawn(make(self.source.clone(), self.standby, self.application_name.clone()));
         self.making = Some((table, making));
         self.missed
     }
@@ -88,15 +89,24 @@ impl Drop for Snapshots {
 }
 
 /// Makes a slot, and tries again while all slots or sessions are taken.
-async fn make(source: PostgresConnection, application_name: String) -> Result<ExportedSnapshot, ReplicationError> {
+async fn make(
+    source: PostgresConnection,
+    standby: bool,
+    application_name: String,
+) -> Result<ExportedSnapshot, ReplicationError> {
     let mut backoff = Backoff::default();
     loop {
         // The name is taken only while the session lives.
-        let slot = SnapshotSlot { name: format!("pelton_copy_{:016x}", fastrand::u64(..)), temporary: true };
+        let slot =
+            SnapshotSlot { name: format!("pelton_copy_{:016x}", fastrand::u64(..)), temporary: true, failover: false };
         let making = create_slot_with_snapshot(&source, &application_name, &slot);
         let mut making = std::pin::pin!(making);
         let made = match tokio::time::timeout(SLOW, &mut making).await {
             Ok(made) => made,
+            Err(_) if standby => {
+                slot::say_what_a_standby_waits_for();
+                making.await
+            }
             Err(_) => {
                 tracing::info!("a copy waits for the transactions that are running at the source");
                 making.await

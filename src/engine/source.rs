@@ -210,7 +210,7 @@ async fn run_once(
         urgent: false,
         held_back_bytes_max: plan.config.detached_wal_max_bytes,
     };
-    let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch, start), stop).await;
+    let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch(), start), stop).await;
     // The tasks have said that they ended, or are given up: what they had open is rolled back with their connections.
     tasks.iter().for_each(|task| task.abort());
     let mut outcome = match outcome {

@@ -2,6 +2,11 @@
 //!
 //! A run ends when somebody asks for it, when everything is caught up, when the stream breaks, or when a group that
 //! failed can rejoin: then a new run begins at the least checkpoint, and the groups that are ahead skip what they have.
+//!
+//! **A source that is idle** while other databases of its server write must not hold their log back. The server says by
+//! keepalives how far it has looked, and that becomes a checkpoint; but it says so only when it waits for more, which a
+//! busy one may not do for long. So where the log grows and brings us nothing, a message of a few bytes is written into
+//! it ([`Enrich::beat`]), which comes through the stream like a change. No table is needed for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +106,9 @@ pub trait Enrich {
     /// Returns false when the publication lacks a table that it had when the run began.
     fn is_published(&self) -> impl Future<Output = Result<bool, QueryError>> + Send;
 
+    /// Writes a small message into the source's log when that has grown much since `since`. Returns where it stands.
+    fn beat(&self, since: Lsn) -> impl Future<Output = Option<Lsn>> + Send;
+
     /// Looks a relation up, and adds nullability, labels and the like.
     fn enrich(&self, relation: &Relation) -> impl Future<Output = Result<Sight, QueryError>> + Send;
 }
@@ -175,6 +183,7 @@ impl<E: Enrich> Run<'_, E> {
         let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
         let mut tick = tokio::time::interval(TICK);
         let mut rejoin = self.rejoin_at.map(Instant::from_std);
+        let (mut quiet_since, mut transactions) = (dispatch.position, dispatch.transactions);
         loop {
             let due = self.hand_over(&mut dispatch, &mut pending, &pace);
             if self.caught_up() {
@@ -231,7 +240,15 @@ impl<E: Enrich> Run<'_, E> {
                         self.stream.ask();
                     }
                 }
-                _ = probe.tick() => self.probe().await?,
+                _ = probe.tick() => {
+                    self.probe().await?;
+                    if std::mem::replace(&mut transactions, dispatch.transactions) != dispatch.transactions {
+                        quiet_since = quiet_since.max(dispatch.position);
+                    }
+                    // A session that hangs is found by the next probe.
+                    let beat = tokio::time::timeout(LOCK_PROBE * 2, self.catalog.beat(quiet_since)).await;
+                    quiet_since = beat.ok().flatten().unwrap_or(quiet_since);
+                }
             }
         }
     }

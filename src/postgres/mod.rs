@@ -11,6 +11,7 @@
 pub mod backoff;
 pub mod catalog;
 pub mod connect;
+pub mod password;
 pub mod preflight;
 pub mod publication;
 pub mod quote;

@@ -143,11 +143,13 @@ impl Facts {
     }
 }
 
-// A role of Amazon RDS can't have the attribute; membership stands for it there.
+// The control file's timeline is that of the last checkpoint, which after a promotion is the former one for a while; the
+// name of the file that is written to has the present one. A role of Amazon RDS can't have the attribute; membership stands for it there.
 const FACTS: &str = "\
     SELECT pg_catalog.current_setting('server_version_num')::int4, pg_catalog.current_setting('server_version'), \
            (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
-           (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), \
+           CASE WHEN pg_catalog.pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()) \
+                ELSE ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int4 END, \
            pg_catalog.current_database()::text, \
            (SELECT pg_catalog.pg_encoding_to_char(encoding)::text FROM pg_catalog.pg_database \
              WHERE datname = pg_catalog.current_database()), \

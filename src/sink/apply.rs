@@ -1,12 +1,10 @@
 //! Carrying out the steps of a plan.
 //!
 //! A step of a few rows is as many small statements, pipelined; one of many rows is one statement over arrays, or a
-//! COPY where the rows are new. The limits come from `cargo bench --bench sink`.
+//! COPY where the rows are new ([`super::copy`]). The limits come from `cargo bench --bench sink`.
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::SinkExt;
 use tokio_postgres::Client;
 
 use super::encode::{self, NotText, Param, TextArray};
@@ -25,11 +23,6 @@ const COPY_MIN: usize = 200;
 /// Rows and bytes of one statement over arrays.
 const ARRAY_ROWS_MAX: usize = 10_000;
 const ARRAY_BYTES_MAX: usize = 4 << 20;
-/// COPY data goes out in pieces of this size.
-const COPY_CHUNK_BYTES: usize = 128 << 10;
-
-const COPY_SAVEPOINT: &str = "pelton_copy";
-
 /// Statements over arrays find rows by index, one by one, whatever the statistics say: those of a young table say that
 /// it is empty, and a plan made then would read all of it for every batch after. Compiling such statements never pays.
 const PLANNER: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
@@ -37,10 +30,10 @@ const PLANNER: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin
 
 /// Carries out steps over one session.
 pub(super) struct Applier<'p, 't> {
-    client: &'p Client,
-    tables: &'t mut [TableWriter],
-    rows: &'p Rows<'p>,
-    pipeline: Pipeline<'p>,
+    pub(super) client: &'p Client,
+    pub(super) tables: &'t mut [TableWriter],
+    pub(super) rows: &'p Rows<'p>,
+    pub(super) pipeline: Pipeline<'p>,
     planner_set: bool,
 }
 
@@ -164,7 +157,7 @@ impl<'p, 't> Applier<'p, 't> {
         self.pipeline.execute(about.clone(), counts, statement, params).await
     }
 
-    async fn statement(
+    pub(super) async fn statement(
         &mut self,
         about: &About,
         table: usize,
@@ -267,79 +260,6 @@ impl<'p, 't> Applier<'p, 't> {
         Ok(())
     }
 
-    /// Copies new rows in. Returns false if some of them were there already: then nothing of them was written.
-    async fn copy(
-        &mut self,
-        about: &About,
-        table: usize,
-        shape: &Arc<Shape>,
-        items: &[Item],
-    ) -> Result<bool, SinkError> {
-        let repairable = !shape.key.is_empty();
-        let statement = self.statement(about, table, &Verb::Copy, Arity::One).await?;
-        if repairable {
-            self.session("set a savepoint", &format!("SAVEPOINT {COPY_SAVEPOINT}")).await?;
-        }
-        // From here on nothing else is on its way, so what fails is the COPY's own, and the savepoint is there. It costs
-        // a round trip, where there was something. Nor may a COPY be sent into a failed transaction: the client answers
-        // one that is refused before its first row with a Sync too many, and takes later answers for those of others.
-        self.pipeline.settle().await?;
-        let result = self.copy_data(&statement, shape, items).await;
-        match result {
-            Ok((rows, bytes)) => {
-                self.pipeline.stats.copied += rows;
-                self.pipeline.stats.bytes += bytes;
-                self.tables[table].copies.passed();
-                if repairable {
-                    self.session("release a savepoint", &format!("RELEASE SAVEPOINT {COPY_SAVEPOINT}")).await?;
-                }
-                Ok(true)
-            }
-            Err(CopyFailed::Value(error)) => Err(error),
-            Err(CopyFailed::Server(error)) => {
-                let error = about.fails(error);
-                if !repairable || !error.is_unique_violation() {
-                    return Err(error);
-                }
-                self.tables[table].copies.failed();
-                let back = format!("ROLLBACK TO SAVEPOINT {COPY_SAVEPOINT}; RELEASE SAVEPOINT {COPY_SAVEPOINT}");
-                self.session("roll back to a savepoint", &back).await?;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn copy_data(
-        &mut self,
-        statement: &tokio_postgres::Statement,
-        shape: &Arc<Shape>,
-        items: &[Item],
-    ) -> Result<(u64, u64), CopyFailed> {
-        let sink = self.client.copy_in::<_, Bytes>(statement).await?;
-        let mut sink = std::pin::pin!(sink);
-        let mut buffer = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
-        let mut bytes = 0;
-        for item in items {
-            let row = |column: usize, value| {
-                let kind = &shape.columns[column].kind;
-                encode::copy(&mut buffer, kind, value).map_err(|NotText| not_text(shape, column))?;
-                buffer.extend_from_slice(if column + 1 == shape.columns.len() { b"\n" } else { b"\t" });
-                Ok(())
-            };
-            self.rows.cells(shape, item.row, row).map_err(CopyFailed::Value)?;
-            if buffer.len() >= COPY_CHUNK_BYTES {
-                bytes += buffer.len() as u64;
-                sink.send(buffer.split().freeze()).await?;
-                buffer.reserve(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
-            }
-        }
-        bytes += buffer.len() as u64;
-        if !buffer.is_empty() {
-            sink.send(buffer.freeze()).await?;
-        }
-        Ok((sink.finish().await?, bytes))
-    }
-
     /// Returns the parameters of a verb for one row.
     fn params(&self, shape: &Shape, verb: &Verb, item: Item) -> Result<Vec<Param<'p>>, SinkError> {
         match verb {
@@ -399,17 +319,6 @@ impl<'p, 't> Applier<'p, 't> {
     }
 }
 
-enum CopyFailed {
-    Server(tokio_postgres::Error),
-    Value(SinkError),
-}
-
-impl From<tokio_postgres::Error> for CopyFailed {
-    fn from(error: tokio_postgres::Error) -> CopyFailed {
-        CopyFailed::Server(error)
-    }
-}
-
 fn param<'p>(shape: &Shape, column: usize, value: Value<'p>) -> Result<Param<'p>, SinkError> {
     let at = &shape.columns[column];
     match value {
@@ -418,7 +327,7 @@ fn param<'p>(shape: &Shape, column: usize, value: Value<'p>) -> Result<Param<'p>
     }
 }
 
-fn not_text(shape: &Shape, column: usize) -> SinkError {
+pub(super) fn not_text(shape: &Shape, column: usize) -> SinkError {
     let column = &shape.columns[column];
     SinkError::BinaryValue { table: shape.readable.clone(), column: column.name.clone(), kind: column.kind.to_string() }
 }

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use tokio_postgres::Client;
 use tokio_postgres::types::Oid;
 
+use super::binary::Send;
 use super::catalog::{self, Found, FoundColumn, FoundConstraints, FoundIndex};
 use super::key::Form;
 use super::shape::{Replacement, Shape, ShapeColumn, quoted, readable};
@@ -59,6 +60,9 @@ pub(super) fn shape(
     constraints: &FoundConstraints,
     types: &HashMap<String, Oid>,
 ) -> Result<Shape, SinkError> {
+    if let Some(problem) = problems(target, columns, indexes, types).into_iter().next() {
+        return Err(problem);
+    }
     let table = target.readable();
     let public = &target.public;
     let key = public.key();
@@ -69,32 +73,11 @@ pub(super) fn shape(
     let mut shaped = Vec::with_capacity(public.columns.len());
     let mut overriding = false;
     for wanted in &public.columns {
-        let name = wanted.name.to_string();
-        let Some(column) = columns.iter().find(|column| column.name == name) else {
-            let type_name = wanted.kind.type_name();
-            return Err(SinkError::ColumnMissing { table, column: name, type_name });
-        };
-        if column.generated {
-            return Err(SinkError::GeneratedColumn { table, column: name });
-        }
-        if column.identity_always && !wanted.key {
-            return Err(SinkError::IdentityColumn { table, column: name });
-        }
+        let column = columns.iter().find(|column| column.name == *wanted.name).expect("no column is missing");
         overriding |= column.identity_always;
-        if !takes(column, wanted, types) {
-            let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
-            return Err(SinkError::WrongType { table, column: name, expected, found });
-        }
-        if rounds(column, wanted, target.exact) {
-            let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
-            return Err(SinkError::FewerDigits { table, column: name, expected, found });
-        }
         shaped.push(shape_column(wanted, column, index));
     }
     let ours = |column: &FoundColumn| public.columns.iter().any(|wanted| *wanted.name == *column.name);
-    if let Some(column) = columns.iter().find(|c| c.not_null && !c.has_default && !c.generated && !ours(c)) {
-        return Err(SinkError::RequiredColumn { table, column: column.name.clone() });
-    }
     let own_columns = columns.iter().any(|column| !column.generated && !ours(column));
     let referred_by: Vec<Oid> = constraints.references.iter().filter(|r| r.to == found.oid).map(|r| r.from).collect();
     let reaches = constraints.references.iter().any(|r| r.to == found.oid && r.reaches);
@@ -127,6 +110,55 @@ pub(super) fn shape(
     })
 }
 
+/// Returns everything that is wrong with the columns, types and the key.
+pub(super) fn problems(
+    target: &TableTarget,
+    columns: &[FoundColumn],
+    indexes: &[FoundIndex],
+    types: &HashMap<String, Oid>,
+) -> Vec<SinkError> {
+    let public = &target.public;
+    let key = public.key();
+    let mut problems: Vec<SinkError> = Vec::new();
+    if !key.is_empty() {
+        problems.extend(key_index(target, &key, indexes).err());
+    }
+    for wanted in &public.columns {
+        problems.extend(column_problem(target, wanted, columns, types));
+    }
+    let ours = |column: &FoundColumn| public.columns.iter().any(|wanted| *wanted.name == *column.name);
+    let required = columns.iter().filter(|c| c.not_null && !c.has_default && !c.generated && !ours(c));
+    problems.extend(
+        required.map(|column| SinkError::RequiredColumn { table: target.readable(), column: column.name.clone() }),
+    );
+    problems
+}
+
+/// Returns what keeps a column from being written.
+fn column_problem(
+    target: &TableTarget,
+    wanted: &Column,
+    columns: &[FoundColumn],
+    types: &HashMap<String, Oid>,
+) -> Option<SinkError> {
+    let (table, name) = (target.readable(), wanted.name.to_string());
+    let Some(column) = columns.iter().find(|column| column.name == name) else {
+        let type_name = wanted.kind.type_name();
+        return Some(SinkError::ColumnMissing { table, column: name, type_name });
+    };
+    if column.generated {
+        return Some(SinkError::GeneratedColumn { table, column: name });
+    }
+    if column.identity_always && !wanted.key {
+        return Some(SinkError::IdentityColumn { table, column: name });
+    }
+    let (expected, found) = (wanted.kind.type_name(), column.type_name.clone());
+    if !takes(column, wanted, types) {
+        return Some(SinkError::WrongType { table, column: name, expected, found });
+    }
+    rounds(column, wanted, target.exact).then(|| SinkError::FewerDigits { table, column: name, expected, found })
+}
+
 /// Finds the unique index on exactly the key, in whatever order of columns.
 fn key_index<'a>(target: &TableTarget, key: &[usize], indexes: &'a [FoundIndex]) -> Result<&'a FoundIndex, SinkError> {
     let names: Vec<&str> = key.iter().map(|&i| &*target.public.columns[i].name).collect();
@@ -157,6 +189,7 @@ fn shape_column(wanted: &Column, column: &FoundColumn, index: Option<&FoundIndex
         cast: column.cast.clone(),
         collation: column.collation.clone(),
         bytea: column.base == 17,
+        send: Send::of(column.base, column.is_enum),
         form,
         equals: in_key.or_else(|| column.equals.clone()),
     }

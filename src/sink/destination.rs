@@ -26,6 +26,8 @@ pub struct WriteStats {
     pub rows: u64,
     /// New rows that went in by COPY.
     pub copied: u64,
+    /// Those of them that went in binary form.
+    pub copied_binary: u64,
     /// New rows that went in by INSERT.
     pub inserted: u64,
     /// Rows that were inserted or replaced by key.
@@ -52,6 +54,7 @@ impl std::ops::AddAssign for WriteStats {
     fn add_assign(&mut self, other: WriteStats) {
         self.rows += other.rows;
         self.copied += other.copied;
+        self.copied_binary += other.copied_binary;
         self.inserted += other.inserted;
         self.upserted += other.upserted;
         self.updated += other.updated;
@@ -109,6 +112,19 @@ impl Destination {
     /// Gives the tables back.
     pub fn into_tables(self) -> Vec<TableWriter> {
         self.tables
+    }
+
+    /// Returns a table whose rows can't be deleted without those of other tables, which are not among these.
+    pub fn reaches_out(&self) -> Option<&str> {
+        let shapes = || self.tables.iter().map(|table| &table.shape);
+        let among = |oid: &u32| shapes().any(|shape| shape.oid == *oid);
+        let reaches = |shape: &&Arc<Shape>| shape.cascades() && !shape.referred_by.iter().all(among);
+        shapes().find(reaches).map(|shape| shape.readable.as_str())
+    }
+
+    /// Orders tables so that each comes after those it refers to.
+    pub fn parents_first(&self) -> &[usize] {
+        &self.order
     }
 
     /// Empties all tables, in the transaction that the caller has opened on `client`.

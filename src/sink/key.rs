@@ -64,6 +64,11 @@ impl Form {
         !matches!(self, Form::Unknown | Form::Numeric)
     }
 
+    /// True where every value has one text, which both ends of a flow print, and other values have others.
+    pub(super) fn is_spelt_once(self) -> bool {
+        !matches!(self, Form::Unknown | Form::Numeric | Form::Blanks)
+    }
+
     /// Returns the bytes that stand for the value, `None` if `text` may be equal to other bytes.
     pub(super) fn canonical(self, text: &[u8]) -> Option<&[u8]> {
         let holds = match self {

@@ -6,7 +6,7 @@
 //!
 //! - a few rows are sent as they come, as prepared statements in one round trip ([`pipeline`], [`apply`]);
 //! - of many rows, those of one key are folded into one ([`fold`]), and what is left is written in bulk: new rows by
-//!   COPY, others by statements over arrays ([`sql`]), in an order that foreign keys accept ([`plan`]);
+//!   COPY ([`copy`]), others by statements over arrays ([`sql`]), in an order that foreign keys accept ([`plan`]);
 //! - where a constraint refuses that order, the batch is rolled back to a savepoint and applied in source order
 //!   ([`runs`]);
 //! - keys that Postgres alone can compare are never folded ([`key`]).
@@ -18,8 +18,10 @@
 //! deferrable primary key) can't be told from a row that moves on and back; such keys are not supported.
 
 mod apply;
+mod binary;
 mod catalog;
 mod check;
+mod copy;
 mod create;
 mod destination;
 mod encode;
@@ -37,4 +39,4 @@ mod table;
 pub use create::MISSING_VALUE;
 pub use destination::{Addressed, Destination, WriteStats};
 pub use error::{Refusal, SinkError};
-pub use table::{TableTarget, TableWriter};
+pub use table::{TableTarget, TableWriter, examine};

@@ -1,5 +1,6 @@
 //! What a checked destination table looks like to the statements that write it.
 
+use super::binary::Send;
 use super::key::Form;
 use crate::change::Kind;
 
@@ -18,6 +19,8 @@ pub(super) struct ShapeColumn {
     pub collation: Option<String>,
     /// True for bytea itself, which takes bytes as they are.
     pub bytea: bool,
+    /// How COPY takes values in binary form; `None` for types that are always written as text.
+    pub send: Option<Send>,
     pub form: Form,
     /// The operator of the unique index for key columns, `=` for others that have one, `None` otherwise.
     pub equals: Option<String>,

@@ -8,6 +8,7 @@
 //! Statements for many rows take one `text[]` a column and `unnest` them side by side. An array of the column's type
 //! would not do for columns that are arrays themselves: unnest takes two-dimensional arrays apart to the last element.
 
+use super::copy::Format;
 use super::shape::{Shape, ShapeColumn};
 
 /// Columns that an update leaves alone, ascending.
@@ -44,7 +45,7 @@ pub(super) enum Verb {
     /// The columns of the old row that hold a value. One matching row is deleted.
     DeleteWhole(Box<[Known]>),
     /// No parameters.
-    Copy,
+    Copy(Format),
 }
 
 /// How many rows a statement takes.
@@ -61,7 +62,7 @@ impl Verb {
     /// Returns the columns that are parameters in the order of the parameters, apart from those of an old row or key.
     pub(super) fn columns(&self, shape: &Shape) -> Vec<usize> {
         match self {
-            Verb::Insert | Verb::Upsert | Verb::InsertMissing | Verb::Copy => (0..shape.columns.len()).collect(),
+            Verb::Insert | Verb::Upsert | Verb::InsertMissing | Verb::Copy(_) => (0..shape.columns.len()).collect(),
             Verb::Patch(unchanged) | Verb::Move(unchanged) | Verb::UpdateWhole(unchanged, _) => {
                 (0..shape.columns.len()).filter(|&i| unchanged.binary_search(&(i as u16)).is_err()).collect()
             }
@@ -83,7 +84,10 @@ impl Verb {
         let names = |columns: &[usize]| join(", ", columns.iter().map(|&i| shape.columns[i].quoted.clone()));
         let overriding = if shape.overriding { " OVERRIDING SYSTEM VALUE" } else { "" };
         match self {
-            Verb::Copy => format!("COPY {table} ({}) FROM STDIN", names(&columns)),
+            Verb::Copy(format) => {
+                let format = if *format == Format::Binary { " (FORMAT binary)" } else { "" };
+                format!("COPY {table} ({}) FROM STDIN{format}", names(&columns))
+            }
             Verb::Insert | Verb::Upsert | Verb::InsertMissing => {
                 let rows = match arity {
                     Arity::One => {

@@ -76,6 +76,22 @@ impl TableWriter {
         Ok(TableWriter { target, shape: Arc::new(shape), copies: CopyTrust::default(), statements: HashMap::new() })
     }
 
+    /// Says why the table can't be compared row by row with what it is made of; `None` when it can. Rows must all be seen,
+    /// and what a key's text is must say which row it is: of two spellings of one key (`1.5` and `1.50`) the one would
+    /// count as missing, the other as surplus.
+    pub fn incomparable(&self) -> Option<&'static str> {
+        let spelt_once = |&column: &usize| self.shape.columns[column].form.is_spelt_once();
+        if self.shape.key.is_empty() {
+            Some("its table has no key")
+        } else if !self.shape.copy {
+            Some("row-level security may hide rows of its table")
+        } else if !self.shape.key.iter().all(spelt_once) {
+            Some("equal keys of its table may be spelt in several ways")
+        } else {
+            None
+        }
+    }
+
     /// Returns what was asked for.
     pub fn target(&self) -> &TableTarget {
         &self.target
@@ -107,6 +123,25 @@ impl TableWriter {
     }
 }
 
+/// Looks at a table without making or changing anything, and returns everything that keeps its rows from being written,
+/// but for the role's rights. A table that is missing has nothing wrong with it.
+///
+/// # Errors
+/// What the server says.
+pub async fn examine(client: &Client, target: &TableTarget) -> Result<Vec<SinkError>, tokio_postgres::Error> {
+    let Some(mut found) = catalog::relation(client, &target.schema, &target.table).await? else {
+        return Ok(Vec::new());
+    };
+    found.lacks = None;
+    if let Err(problem) = check::is_table(target, &found) {
+        return Ok(vec![problem]);
+    }
+    let columns = catalog::columns(client, found.oid).await?;
+    let indexes = catalog::indexes(client, found.oid).await?;
+    let types = check::foreign_types(client, target, &columns).await?;
+    Ok(check::problems(target, &columns, &indexes, &types))
+}
+
 /// Whether rows that are new at the source are worth a COPY, which fails as a whole if one of them exists.
 ///
 /// After a failure, the next rows go by upsert, for twice as many calls each time; a COPY that passes restores trust.
@@ -114,6 +149,7 @@ impl TableWriter {
 pub(super) struct CopyTrust {
     skip: u32,
     penalty: u32,
+    only_text: bool,
 }
 
 impl CopyTrust {
@@ -126,6 +162,16 @@ impl CopyTrust {
         }
         self.skip -= 1;
         false
+    }
+
+    /// Returns true when rows should be written in binary form: all columns have one, and no value was seen that was not
+    /// plain. There are more where that came from, and each one costs a COPY.
+    pub(super) fn binary(&self, shape: &Shape) -> bool {
+        !self.only_text && shape.columns.iter().all(|column| column.send.is_some())
+    }
+
+    pub(super) fn only_text(&mut self) {
+        self.only_text = true;
     }
 
     pub(super) fn passed(&mut self) {

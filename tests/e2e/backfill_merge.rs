@@ -342,7 +342,7 @@ async fn a_table_without_a_key_is_copied_whole() {
     assert!(plan.key.is_none());
     let mut changes = 0;
     for broken in [true, false] {
-        let slot = SnapshotSlot { name: format!("c_{}_{broken}", database.name()), temporary: true };
+        let slot = SnapshotSlot { name: format!("c_{}_{broken}", database.name()), temporary: true, failover: false };
         let exported = create_slot_with_snapshot(&connection(&database), "test", &slot).await.unwrap();
         assert!(line.backfill.begin_whole(table, exported.consistent_point));
         database.execute("INSERT INTO t VALUES ('behind the snapshot')").await;

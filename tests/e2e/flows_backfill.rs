@@ -36,6 +36,33 @@ async fn a_table_without_a_key_is_copied_beside_transactions_that_come_in_pieces
     line.assert_equal(&["l", "t"]).await;
 }
 
+/// A table without a key is copied under the snapshot of a slot of its own.
+#[tokio::test]
+async fn a_copy_waits_for_a_free_slot_while_the_others_go_on() {
+    let server = support::server_with(|builder| builder.setting("max_replication_slots", "2")).await;
+    let line = Line { source: support::database_on(&server).await, destination: support::database().await };
+    line.source(
+        "CREATE TABLE l (n int); INSERT INTO l SELECT generate_series(1, 1000); CREATE TABLE t (id int PRIMARY KEY);
+         ALTER TABLE l REPLICA IDENTITY FULL; SELECT pg_create_physical_replication_slot('other')",
+    )
+    .await;
+    let mut pelton = line.follow(&line.manifest(&[table("l"), table("t")]));
+    pelton.start();
+    pelton.says("no snapshot to copy under: ").await;
+    pelton.says("the server has no replication slot to spare").await;
+    pelton.says("raise max_replication_slots").await;
+    pelton.says("streaming").await;
+    line.source("INSERT INTO t VALUES (1); INSERT INTO l VALUES (0)").await;
+    line.destination.wait_until("EXISTS (SELECT FROM t)").await;
+    assert_eq!(line.destination.value("SELECT count(*) FROM l").await, "0");
+
+    line.source("SELECT pg_drop_replication_slot('other')").await;
+    line.destination.wait_until("(SELECT count(*) FROM l) = 1001").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    line.assert_equal(&["l", "t"]).await;
+}
+
 /// A commit that waits for a synchronous standby was streamed and confirmed before any snapshot sees it. A consumer that
 /// comes then does not get it from the stream, so its copy must wait for it.
 #[tokio::test]

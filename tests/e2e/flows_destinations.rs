@@ -65,7 +65,7 @@ async fn a_destination_that_comes_back_is_taken_in_again() {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
         }
     });
-    pelton.says("made `rejot_data_store` (migrations [1, 2, 3, 4])").await;
+    pelton.says("made `rejot_data_store`").await;
     line.source("INSERT INTO u VALUES (2)").await;
     for _ in 0..600 {
         if other.value("SELECT to_regclass('public.u') IS NOT NULL").await == "t" {

@@ -390,7 +390,7 @@ async fn a_silent_server_is_given_up_and_a_quiet_one_is_not() {
 async fn a_snapshot_sees_exactly_what_its_slot_does_not_deliver() {
     let (server, client) = source_with(&[]).await;
     client.batch_execute("INSERT INTO t VALUES (1), (2)").await.unwrap();
-    let wanted = SnapshotSlot { name: "snap".to_owned(), temporary: false };
+    let wanted = SnapshotSlot { name: "snap".to_owned(), temporary: false, failover: false };
     let mut snapshot = create_slot_with_snapshot(&tcp(&server), "test", &wanted).await.unwrap();
     client.batch_execute("INSERT INTO t VALUES (3)").await.unwrap();
     let reader = server.connect("postgres").await.unwrap();
@@ -413,7 +413,7 @@ async fn a_snapshot_sees_exactly_what_its_slot_does_not_deliver() {
     assert_eq!(until(&mut stream, 1).await.kinds, "BRIC");
 
     // A temporary slot goes with its keeper.
-    let temporary = SnapshotSlot { name: "brief".to_owned(), temporary: true };
+    let temporary = SnapshotSlot { name: "brief".to_owned(), temporary: true, failover: false };
     let snapshot = create_slot_with_snapshot(&tcp(&server), "test", &temporary).await.unwrap();
     assert!(slot::look_up(&client, "brief").await.unwrap().unwrap().temporary);
     drop(snapshot);

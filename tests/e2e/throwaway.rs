@@ -118,6 +118,14 @@ async fn stops_and_starts_on_its_port() {
 }
 
 #[tokio::test]
+async fn a_running_server_is_not_copied() {
+    let server = support::server().await;
+    let error = Server::builder().standby_of(&server).start().await.unwrap_err();
+    assert!(error.to_string().ends_with("can't be copied while its server runs"), "{error}");
+    assert!(error.hint().unwrap().contains("stop the primary"));
+}
+
+#[tokio::test]
 async fn says_why_a_server_does_not_start() {
     let mut server = support::server().await;
     server.set("wal_level", "nonsense").unwrap();

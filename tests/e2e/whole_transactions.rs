@@ -1,5 +1,6 @@
 //! Transforms that take transactions whole, however the host cuts the stream.
 
+use crate::flows_setup::{Flow, Line};
 use crate::guest::Guest;
 use crate::support::{Database, Pelton, database};
 
@@ -38,6 +39,13 @@ const FUNCTIONS: &str = "
       (i32.store8 offset=1 (local.get $at) (i32.shr_u (local.get $n) (i32.const 16)))
       (i32.store8 offset=2 (local.get $at) (i32.shr_u (local.get $n) (i32.const 8)))
       (i32.store8 offset=3 (local.get $at) (local.get $n)))";
+
+/// Passes changes on, and says so when it is told that a transaction has ended of which it got all changes before.
+const PASSES_ON_AND_SAYS: &str = "
+    ;; The first span of the batch has no changes, and is complete.
+    (if (i32.and (i32.eqz (i32.load offset=32 (local.get $spans))) (i32.load8_u offset=36 (local.get $spans)))
+      (then (call $log (i32.const 2) (i32.const 512) (i32.const 16) (i32.const 0) (i32.const 0))))
+    (call $echo (local.get $count) (local.get $payload) (local.get $length))";
 
 fn pelton(source: &Database, sink: &Database, memory_mib: u32) -> Pelton {
     let (slug, source, sink) = (source.name().replace('_', "-"), source.url(), sink.url());
@@ -103,6 +111,39 @@ async fn a_transaction_of_any_size_comes_in_one_call() {
     let spans = sink.value("SELECT string_agg(id || v, ' ' ORDER BY id) FROM spans").await;
     assert_eq!(spans, "3w 5w 9000w 20000w 32768w");
     assert_eq!(sink.value("SELECT count(*) FROM u").await, "20000");
+}
+
+#[tokio::test]
+async fn who_takes_transactions_in_pieces_is_told_of_an_end_without_changes() {
+    let line = Line::new().await;
+    line.source(TABLES).await;
+    let guest = Guest {
+        imports: r#"(import "pelton:transform/host@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#,
+        process: PASSES_ON_AND_SAYS,
+        data: "the end has come",
+        ..Guest::default()
+    };
+    let flow = Flow::new("t", "publicSchemaType: wasm, component: guest.wasm").into("t", "createTable: true");
+    let sync = async || {
+        let manifest = line.manifest_of(", tables: [public.t, public.u]", std::slice::from_ref(&flow));
+        let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", manifest);
+        pelton = pelton.file("guest.wasm", guest.component());
+        assert!(pelton.run().await.success(), "{}", pelton.stderr());
+        pelton.stderr().matches("the end has come").count()
+    };
+    assert_eq!(sync().await, 0);
+    // A full batch, and then so much that nobody takes that it is handed over before the commit comes: alone, and with
+    // others behind.
+    let others = "INSERT INTO u SELECT generate_series(1, 100000); DELETE FROM u";
+    line.source(&format!("BEGIN; {}; {others}; COMMIT", insert(1, 16_384))).await;
+    assert_eq!(sync().await, 1);
+    line.source(&format!("BEGIN; {}; {others}; COMMIT", insert(100_001, 16_384))).await;
+    line.source(&insert(200_001, 3)).await;
+    assert_eq!(sync().await, 1);
+    // One that is no more than a batch is told with its changes.
+    line.source(&format!("BEGIN; {}; {others}; COMMIT", insert(300_001, 9))).await;
+    assert_eq!(sync().await, 0);
+    line.assert_equal(&["t"]).await;
 }
 
 #[tokio::test]

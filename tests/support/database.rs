@@ -28,6 +28,12 @@ impl Database {
         Database { name, address, client }
     }
 
+    /// Returns the same database as a standby of its server has it.
+    pub(super) async fn on_standby(&self, address: Address) -> Database {
+        let client = started(address.connect(&self.name).await);
+        Database { name: self.name.clone(), address, client }
+    }
+
     /// Returns the name, which no other database of the server ever has: good as a part of a slot's name too.
     pub fn name(&self) -> &str {
         &self.name
@@ -36,6 +42,12 @@ impl Database {
     /// Returns a URL over TCP as the superuser.
     pub fn url(&self) -> String {
         self.address.url(&self.name)
+    }
+
+    /// Returns the server's major version.
+    pub async fn major(&self) -> u32 {
+        let number = self.value("SHOW server_version_num").await;
+        number.parse::<u32>().expect("a number") / 10_000
     }
 
     /// Opens another session.

@@ -89,5 +89,6 @@ pub use read_error::ReadError;
 pub use reader::ChunkReader;
 pub use readers::Readers;
 pub use snapshot::{BadSnapshot, Commit, Replay, Sight, Snapshot};
+pub(super) use sql::{WAS_REWRITTEN, begin_under, from, lock};
 pub use status::{TableStage, TableStatus};
 pub use table::TablePlan;

@@ -22,19 +22,25 @@ pub(super) fn begin(plan: &TablePlan) -> String {
 
 /// Opens the transaction in which a table is copied whole.
 pub(super) fn begin_whole(plan: &TablePlan, snapshot: &str) -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; {SETTINGS}; \
-         LOCK TABLE {} IN ACCESS SHARE MODE",
-        quote_literal(snapshot),
-        source(plan)
-    )
+    format!("{}; {}", begin_under(snapshot), lock(plan))
+}
+
+/// Opens a transaction under an exported snapshot.
+pub(in crate::engine) fn begin_under(snapshot: &str) -> String {
+    let snapshot = quote_literal(snapshot);
+    format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}; {SETTINGS}")
+}
+
+/// Keeps a table from being rewritten until the transaction ends.
+pub(in crate::engine) fn lock(plan: &TablePlan) -> String {
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", source(plan))
 }
 
 /// Says whether the table with the OID `$1`, or a partition of it, has other files than at the time of the snapshot.
 ///
 /// An exported snapshot is older than our lock. What rewrote the table in between (ALTER TABLE, TRUNCATE, and harmlessly
 /// VACUUM FULL) would make it look empty. The query sees `relfilenode` under the snapshot, the function as it is today.
-pub(super) const WAS_REWRITTEN: &str = "\
+pub(in crate::engine) const WAS_REWRITTEN: &str = "\
     SELECT coalesce(pg_catalog.bool_or(c.relfilenode <> 0 AND \
            c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)), false) \
     FROM pg_catalog.pg_class c WHERE c.oid = $1::oid \
@@ -130,8 +136,13 @@ pub(super) fn is_greater(key: &KeySpec, bound: &Key) -> String {
 
 /// Returns the statement whose plan guesses the number of rows.
 pub(super) fn explain(plan: &TablePlan) -> String {
+    format!("EXPLAIN (FORMAT JSON) SELECT FROM {}", from(plan))
+}
+
+/// Returns what stands behind FROM for all that is copied of a table: the table and its row filter.
+pub(in crate::engine) fn from(plan: &TablePlan) -> String {
     let filter = plan.row_filter.as_ref().map(|filter| format!(" WHERE ({filter})")).unwrap_or_default();
-    format!("EXPLAIN (FORMAT JSON) SELECT FROM {}{filter}", source(plan))
+    format!("{}{filter}", source(plan))
 }
 
 /// A plain table without the tables that inherit from it, whose changes come under their own names.

@@ -9,7 +9,7 @@
 //!
 //! # Whose publication it is
 //! Ours bears a comment and is kept up to date. One that somebody else made is respected: what it lacks, and what it
-//! endangers, is reported and left alone.
+//! endangers, is reported and left alone. So is any that a standby has: it is made and altered at the primary.
 
 mod judge;
 mod look_up;
@@ -27,7 +27,7 @@ use super::catalog::{self, TableName, Which};
 use super::quote::{quote_ident, quote_literal};
 
 /// The comment by which a publication of ours is known.
-const MARK: &str = "Made by Pelton, which adds tables at its start. Remove this comment to keep it as it is.";
+pub const MARK: &str = "Made by Pelton, which adds tables at its start. Remove this comment to keep it as it is.";
 
 /// Which tables are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum PublicationError {
     NotPermitted { name: String, source: QueryError },
     #[error("publication \"{name}\" does not exist")]
     Missing { name: String },
+    #[error("publication \"{name}\" does not exist, and this is a standby, where it can't be made")]
+    MissingOnStandby { name: String, make: String },
     #[error(transparent)]
     Query(#[from] QueryError),
 }
@@ -86,6 +88,9 @@ impl PublicationError {
                 quote_ident(name)
             )),
             PublicationError::Missing { name } => Some(format!("CREATE PUBLICATION {} FOR TABLE …", quote_ident(name))),
+            PublicationError::MissingOnStandby { make, .. } => {
+                Some(format!("at the primary: {make}; start again once it has arrived here"))
+            }
             PublicationError::Query(error) => error.hint(),
         }
     }
@@ -101,7 +106,8 @@ impl PublicationError {
 
 /// Makes the publication if there is none, adds what is wanted if it is ours, and reports what is amiss.
 ///
-/// Tables that are `held` are never added, nor is the publication made anew without them.
+/// Tables that are `held` are never added, nor is the publication made anew without them. On a standby nothing can be
+/// made or added.
 ///
 /// # Errors
 /// [`PublicationError`]. Nothing is half made: publication, tables and mark are one transaction.
@@ -116,6 +122,7 @@ pub async fn ensure(
         Wanted::Listed(names) => Which::WithPartitions(names),
     };
     let plan = judge(&catalog::load(client, which).await?, wanted);
+    let standby = is_standby(client).await?;
     let before = look_up(client, name).await?;
     let gone = before.is_none() && !held.is_empty();
     let made = before.is_none() && !gone;
@@ -130,11 +137,15 @@ pub async fn ensure(
         return Ok(Ensured { publication, made, gone, members: None, added, missing: absent, refused, endangered });
     }
     match before {
+        None if standby => {
+            let (name, make) = (name.to_owned(), create_statement(name, &absent));
+            return Err(PublicationError::MissingOnStandby { name, make });
+        }
         None => {
             run(client, name, "make", create_statement(name, &absent)).await?;
             added = absent;
         }
-        Some(publication) if publication.ours => {
+        Some(publication) if publication.ours && !standby => {
             (missing, added) = absent.into_iter().partition(|table| held.contains(table));
             if !added.is_empty() {
                 run(client, name, "add tables to", add_statement(name, &added)).await?;
@@ -147,6 +158,11 @@ pub async fn ensure(
         look_up(client, name).await?.ok_or_else(|| PublicationError::Missing { name: name.to_owned() })?;
     let endangered = endangered(client, &publication).await?;
     Ok(Ensured { publication, made, gone, members, added, missing, refused: plan.refused, endangered })
+}
+
+async fn is_standby(client: &Client) -> Result<bool, QueryError> {
+    let failed = |error| QueryError::new("ask whether the server is a standby", error);
+    client.query_one("SELECT pg_catalog.pg_is_in_recovery()", &[]).await.and_then(|row| row.try_get(0)).map_err(failed)
 }
 
 /// Finds the published tables whose updates and deletes fail. An empty list, where the publication has neither.
@@ -170,15 +186,22 @@ fn table_list(tables: &[TableName]) -> String {
     format!("TABLE {}", tables.collect::<Vec<_>>().join(", "))
 }
 
-/// Changes of partitions are published as those of their table, which is what a manifest names.
 fn create_statement(name: &str, tables: &[TableName]) -> String {
+    create_statements(name, tables, true).join("; ")
+}
+
+/// Returns the statements that make a publication; one that is `ours` is kept up to date.
+///
+/// Changes of partitions are published as those of their table, which is what a manifest names.
+pub fn create_statements(name: &str, tables: &[TableName], ours: bool) -> Vec<String> {
     let of = if tables.is_empty() { String::new() } else { format!(" FOR {}", table_list(tables)) };
-    format!(
+    let name = quote_ident(name);
+    let make = format!(
         "CREATE PUBLICATION {name}{of} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = \
-         true); COMMENT ON PUBLICATION {name} IS {}",
-        quote_literal(MARK),
-        name = quote_ident(name),
-    )
+         true)"
+    );
+    let mark = ours.then(|| format!("COMMENT ON PUBLICATION {name} IS {}", quote_literal(MARK)));
+    [Some(make), mark].into_iter().flatten().collect()
 }
 
 /// Drops a publication; one that is not there is no error.
@@ -187,6 +210,18 @@ fn create_statement(name: &str, tables: &[TableName]) -> String {
 /// [`PublicationError::NotPermitted`] and those of the connection.
 pub async fn drop_publication(client: &Client, name: &str) -> Result<(), PublicationError> {
     run(client, name, "drop", format!("DROP PUBLICATION IF EXISTS {}", quote_ident(name))).await
+}
+
+/// Returns the other publications of this database that bear our mark: those of other manifests.
+///
+/// # Errors
+/// What the server says.
+pub async fn others_of_ours(client: &Client, name: &str) -> Result<Vec<String>, QueryError> {
+    let sql = "SELECT p.pubname::text FROM pg_catalog.pg_publication AS p WHERE p.pubname <> $1::text \
+               AND pg_catalog.obj_description(p.oid, 'pg_publication') = $2::text ORDER BY 1";
+    let rows = client.query(sql, &[&name, &MARK]).await;
+    let rows = rows.map_err(|error| QueryError::new("look for other publications", error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Runs statements in one transaction.

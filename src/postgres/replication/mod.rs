@@ -25,6 +25,7 @@ mod pace;
 mod reader;
 mod snapshot;
 mod status;
+mod timeline;
 mod wire;
 
 use std::sync::Arc;
@@ -37,9 +38,11 @@ pub use super::identity::SystemIdentity;
 pub use error::ReplicationError;
 pub use gulp::{Gulp, WalMessage};
 pub use snapshot::{ExportedSnapshot, SnapshotKeeper, SnapshotSlot, create_slot_with_snapshot};
+pub use timeline::{Fork, forks};
 
 use crate::lsn::Lsn;
 use crate::manifest::PostgresConnection;
+use crate::postgres::connect::Session;
 
 /// What to read, and how.
 #[derive(Clone, Debug)]
@@ -68,6 +71,16 @@ impl StreamOptions {
             queue_bytes: 8 << 20,
         }
     }
+}
+
+/// Opens a replication connection, asks the server who it is, and closes it: the one sure way to know that the address
+/// leads to Postgres itself. Poolers refuse the connection, or drop its mode and take the question for SQL.
+///
+/// # Errors
+/// [`ReplicationError`]: `Connect` where the connection is refused, `Refused` where the question is.
+pub async fn identify(to: &PostgresConnection, application_name: &str) -> Result<SystemIdentity, ReplicationError> {
+    let mut wire = handshake::open(to, &Session::source(application_name)).await?;
+    reader::identify(&mut wire).await
 }
 
 /// What the consumer tells the thread.

@@ -60,7 +60,7 @@ pub(super) async fn start(to: &PostgresConnection, options: &StreamOptions) -> R
     }
 }
 
-async fn identify(wire: &mut Wire) -> Result<SystemIdentity, ReplicationError> {
+pub(super) async fn identify(wire: &mut Wire) -> Result<SystemIdentity, ReplicationError> {
     let rows =
         wire.query("IDENTIFY_SYSTEM").await.map_err(|e| e.sorted(|source| ReplicationError::Refused { source }))?;
     let cell = |at: usize| rows.first()?.get(at)?.as_deref();
@@ -196,10 +196,13 @@ impl Reader {
                     self.received_at = Instant::now();
                 }
                 Wake::Read(read) => {
-                    let bytes = read.map_err(|source| ReplicationError::Lost { source })?;
+                    let mut bytes = read.map_err(|source| ReplicationError::Lost { source })?;
                     if bytes == 0 {
                         let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
                         return Err(ReplicationError::Lost { source });
+                    }
+                    if self.pace.more() {
+                        bytes += self.drain(BUFFER_BYTES.saturating_sub(bytes)).await;
                     }
                     let cut = self.buffer.cut()?;
                     (self.received_at, self.asked_server) = (Instant::now(), false);
@@ -214,6 +217,21 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Reads on as long as there is something, up to so many bytes, and returns how many there were.
+    async fn drain(&mut self, most: usize) -> usize {
+        let mut bytes = 0;
+        while bytes < most {
+            // Lets the runtime hear from the kernel what the read before has let in.
+            tokio::task::yield_now().await;
+            match read_gulp(&mut self.stream, &mut self.buffer).now_or_never() {
+                // An end or an error is found again by the next read.
+                None | Some(Ok(0)) | Some(Err(_)) => break,
+                Some(Ok(more)) => bytes += more,
+            }
+        }
+        bytes
     }
 
     fn take(&mut self, cut: Cut, waiting: &mut Option<Gulp>, end: &mut Option<End>) {

@@ -20,6 +20,8 @@ pub struct SnapshotSlot {
     pub name: String,
     /// A temporary slot is dropped when its session ends, here with the keeper.
     pub temporary: bool,
+    /// Standbys that synchronise slots have it too; PostgreSQL 17 and later, not on a standby.
+    pub failover: bool,
 }
 
 /// A slot's snapshot: `SET TRANSACTION SNAPSHOT` takes [`name`](ExportedSnapshot::name) in another session.
@@ -62,9 +64,10 @@ pub async fn create_slot_with_snapshot(
 ) -> Result<ExportedSnapshot, ReplicationError> {
     let mut wire = handshake::open(to, &Session::source(application_name)).await?;
     let temporary = if slot.temporary { " TEMPORARY" } else { "" };
-    // This form is understood by all versions from 10 on; from 15 on it stands for `(SNAPSHOT 'export')`.
+    // The first form is understood by all versions from 10 on; from 15 on it stands for `(SNAPSHOT 'export')`.
+    let options = if slot.failover { "(SNAPSHOT 'export', FAILOVER true)" } else { "EXPORT_SNAPSHOT" };
     let statement =
-        format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput EXPORT_SNAPSHOT", quote_ident(&slot.name));
+        format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {options}", quote_ident(&slot.name));
     let refused = |error| ReplicationError::of_server(Moment::Creating, &slot.name, &[], error);
     let rows = wire.query(&statement).await.map_err(|e| e.sorted(refused))?;
     let (consistent_point, name) = answer(&rows)?;

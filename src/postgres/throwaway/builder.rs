@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::binaries::{Binaries, MIN_MAJOR};
 use super::error::{Result, ThrowawayError};
+use super::origin::Origin;
 use super::server::Server;
 
 /// How clients prove over TCP that they are who they say. Over the unix socket, in a folder that only the server's account
@@ -64,6 +65,7 @@ pub struct Builder {
     pub(super) binaries: Option<PathBuf>,
     pub(super) min_major: u32,
     pub(super) folder: Option<PathBuf>,
+    pub(super) origin: Option<Origin>,
     pub(super) settings: Vec<(String, String)>,
     pub(super) hba: Vec<String>,
     pub(super) authentication: Authentication,
@@ -78,6 +80,7 @@ impl Default for Builder {
             binaries: None,
             min_major: MIN_MAJOR,
             folder: None,
+            origin: None,
             settings: Vec::new(),
             hba: Vec::new(),
             authentication: Authentication::Trust,
@@ -104,6 +107,14 @@ impl Builder {
     /// Lives in this folder, which must not hold folders yet and is removed in the end with all that is in it. By default one is made for it.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Becomes a standby of this server, whose data it takes as they are: stop the primary first, start it again afterwards.
+    pub fn standby_of(mut self, primary: &Server) -> Builder {
+        self.binaries = Some(primary.binaries().to_owned());
+        self.authentication = primary.address().authentication.clone();
+        self.origin = Some(Origin::of(primary));
         self
     }
 
@@ -186,6 +197,9 @@ impl Builder {
             for name in ["fsync", "full_page_writes"] {
                 settings.push((name, "off".to_owned()));
             }
+        }
+        if let Some(origin) = &self.origin {
+            settings.push(("primary_conninfo", origin.conninfo().to_owned()));
         }
         if let Some(tls) = &self.tls {
             settings.push(("ssl", "on".to_owned()));

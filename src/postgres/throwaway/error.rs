@@ -24,6 +24,8 @@ pub enum ThrowawayError {
     PathTooLong { path: PathBuf, max_bytes: usize },
     #[error("`{}` holds other folders already, and would be removed with them", .folder.display())]
     Occupied { folder: PathBuf },
+    #[error("`{}` can't be copied while its server runs", .folder.display())]
+    Running { folder: PathBuf },
     #[error("initdb ended with {status}:\n{output}")]
     Initdb { status: i32, output: String },
     #[error("PostgreSQL ended with status {status} while it started:\n{log}")]
@@ -57,6 +59,7 @@ impl ThrowawayError {
             )),
             PathTooLong { .. } => Some("set TMPDIR to a shorter folder, such as /tmp".to_owned()),
             Io { .. } | Initdb { .. } => Some("is the disk full, or TMPDIR not writable?".to_owned()),
+            Running { .. } => Some("stop the primary, start its standby, start the primary".to_owned()),
             Occupied { .. } => Some("name a folder that is empty, or not there yet".to_owned()),
             Died { .. } | TooSlow { .. } | KeeperGone { .. } | Sql { .. } => None,
         }

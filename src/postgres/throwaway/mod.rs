@@ -16,6 +16,7 @@ mod builder;
 mod error;
 mod home;
 mod keeper;
+mod origin;
 mod plant;
 mod server;
 

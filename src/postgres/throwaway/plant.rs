@@ -62,6 +62,11 @@ impl Plant {
         })?;
         text.push_str("include 'pelton.conf'\n");
         self.write("data/postgresql.conf", &text)?;
+        Ok(())
+    }
+
+    /// Writes who may enter, and the certificates.
+    pub fn configure(&self, builder: &Builder) -> Result<()> {
         self.write("data/pg_hba.conf", &builder.hba_conf())?;
         if let Some(tls) = &builder.tls {
             self.write("data/server.crt", &tls.certificate)?;

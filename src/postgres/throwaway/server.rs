@@ -44,7 +44,11 @@ impl Server {
         let mut keeper = Keeper::new(Some(folder), &folder.join("log"), "QUIT", account.as_ref(), hermetic)?;
         let (folder, account) = home.keep();
         let plant = Plant { binaries, folder, account, patience: builder.patience };
-        plant.initdb(&mut keeper, &builder)?;
+        match &builder.origin {
+            Some(origin) => origin.copy(&plant)?,
+            None => plant.initdb(&mut keeper, &builder)?,
+        }
+        plant.configure(&builder)?;
         let sockets = plant.folder.clone();
         let mut ports = 0;
         let (port, pid) = loop {
@@ -81,6 +85,11 @@ impl Server {
     /// Returns the major version.
     pub fn major(&self) -> u32 {
         self.plant.binaries.major()
+    }
+
+    /// Returns the folder that holds its programs.
+    pub fn binaries(&self) -> &Path {
+        self.plant.binaries.folder()
     }
 
     /// Returns the server's folder: its `data`, its unix socket and its `log`.

@@ -45,6 +45,8 @@ pub struct Guest {
     pub subscribed: &'static [&'static str],
     /// (name, index of the kind, nullable, key)
     pub columns: &'static [(&'static str, u8, bool, bool)],
+    /// What arrays and other types are called, by column.
+    pub type_names: &'static [&'static str],
     pub stateful: bool,
     pub parallel: bool,
     pub whole_transactions: bool,
@@ -54,6 +56,107 @@ pub struct Guest {
 }
 
 pub const ECHO: &str = "(call $echo (local.get $count) (local.get $payload) (local.get $length))";
+
+/// Does the same in the world `typed-transformer`, as `functions`: rows point at the values of the changes they came from.
+pub const TYPED_ECHO: &str = r#"(func (export "pelton:transform/typed@0.1.0#process")
+    (param $id i64) (param $spans i32) (param $spans-count i32) (param $changes i32) (param $count i32) (result i32)
+    (local $i i32) (local $at i32) (local $out i32) (local $rows i32) (local $list i32)
+    (local.set $rows (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.mul (local.get $count) (i32.const 28))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+        (local.set $at (i32.add (local.get $changes) (i32.mul (local.get $i) (i32.const 24))))
+        (local.set $out (i32.add (local.get $rows) (i32.mul (local.get $i) (i32.const 28))))
+        (i32.store (local.get $out) (i32.const 0))
+        (i32.store8 offset=4 (local.get $out) (i32.load8_u (local.get $at)))
+        (i32.store offset=8 (local.get $out) (local.get $i))
+        (local.set $list (i32.add (local.get $at)
+          (select (i32.const 16) (i32.const 8) (i32.eq (i32.load8_u (local.get $at)) (i32.const 2)))))
+        (i32.store offset=12 (local.get $out) (i32.load (local.get $list)))
+        (i32.store offset=16 (local.get $out) (i32.load offset=4 (local.get $list)))
+        (i32.store offset=20 (local.get $out) (i32.const 0))
+        (i32.store offset=24 (local.get $out) (i32.const 0))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (i32.store8 (i32.const 16) (i32.const 0))
+    (i32.store (i32.const 20) (local.get $rows))
+    (i32.store (i32.const 24) (local.get $count))
+    (i32.store (i32.const 28) (i32.const 0))
+    (i32.store (i32.const 32) (i32.const 0))
+    (i32.const 16))"#;
+
+/// Emits each change as it came, but for truncates, in JSON.
+pub const JSON_ECHO: &str = r#"
+    ;; A change of [op,relation,new,old] becomes [0,op,source,values,null], which is longer by its index at most.
+    (local.set $start
+      (call $realloc (i32.const 0) (i32.const 0) (i32.const 1)
+        (i32.add (local.get $length) (i32.add (i32.const 16) (i32.mul (local.get $count) (i32.const 16))))))
+    (local.set $out (call $put (local.get $start) (i32.const 0x5b)))
+    (local.set $at (i32.add (local.get $payload) (i32.const 1)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
+        (if (local.get $i) (then (local.set $out (call $put (local.get $out) (i32.const 0x2c)))))
+        ;; [0,op,
+        (i32.store (local.get $out) (i32.const 0x002c305b))
+        (i32.store8 offset=3 (local.get $out) (i32.load8_u offset=1 (local.get $at)))
+        (local.set $out (call $put (i32.add (local.get $out) (i32.const 4)) (i32.const 0x2c)))
+        (local.set $out (call $put (call $decimal (local.get $out) (local.get $i)) (i32.const 0x2c)))
+        ;; The relation's id is skipped, and for a delete `new`, which is null.
+        (local.set $at (i32.add (call $json-end (i32.add (local.get $at) (i32.const 3))) (i32.const 1)))
+        (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x6e))
+          (then (local.set $at (i32.add (local.get $at) (i32.const 5)))))
+        (local.set $spans (call $json-end (local.get $at)))
+        (memory.copy (local.get $out) (local.get $at) (i32.sub (local.get $spans) (local.get $at)))
+        (local.set $out (i32.add (local.get $out) (i32.sub (local.get $spans) (local.get $at))))
+        (local.set $at (local.get $spans))
+        ;; Of an insert or update `old` is left.
+        (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2c))
+          (then (local.set $at (call $json-end (i32.add (local.get $at) (i32.const 1))))))
+        ;; ,null]
+        (i64.store (local.get $out) (i64.const 0x5d6c6c756e2c))
+        (local.set $out (i32.add (local.get $out) (i32.const 6)))
+        ;; ],
+        (local.set $at (i32.add (local.get $at) (i32.const 2)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (local.set $out (call $put (local.get $out) (i32.const 0x5d)))
+    (call $output (local.get $count) (local.get $start) (i32.sub (local.get $out) (local.get $start)))"#;
+
+/// What [`JSON_ECHO`] calls.
+pub const JSON_FUNCTIONS: &str = r#"
+    (func $put (param $at i32) (param $byte i32) (result i32)
+      (i32.store8 (local.get $at) (local.get $byte))
+      (i32.add (local.get $at) (i32.const 1)))
+
+    (func $decimal (param $at i32) (param $n i32) (result i32)
+      (if (i32.ge_u (local.get $n) (i32.const 10))
+        (then (local.set $at (call $decimal (local.get $at) (i32.div_u (local.get $n) (i32.const 10))))))
+      (call $put (local.get $at) (i32.add (i32.const 0x30) (i32.rem_u (local.get $n) (i32.const 10)))))
+
+    ;; Returns where the value at $at ends, which is within an array.
+    (func $json-end (param $at i32) (result i32)
+      (local $c i32) (local $depth i32)
+      (loop $next
+        (local.set $c (i32.load8_u (local.get $at)))
+        (if (i32.eq (local.get $c) (i32.const 0x22))
+          (then
+            (loop $text
+              (local.set $at (i32.add (local.get $at) (i32.const 1)))
+              (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x5c))
+                (then (local.set $at (i32.add (local.get $at) (i32.const 1))) (br $text)))
+              (br_if $text (i32.ne (i32.load8_u (local.get $at)) (i32.const 0x22))))))
+        (if (i32.eqz (local.get $depth))
+          (then
+            (if (i32.or (i32.eq (local.get $c) (i32.const 0x2c)) (i32.eq (local.get $c) (i32.const 0x5d)))
+              (then (return (local.get $at))))))
+        (if (i32.eq (local.get $c) (i32.const 0x5b))
+          (then (local.set $depth (i32.add (local.get $depth) (i32.const 1)))))
+        (if (i32.eq (local.get $c) (i32.const 0x5d))
+          (then (local.set $depth (i32.sub (local.get $depth) (i32.const 1)))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br $next))
+      unreachable)"#;
 
 impl Default for Guest {
     fn default() -> Guest {
@@ -69,6 +172,7 @@ impl Default for Guest {
             ops: &[],
             subscribed: &[],
             columns: &[("id", INT64, false, true), ("v", TEXT, false, false)],
+            type_names: &[],
             stateful: false,
             parallel: false,
             whole_transactions: false,
@@ -112,9 +216,10 @@ impl Guest {
         let mut image = Image(Vec::new());
         let none = [0u8; 8];
         let mut columns = Vec::new();
-        for (name, kind, nullable, key) in self.columns {
+        for (index, (name, kind, nullable, key)) in self.columns.iter().enumerate() {
             columns.extend(image.text(name));
-            columns.extend([*kind, 0, 0, 0].iter().chain(&none));
+            let type_name = image.text(self.type_names.get(index).unwrap_or(&""));
+            columns.extend([*kind, 0, 0, 0].iter().chain(&type_name));
             columns.extend([0u8; 4].iter().chain(&(-1i32).to_le_bytes()));
             columns.extend([u8::from(*nullable), u8::from(*key), 0, 0].iter().chain(&none));
         }

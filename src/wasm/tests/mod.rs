@@ -1,5 +1,7 @@
 //! Guests good and hostile, against the whole host.
 
+// Some of them are for tests against servers, and for benches.
+#[allow(dead_code)]
 mod guest;
 mod hostile;
 mod load;

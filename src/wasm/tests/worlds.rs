@@ -1,39 +1,12 @@
 //! The other encodings, the other world, and the empty world behind WASI.
 
-use super::guest::Guest;
+use super::guest::{Guest, TYPED_ECHO};
 use super::*;
 use crate::wasm::World;
 
 #[test]
 fn a_typed_guest_sees_and_makes_the_same_rows() {
-    // Rows point at the values of the changes they came from.
-    let echo = r#"(func (export "pelton:transform/typed@0.1.0#process")
-        (param $id i64) (param $spans i32) (param $spans-count i32) (param $changes i32) (param $count i32) (result i32)
-        (local $i i32) (local $at i32) (local $out i32) (local $rows i32) (local $list i32)
-        (local.set $rows (call $realloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.mul (local.get $count) (i32.const 28))))
-        (block $done
-          (loop $next
-            (br_if $done (i32.ge_u (local.get $i) (local.get $count)))
-            (local.set $at (i32.add (local.get $changes) (i32.mul (local.get $i) (i32.const 24))))
-            (local.set $out (i32.add (local.get $rows) (i32.mul (local.get $i) (i32.const 28))))
-            (i32.store (local.get $out) (i32.const 0))
-            (i32.store8 offset=4 (local.get $out) (i32.load8_u (local.get $at)))
-            (i32.store offset=8 (local.get $out) (local.get $i))
-            (local.set $list (i32.add (local.get $at)
-              (select (i32.const 16) (i32.const 8) (i32.eq (i32.load8_u (local.get $at)) (i32.const 2)))))
-            (i32.store offset=12 (local.get $out) (i32.load (local.get $list)))
-            (i32.store offset=16 (local.get $out) (i32.load offset=4 (local.get $list)))
-            (i32.store offset=20 (local.get $out) (i32.const 0))
-            (i32.store offset=24 (local.get $out) (i32.const 0))
-            (local.set $i (i32.add (local.get $i) (i32.const 1)))
-            (br $next)))
-        (i32.store8 (i32.const 16) (i32.const 0))
-        (i32.store (i32.const 20) (local.get $rows))
-        (i32.store (i32.const 24) (local.get $count))
-        (i32.store (i32.const 28) (i32.const 0))
-        (i32.store (i32.const 32) (i32.const 0))
-        (i32.const 16))"#;
-    let guest = || Guest { world: "typed-transformer", encoding: 2, functions: echo, ..Guest::default() };
+    let guest = || Guest { world: "typed-transformer", encoding: 2, functions: TYPED_ECHO, ..Guest::default() };
     assert_eq!(load(guest()).world(), World::Typed);
     let changes = vec![
         insert(9_007_199_254_740_993, "a"),

@@ -2,7 +2,7 @@
 
 use super::items;
 use super::pair::Pair;
-use crate::support::Pelton;
+use crate::support::{Pelton, database};
 
 #[tokio::test]
 async fn ends_in_good_order_when_asked() {
@@ -42,6 +42,30 @@ async fn an_idle_streams_position_is_committed_before_it_is_confirmed() {
         assert!(begun.elapsed() < crate::support::PATIENCE, "an idle stream's position does not move");
     }
     assert_eq!(pair.destination.value(&format!("SELECT {} >= '{end}'", Pair::CHECKPOINT)).await, "t");
+}
+
+/// A database that is idle while another one of its server writes holds nothing of that one's log back.
+#[tokio::test]
+async fn an_idle_source_lets_go_of_what_other_databases_write() {
+    let pair = items::pair().await;
+    let _pelton = pair.live().await;
+    let listener = format!("{}_l", pair.slot());
+    pair.source.execute(&format!("SELECT pg_create_logical_replication_slot('{listener}', 'pgoutput')")).await;
+    let other = database().await;
+    other.execute("CREATE TABLE much AS SELECT repeat(md5(i::text), 20) AS t FROM generate_series(1, 40000) i").await;
+    let end = other.value("SELECT pg_current_wal_flush_lsn()").await;
+    let beats = format!(
+        "EXISTS (SELECT FROM pg_logical_slot_peek_binary_changes('{listener}', NULL, NULL, 'proto_version', '1',
+             'publication_names', 'nobodys', 'messages', 'true') WHERE position('pelton.heartbeat'::bytea IN data) > 0)"
+    );
+    pair.source.wait_until(&beats).await;
+    pair.source.execute(&format!("SELECT pg_drop_replication_slot('{listener}')")).await;
+    pair.source.wait_until(&format!("{} >= '{end}'", pair.confirmed())).await;
+    // What is still needed to decode moves with the server's own snapshots of what runs, as a checkpoint takes one.
+    pair.source.execute("CHECKPOINT").await;
+    let held = format!("(SELECT restart_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{}')", pair.slot());
+    pair.source.wait_until(&held).await;
+    pair.check_feedback().await.unwrap();
 }
 
 /// Stops the flows, changes something, and lets `meddle` do what an operator should not.

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::items;
 use super::pair::Pair;
-use crate::support::{Pelton, database, database_on, server};
+use crate::support::{PATIENCE, Pelton, database, database_on, server};
 
 /// Far less than any time-out that it could be waiting for, far more than a machine that is busy needs.
 const AT_ONCE: Duration = Duration::from_secs(8);
@@ -46,6 +49,56 @@ async fn it_ends_at_once_while_somebody_else_locks_our_tables() {
     pair.destination.wait_until(waits).await;
     ends_at_once(&mut pelton).await;
     other.batch_execute("ROLLBACK").await.expect("the lock is let go");
+    pair.catch_up().await.unwrap();
+}
+
+/// Passes on what comes, in both directions, until a client asks for the stream: that never arrives. Returns its port,
+/// and what tells when it was asked.
+async fn deaf_to_the_start(server: u16) -> (u16, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (asked, heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let server = TcpStream::connect(("127.0.0.1", server)).await.expect("the server");
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut bytes = vec![0; 1 << 16];
+                while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+                    if bytes[..count].windows(17).any(|part| part == b"START_REPLICATION") {
+                        asked.send(()).ok();
+                        std::future::pending::<()>().await;
+                    }
+                    if to_server.write_all(&bytes[..count]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test]
+async fn it_ends_at_once_while_the_stream_is_being_started() {
+    let (pair, mut pelton) = prepared().await;
+    let slot = format!(
+        "SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database()) || ' ' || slot_name || ' '
+             || confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'",
+        pair.slot()
+    );
+    let before = pair.source.value(&slot).await;
+    let url = pair.source.url();
+    let server = url.split(':').nth(2).and_then(|rest| rest.split('/').next()).expect("a port");
+    let (port, mut asked) = deaf_to_the_start(server.parse().expect("a number")).await;
+    pelton.set("SOURCE_URL", Some(&url.replace(&format!(":{server}/"), &format!(":{port}/"))));
+    pelton.start();
+    tokio::time::timeout(PATIENCE, asked.recv()).await.expect("it asks for the stream");
+    ends_at_once(&mut pelton).await;
+    assert_eq!(pair.source.value(&slot).await, before);
     pair.catch_up().await.unwrap();
 }
 

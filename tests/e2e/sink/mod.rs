@@ -1,5 +1,6 @@
 //! Writing into destination tables, with Postgres itself as the oracle.
 
+mod binary;
 mod model;
 mod paths;
 mod prepare;

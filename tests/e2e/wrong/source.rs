@@ -128,10 +128,11 @@ async fn a_slot_that_was_dropped_or_moved_is_noticed() {
     source.execute("INSERT INTO t VALUES (2, 'missed')").await;
     flow.status_says(&["replication slot", "does not exist"]).await;
     for _ in 0..2 {
-        flow.refuses(&["beyond the checkpoint", "made anew or moved", "DELETE FROM rejot_data_store.flow"]).await;
+        flow.refuses(&["beyond the checkpoint", "made anew or moved", "run `pelton repair`"]).await;
     }
     // As the hint says.
-    sink.execute("DELETE FROM rejot_data_store.flow; DELETE FROM rejot_data_store.backfill; TRUNCATE t").await;
+    let mut repair = flow.pelton(["repair"]);
+    assert_eq!(repair.run().await.code(), Some(0), "{}", repair.stderr());
     mended(&flow, &source, &sink).await;
 }
 
@@ -215,7 +216,12 @@ async fn a_source_that_demands_tls_is_read_with_it_and_says_so_without() {
     with("sslmode=disable").refuses(&["pg_hba.conf", "SQLSTATE 28000"]).await;
     with("sslmode=verify-full").refuses(&["is not trusted", "sslrootcert"]).await;
 
+    let stranger = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
     let root = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(root.path(), &stranger).unwrap();
+    let wrong = format!("sslmode=verify-full&sslrootcert={}", root.path().display());
+    with(&wrong).refuses(&["is not trusted", "sslrootcert"]).await;
+
     std::fs::write(root.path(), &certificate).unwrap();
     let verified = format!("sslmode=verify-full&sslrootcert={}", root.path().display());
     for (id, options) in ["sslmode=require", &verified].into_iter().enumerate() {

@@ -4,7 +4,14 @@
 //! can still deliver. So it is judged before it is used ([`Slot::usable`]), with the reason in words: the server's own
 //! refusal comes late, in whatever language, and says less.
 
+mod list;
+mod name;
+
 use tokio_postgres::Client;
+use tokio_postgres::types::PgLsn;
+
+pub use list::{Listed, list};
+pub use name::{derived_name, is_slot_name};
 
 use super::QueryError;
 use crate::lsn::Lsn;
@@ -108,10 +115,16 @@ impl SlotError {
                 "find out who reads from it: SELECT * FROM pg_stat_activity WHERE pid = {pid}; SELECT \
                  pg_terminate_backend({pid}) ends that session"
             ),
-            SlotError::Lost { name, .. } => format!(
-                "changes are lost for good: SELECT pg_drop_replication_slot({}), start again with a backfill, and give \
-                 max_slot_wal_keep_size more room",
-                quote_literal(name)
+            SlotError::Lost { name, reason } => format!(
+                "changes are lost for good: SELECT pg_drop_replication_slot({}), start again with a backfill, and {}",
+                quote_literal(name),
+                match reason.as_deref() {
+                    // The primary took away what a slot of its standby needed.
+                    Some("rows_removed" | "conflict") => {
+                        "give the standby hot_standby_feedback = on and a primary_slot_name"
+                    }
+                    _ => "give max_slot_wal_keep_size more room",
+                }
             ),
             SlotError::NoneFree { .. } => {
                 "drop a slot that nobody uses (SELECT slot_name, active FROM pg_replication_slots), or raise \
@@ -138,15 +151,6 @@ impl SlotError {
             _ => SlotError::Query(error),
         }
     }
-}
-
-/// Returns true for the names that Postgres allows for a slot.
-///
-/// PostgreSQL keeps names that begin with `pg_` to itself from some version on; so do we on all.
-pub fn is_slot_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        && !name.starts_with("pg_")
 }
 
 /// Looks a slot up; `None` when there is none of that name.
@@ -233,7 +237,9 @@ impl Slot {
 
 /// Makes a pgoutput slot and returns its consistent point: it delivers what commits behind it.
 ///
-/// It waits until every transaction that is running right now has ended. Make the publication first.
+/// It waits until every transaction that is running right now has ended. Make the publication first. On a primary of
+/// PostgreSQL 17 and later the slot is made with `failover`, so that standbys that synchronise slots have it too, and
+/// the stream goes on after a promotion; that costs nothing where none does. On a standby it can't be.
 ///
 /// # Errors
 /// `BadName`, `Exists`, `NoneFree`, `NotPermitted`, `WalLevel`.
@@ -242,11 +248,23 @@ pub async fn create(client: &Client, name: &str) -> Result<Lsn, SlotError> {
         return Err(SlotError::BadName { name: name.to_owned() });
     }
     let doing = || format!("make the replication slot \"{name}\"");
-    let sql = "SELECT lsn::text FROM pg_catalog.pg_create_logical_replication_slot($1::text, $2::text)";
-    let row = client.query_one(sql, &[&name, &PLUGIN]).await;
+    let knows =
+        "SELECT pg_catalog.current_setting('server_version_num')::int >= 170000 AND NOT pg_catalog.pg_is_in_recovery()";
+    let knows = client.query_one(knows, &[]).await.map_err(|e| QueryError::new(doing(), e))?;
+    let failover = if knows.try_get(0).map_err(|e| QueryError::new(doing(), e))? { ", failover => true" } else { "" };
+    let sql =
+        format!("SELECT lsn::text FROM pg_catalog.pg_create_logical_replication_slot($1::text, $2::text{failover})");
+    let row = client.query_one(&sql, &[&name, &PLUGIN]).await;
     let row = row.map_err(|e| SlotError::of_query(name, QueryError::new(doing(), e)))?;
     let text: String = row.try_get(0).map_err(|e| QueryError::new(doing(), e))?;
     text.parse().map_err(|e: crate::lsn::BadLsn| QueryError::Answer { doing: doing(), what: e.to_string() }.into())
+}
+
+/// Logs why making a slot may take long on a standby: which transactions are running only the primary knows, and it
+/// logs that when it sees fit, which on an idle one is never.
+pub fn say_what_a_standby_waits_for() {
+    let hint = "at the primary: SELECT pg_log_standby_snapshot()";
+    tracing::info!(hint, "a slot of a standby waits until the primary logs which transactions run there");
 }
 
 /// Drops a slot.
@@ -266,19 +284,22 @@ pub async fn drop_slot(client: &Client, name: &str) -> Result<(), SlotError> {
     }
 }
 
+/// Moves a slot's position forward without reading what lies between, and returns where it is then.
+///
+/// # Errors
+/// `Missing`, `InUse`, `NotPermitted`.
+pub async fn advance(client: &Client, name: &str, to: Lsn) -> Result<Lsn, SlotError> {
+    let doing = || format!("advance the replication slot \"{name}\"");
+    let sql = "SELECT end_lsn FROM pg_catalog.pg_replication_slot_advance($1::text::name, $2)";
+    let row = client.query_one(sql, &[&name, &PgLsn::from(to.0)]).await;
+    let row = row.map_err(|e| SlotError::of_query(name, QueryError::new(doing(), e)))?;
+    let end: PgLsn = row.try_get(0).map_err(|e| QueryError::new(doing(), e))?;
+    Ok(Lsn(end.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_judged_as_postgres_does() {
-        for good in ["a", "pelton_shop", "0_9", &"x".repeat(63)] {
-            assert!(is_slot_name(good), "{good}");
-        }
-        for bad in ["", "A", "a-b", "a b", "ä", "pg_x", &"x".repeat(64)] {
-            assert!(!is_slot_name(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn a_slot_that_cannot_be_read_says_why() {
@@ -301,6 +322,13 @@ mod tests {
         assert_eq!(said(physical), Err("replication slot \"s\" is a physical one".to_owned()));
         let lost = Slot { wal_status: Some(WalStatus::Lost), ..good.clone() };
         assert_eq!(said(lost), Err("replication slot \"s\" is lost".to_owned()));
+        let of_standby = Slot {
+            wal_status: Some(WalStatus::Lost),
+            invalidation_reason: Some("rows_removed".to_owned()),
+            ..good.clone()
+        };
+        let hint = of_standby.usable("shop").unwrap_err().hint().unwrap();
+        assert!(hint.contains("hot_standby_feedback = on") && !hint.contains("max_slot"), "{hint}");
         let other = Slot { database: Some("x".to_owned()), ..good };
         assert_eq!(said(other), Err("replication slot \"s\" belongs to database \"x\", not to \"shop\"".to_owned()));
     }

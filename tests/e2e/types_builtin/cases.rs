@@ -1,18 +1,23 @@
-//! Every built-in type with its edge values, copied and streamed, into a table that is made and into one that was there.
+//! The types, their values, and the table that holds them: a column for each type, and one for arrays of it.
 
 use std::fmt::Write;
 
-use crate::flows_setup::{Flow, Line};
 use crate::support::Database;
 
 /// A type, and values of it as SQL literals. More than its input function is asked to hold is found by Postgres.
-struct Case {
-    type_name: &'static str,
+pub struct Case {
+    pub type_name: &'static str,
     values: &'static [&'static str],
+    /// The first major version that has it, where not all that we read from do.
+    since: u32,
 }
 
 const fn case(type_name: &'static str, values: &'static [&'static str]) -> Case {
-    Case { type_name, values }
+    since(0, type_name, values)
+}
+
+const fn since(since: u32, type_name: &'static str, values: &'static [&'static str]) -> Case {
+    Case { type_name, values, since }
 }
 
 #[rustfmt::skip]
@@ -25,7 +30,7 @@ const CASES: &[Case] = &[
     case("float8", &["NaN", "Infinity", "-Infinity", "-0", "5e-324", "1.7976931348623157e308", "0.1", "9007199254740993"]),
     case("numeric", &["NaN", "Infinity", "-Infinity", "0.00", "1.10", "123456789012345678901234567890.123456789012345678901234567890", "1e-1000", "-1e1000"]),
     case("numeric(7,2)", &["-99999.99", "0.1", "NaN"]),
-    case("numeric(3,-2)", &["99900", "-100"]),
+    since(15, "numeric(3,-2)", &["99900", "-100"]),
     case("money", &["-92233720368547758.08", "92233720368547758.07", "0.01"]),
     case("text", &["", "NULL", "\\N", "\\.", "a\tb\nc\\d\r\u{1}", "Grüße 漢字 🜂", "'; DROP TABLE types; --", "{\"a,b\"}"]),
     case("varchar(5)", &["", "12345", "ünïcö"]),
@@ -43,7 +48,8 @@ const CASES: &[Case] = &[
     case("timestamp", &["-infinity", "infinity", "4713-01-01 00:00:00 BC", "294276-12-31 23:59:59.999999", "1999-12-31 24:00:00", "0044-03-15 12:00:00 BC"]),
     case("timestamp(3)", &["2024-02-29 12:00:00.123"]),
     case("timestamptz", &["-infinity", "infinity", "4713-01-02 00:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "2024-03-31 02:30:00+05:45", "12345-01-01 00:00:00+00"]),
-    case("interval", &["0", "-178000000 years", "178000000 years", "1 year -2 mons +3 days -04:05:06.789012", "-00:00:00.000001", "24:00:00", "2562047788:00:54.775807"]),
+    case("interval", &["0", "-178000000 years", "178000000 years", "1 year -2 mons +3 days -04:05:06.789012", "-00:00:00.000001", "24:00:00"]),
+    since(15, "interval", &["2562047788:00:54.775807"]),
     case("interval day to second(2)", &["1 day 02:03:04.56"]),
     case("json", &["null", "{ \"b\" : 1,  \"a\":2, \"a\":3 }", "123456789012345678901234567890.10", "\"\\u0041\\u00fc\"", "[1e400, 9007199254740993]", "\"\""]),
     case("jsonb", &["null", "{ \"b\" : 1,  \"a\":2, \"a\":3 }", "123456789012345678901234567890.10", "\"\\u0041\\u00fc 🜂\"", "[9007199254740993, -0.0, 1.00]", "{}", "[]"]),
@@ -112,7 +118,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Types of our own, made at both ends.
-const TYPES: &str = r#"
+pub const TYPES: &str = r#"
     CREATE TYPE mood AS ENUM ('sad', 'it''s "ok", {really}');
     CREATE DOMAIN posint AS int CHECK (VALUE > 0);
     CREATE DOMAIN label AS varchar(2);
@@ -121,28 +127,25 @@ const TYPES: &str = r#"
     CREATE TYPE floatrange AS RANGE (subtype = float8, multirange_type_name = floatmultirange);
 "#;
 
-/// Types that Postgres itself lets nobody write.
-const NO_INPUT: [&str; 7] = [
-    "gtsvector",
-    "pg_brin_bloom_summary",
-    "pg_brin_minmax_multi_summary",
-    "pg_dependencies",
-    "pg_mcv_list",
-    "pg_ndistinct",
-    "pg_node_tree",
-];
-
 /// An array of these is written by hand: to ARRAY[…] they are arrays themselves.
 const ARRAYS_THEMSELVES: [&str; 2] = ["int2vector", "oidvector"];
 
-fn has_array(case: &Case) -> bool {
+pub fn has_array(case: &Case) -> bool {
     !ARRAYS_THEMSELVES.contains(&case.type_name)
 }
 
+/// The cases that a server has, each with its number, by which its columns are named.
+pub type Cases = Vec<(usize, &'static Case)>;
+
+pub async fn cases(database: &Database) -> Cases {
+    let major = database.major().await;
+    CASES.iter().enumerate().filter(|(_, case)| case.since <= major).collect()
+}
+
 /// Returns the columns of the table, without its key.
-fn columns() -> String {
+pub fn columns(cases: &Cases) -> String {
     let mut ddl = String::new();
-    for (index, case) in CASES.iter().enumerate() {
+    for (index, case) in cases {
         write!(ddl, ", c{index} {}", case.type_name).unwrap();
         if has_array(case) {
             write!(ddl, ", a{index} {}[]", case.type_name).unwrap();
@@ -152,12 +155,12 @@ fn columns() -> String {
 }
 
 /// Returns statements that fill the table `made` with one row of NULLs and one for each of the values that a type has.
-fn rows() -> String {
+pub fn rows(cases: &Cases) -> String {
     let mut sql = "INSERT INTO made (id) VALUES (0);".to_owned();
-    let most = CASES.iter().map(|case| case.values.len()).max().unwrap();
+    let most = cases.iter().map(|(_, case)| case.values.len()).max().unwrap();
     for row in 0..most {
         let (mut names, mut values) = (String::new(), String::new());
-        for (index, case) in CASES.iter().enumerate() {
+        for (index, case) in cases {
             let Some(value) = case.values.get(row) else { continue };
             let literal = format!("E'{}'::{}", value.replace('\\', "\\\\").replace('\'', "\\'"), case.type_name);
             write!(names, ", c{index}").unwrap();
@@ -178,9 +181,9 @@ fn rows() -> String {
 }
 
 /// Returns a query for every value of the table as its output function prints it.
-fn printed(table: &str) -> String {
+pub fn printed(cases: &Cases, table: &str) -> String {
     let mut values = Vec::new();
-    for (index, case) in CASES.iter().enumerate() {
+    for (index, case) in cases {
         let value = |column: String| {
             let of = case.type_name;
             format!("('{column} {of}', CASE WHEN num_nonnulls({column}) = 1 THEN format('%s', {column}) END)")
@@ -191,95 +194,4 @@ fn printed(table: &str) -> String {
         }
     }
     format!("SELECT id, v.name, v.value FROM {table}, LATERAL (VALUES {}) AS v(name, value)", values.join(", "))
-}
-
-/// What sessions of the line have too.
-const PINNED: &str = "SET extra_float_digits = 3; SET bytea_output = hex; SET timezone = 'UTC'; SET lc_monetary = 'C'; \
-                      SET intervalstyle = postgres; SET datestyle = ISO";
-
-async fn prepare(database: &Database) {
-    database.execute(PINNED).await;
-    database.execute(TYPES).await;
-    database.execute(&format!("CREATE TABLE types (id bigint PRIMARY KEY{})", columns())).await;
-}
-
-#[tokio::test]
-async fn no_built_in_type_is_left_out() {
-    let line = Line::new().await;
-    prepare(&line.source).await;
-    let sql = "SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'pg_catalog'::regnamespace \
-               AND t.typtype IN ('b', 'r', 'm') AND t.typcategory <> 'A' \
-               AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'types'::regclass AND a.atttypid = t.oid) \
-               ORDER BY 1";
-    let left: Vec<String> = line.source.rows(sql).await.into_iter().flatten().flatten().collect();
-    assert_eq!(left, NO_INPUT);
-}
-
-#[tokio::test]
-async fn every_type_arrives_as_it_was_copied_or_streamed() {
-    let line = Line::new().await;
-    prepare(&line.source).await;
-    prepare(&line.destination).await;
-    line.source(&format!("CREATE TABLE made (id bigint PRIMARY KEY{})", columns())).await;
-    line.source(&rows()).await;
-    let manifest = line.manifest(&[Flow::new("types", "publicSchemaType: table, table: public.types")
-        .into("types", "createTable: false")
-        .into("types_made", "createTable: true")]);
-
-    line.source("INSERT INTO types SELECT * FROM made").await;
-    line.catch_up(&manifest).await;
-    let expected = printed("types");
-    line.assert_same(&expected, &expected).await;
-    line.assert_same(&expected, &printed("types_made")).await;
-
-    // A few rows, many at once, rows that are filled by an update, and one that is all cleared.
-    let values: Vec<String> = CASES
-        .iter()
-        .enumerate()
-        .flat_map(|(index, case)| {
-            let array = has_array(case).then(|| format!("a{index} = made.a{index}"));
-            std::iter::once(format!("c{index} = made.c{index}")).chain(array)
-        })
-        .collect();
-    line.source(&format!(
-        "CREATE FUNCTION again(shift bigint) RETURNS void LANGUAGE plpgsql AS $$
-         DECLARE r made;
-         BEGIN
-             FOR r IN SELECT * FROM made LOOP
-                 r.id := r.id + shift;
-                 INSERT INTO types SELECT r.*;
-             END LOOP;
-         END $$;
-         SELECT again(100);
-         SELECT again(1000 * n) FROM generate_series(1, 10) AS n;
-         INSERT INTO types (id) SELECT id + 100000 FROM made;
-         UPDATE types SET {} FROM made WHERE types.id = made.id + 100000;
-         INSERT INTO types (id) SELECT id + 200000 + 100 * n FROM made, generate_series(1, 10) AS n;
-         BEGIN;
-         UPDATE types SET {} FROM made WHERE types.id > 200000 AND made.id = types.id % 100;
-         COMMIT",
-        values.join(", "),
-        values.join(", ")
-    ))
-    .await;
-    line.catch_up(&manifest).await;
-    line.assert_same(&expected, &expected).await;
-    line.assert_same(&expected, &printed("types_made")).await;
-}
-
-#[tokio::test]
-async fn a_table_is_made_with_the_types_of_its_source() {
-    let line = Line::new().await;
-    prepare(&line.source).await;
-    line.destination.execute(TYPES).await;
-    line.catch_up(&line.manifest(&[crate::flows_setup::table("types")])).await;
-    let types = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute \
-                 WHERE attrelid = 'types'::regclass AND attnum > 0";
-    // Enums are text in public; what is padded keeps its blanks as text.
-    let public = "SELECT attname, CASE
-                      WHEN t LIKE 'character(%)' THEN replace(t, 'character(', 'character varying(')
-                      WHEN t IN ('bpchar', 'name', 'character varying', 'mood') THEN 'text' ELSE t END
-                  FROM (SELECT attname, format_type(atttypid, atttypmod) AS t FROM pg_attribute
-                        WHERE attrelid = 'types'::regclass AND attnum > 0) AS c";
-    line.assert_same(public, types).await;
 }

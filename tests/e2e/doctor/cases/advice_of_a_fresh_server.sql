@@ -1,0 +1,12 @@
+-- What is said of a server that is as it comes.
+-- source:
+CREATE TABLE t (id int PRIMARY KEY);
+-- finds:
+--   advice publication, source source, publication pelton
+--   advice slot-keep-size, source source
+-- plan
+-- finds:
+--   advice slot-keep-size, source source
+-- sync
+-- finds:
+--   advice slot-keep-size, source source

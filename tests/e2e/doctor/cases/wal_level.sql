@@ -1,0 +1,14 @@
+-- The plan raises the level; it holds after the restart that the doctor asks for.
+-- setting: wal_level = replica
+-- setting: max_replication_slots = 0
+-- setting: max_wal_senders = 0
+-- setting: max_slot_wal_keep_size = 20GB
+-- source:
+CREATE TABLE t (id int PRIMARY KEY);
+-- finds:
+--   error wal-level, source source
+--   error free-slots, source source
+--   error free-senders, source source
+-- plan
+-- restart
+-- finds: nothing
