@@ -4,8 +4,9 @@
 --
 --   {"schema", "table", "oid", "columns": [{"name", "type", "typmod", "not_null", "key"}, …]}
 --
--- `type` is as format_type prints it without its modifier, with its schema unless that is pg_catalog; `key` says that the
--- column is part of the table's replica identity. Tables that inherit, and partitions, are told too.
+-- `type` is as format_type prints it without its modifier, with its schema unless that is pg_catalog; `not_null` is by the
+-- column or by its domain; `key` says that the column is part of the table's replica identity. Tables that inherit, and
+-- partitions, are told too.
 --
 -- It runs with its owner's rights, for who may ALTER a table need not be able to write messages; it runs no text of
 -- anybody's as SQL, and nobody can call it. It never makes an ALTER TABLE fail. To silence it, for a session, a role or a
@@ -34,7 +35,7 @@ BEGIN
             'columns', (
                 SELECT coalesce(jsonb_agg(jsonb_build_object(
                     'name', a.attname, 'type', format_type(a.atttypid, NULL), 'typmod', a.atttypmod,
-                    'not_null', a.attnotnull,
+                    'not_null', a.attnotnull OR t.typnotnull,
                     'key', CASE c.relreplident
                                WHEN 'f' THEN true
                                WHEN 'n' THEN false
@@ -45,6 +46,7 @@ BEGIN
                                      AND CASE c.relreplident WHEN 'd' THEN x.indisprimary ELSE x.indisreplident END)
                            END) ORDER BY a.attnum), '[]')
                 FROM pg_attribute AS a
+                JOIN pg_type AS t ON t.oid = a.atttypid
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
             )::text AS message
         FROM (SELECT DISTINCT family.oid FROM family) AS f

@@ -12,6 +12,8 @@ use crate::change::{Change, Op, Relation, TupleWriter};
 use crate::lsn::Lsn;
 use crate::pgoutput::{DecodeError, Decoder, LogicalMessage, Message, RelationIndex};
 
+use super::told;
+
 /// The stream is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
@@ -24,8 +26,16 @@ pub enum StreamError {
 /// Schemas whose changes are never replicated: a source that is also a destination would feed itself.
 const OWN_SCHEMAS: [&str; 3] = ["rejot_data_store", "rejot_events", "pelton"];
 
-/// Logical messages get relations of their own, numbered from here.
-const MESSAGE_RELATIONS: u32 = 1 << 31;
+/// What a message tells the caller, beside the changes that are collected.
+pub enum News {
+    /// A table is described as it was not before, so that the caller can add what only the catalog knows with
+    /// [`Dispatch::enrich`].
+    Described(RelationIndex),
+    /// A table is described as it was before: something was altered that descriptions do not show, or nothing.
+    Repeated(RelationIndex),
+    /// Somebody tells of an ALTER TABLE.
+    Altered(LogicalMessage),
+}
 
 /// Which tables a group reads.
 pub trait Reads {
@@ -34,6 +44,8 @@ pub trait Reads {
 
 /// One version of a relation in the stream, and which groups want its changes.
 struct Known {
+    /// Tells it apart in batches.
+    version: u32,
     relation: Arc<Relation>,
     groups: Vec<usize>,
 }
@@ -46,8 +58,11 @@ pub struct Dispatch<R> {
     detached: Vec<usize>,
     pub builders: Vec<BatchBuilder>,
     known: Vec<Known>,
-    messages: HashMap<Box<str>, u32>,
+    /// By prefix.
+    messages: HashMap<Box<str>, usize>,
     message_relations: Vec<Known>,
+    /// How many there have been.
+    versions: u32,
     in_transaction: bool,
     /// The newest commit seen, or the position of a keepalive.
     pub position: Lsn,
@@ -66,6 +81,7 @@ impl<R: Reads> Dispatch<R> {
             known: Vec::new(),
             messages: HashMap::new(),
             message_relations: Vec::new(),
+            versions: 0,
             in_transaction: false,
             position: start,
             transactions: 0,
@@ -100,12 +116,11 @@ impl<R: Reads> Dispatch<R> {
         }
     }
 
-    /// Takes one message. Returns the relation that it describes when it is a new one, so that the caller can add
-    /// what only the catalog knows with [`Dispatch::enrich`].
+    /// Takes one message.
     ///
     /// # Errors
     /// The message is no pgoutput, or stands where it can't.
-    pub fn message(&mut self, data: bytes::Bytes) -> Result<Option<RelationIndex>, StreamError> {
+    pub fn message(&mut self, data: bytes::Bytes) -> Result<Option<News>, StreamError> {
         let message = self.decoder.decode(data)?;
         self.check_sequence(&message)?;
         match message {
@@ -138,10 +153,14 @@ impl<R: Reads> Dispatch<R> {
                 let relation = self.decoder.relation(index).clone();
                 let known = self.known_as(relation);
                 self.known.push(known);
-                return Ok(Some(index));
+                return Ok(Some(News::Described(index)));
             }
-            Message::Relation(_) | Message::Origin(_) | Message::Type(_) => {}
-            Message::Message(message) => self.logical_message(&message),
+            Message::Relation(index) => return Ok(Some(News::Repeated(index))),
+            Message::Origin(_) | Message::Type(_) => {}
+            Message::Message(message) => {
+                self.logical_message(&message);
+                return Ok((*message.prefix == *told::PREFIX).then_some(News::Altered(message)));
+            }
         }
         Ok(None)
     }
@@ -174,9 +193,12 @@ impl<R: Reads> Dispatch<R> {
         (!known.groups.is_empty()).then_some(&known.relation)
     }
 
-    /// Replaces a relation that was just described by one that says more, perhaps under another name.
+    /// Replaces a relation that was just described by one that says more, perhaps under another name. Changes that are
+    /// collected already keep the former one.
     pub fn enrich(&mut self, index: RelationIndex, relation: Relation) {
-        self.known[index.as_usize()] = self.known_as(Arc::new(relation));
+        if *self.known[index.as_usize()].relation != relation {
+            self.known[index.as_usize()] = self.known_as(Arc::new(relation));
+        }
     }
 
     /// Takes no changes of a relation that was just described.
@@ -188,16 +210,16 @@ impl<R: Reads> Dispatch<R> {
         let known = &self.known[index.as_usize()];
         let Some((&last, others)) = known.groups.split_last() else { return };
         for &group in others {
-            self.builders[group].change(index.0, &known.relation, change.clone());
+            self.builders[group].change(known.version, &known.relation, change.clone());
         }
-        self.builders[last].change(index.0, &known.relation, change);
+        self.builders[last].change(known.version, &known.relation, change);
     }
 
     fn logical_message(&mut self, message: &LogicalMessage) {
         let index = match self.messages.get(&message.prefix) {
             Some(&index) => index,
             None => {
-                let index = self.message_relations.len() as u32;
+                let index = self.message_relations.len();
                 let known = self.known_as(Arc::new(Relation::of_message(&message.prefix)));
                 self.message_relations.push(known);
                 self.messages.insert(message.prefix.clone(), index);
@@ -207,7 +229,7 @@ impl<R: Reads> Dispatch<R> {
         // Outside of a transaction a message is one of its own. Its LSN is the end of its record, which can be where
         // the commit record of the transaction that wrote it begins; one byte less lies inside its own record.
         let (inside, end_lsn) = (Lsn(message.lsn.0.saturating_sub(1)), message.lsn);
-        let Known { relation, groups } = &self.message_relations[index as usize];
+        let Known { version, relation, groups } = &self.message_relations[index];
         for &group in groups {
             let mut writer = TupleWriter::default();
             writer.begin();
@@ -219,7 +241,7 @@ impl<R: Reads> Dispatch<R> {
             if !message.transactional {
                 builder.begin(Header { xid: 0, commit_lsn: inside, commit_time: 0 });
             }
-            builder.change(MESSAGE_RELATIONS + index, relation, Change { op: Op::Insert, relation: 0, new, old: None });
+            builder.change(*version, relation, Change { op: Op::Insert, relation: 0, new, old: None });
             if !message.transactional {
                 builder.commit(end_lsn);
             }
@@ -229,12 +251,14 @@ impl<R: Reads> Dispatch<R> {
         }
     }
 
-    fn known_as(&self, relation: Arc<Relation>) -> Known {
+    fn known_as(&mut self, relation: Arc<Relation>) -> Known {
         let ours = OWN_SCHEMAS.contains(&&*relation.schema);
         let wants = |group: &usize| {
             !ours && !self.detached.contains(group) && self.readers[*group].reads(&relation.schema, &relation.name)
         };
         let groups = (0..self.readers.len()).filter(wants).collect();
-        Known { relation, groups }
+        // A batch holds far fewer than would be needed to come round.
+        self.versions = self.versions.wrapping_add(1);
+        Known { version: self.versions, relation, groups }
     }
 }

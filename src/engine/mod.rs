@@ -9,6 +9,7 @@
 //!   destination opens a group: takes the flows over, starts its tasks
 //!   stream      one run: reader → dispatch → groups; what is durable everywhere → feedback
 //!     dispatch  messages → changes → one collecting batch a group
+//!     told      what an administrator's trigger tells of altered tables
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
 //! ```
@@ -38,6 +39,7 @@ mod source;
 mod state;
 mod stream;
 mod today;
+mod told;
 mod transform;
 mod whole;
 

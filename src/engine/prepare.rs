@@ -29,7 +29,7 @@ use super::ownership;
 use super::plan::SourcePlan;
 use super::projection::{Definition, Projection, ProjectionError};
 use super::reading::{self, Held, table_name};
-use super::stream::{Enrich, Sight};
+use super::stream::{Enrich, Patience, Sight};
 use super::today::Today;
 
 /// How long the stream waits until an altered table can be seen, and how often is looked: mostly it is at once.
@@ -685,9 +685,10 @@ impl Enrich for Source {
 
     /// A table is who its OID says: after a rename the stream brings the changes from before it under the former name,
     /// and a table that was dropped and made anew is another one.
-    async fn enrich(&self, relation: &Relation) -> Result<Sight, QueryError> {
+    async fn enrich(&self, relation: &Relation, patience: Patience) -> Result<Sight, QueryError> {
         let mut tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
-        if !tables.first().is_some_and(|table| table.is_described_by(relation)) {
+        let differs = !tables.first().is_some_and(|table| table.is_described_by(relation));
+        if differs && patience == Patience::Waits {
             // Either the stream is behind, or the catalog does not show yet what the stream has brought.
             if !self.is_visible(relation.oid).await? {
                 let TableName { schema, name } = self.known_name(relation);

@@ -22,6 +22,7 @@ use super::group::Failure;
 use super::plan::SourcePlan;
 use super::prepare;
 use super::stream::{Group, Outcome, Run};
+use super::told::Told;
 use super::{Context, Problem};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -208,6 +209,7 @@ async fn run_once(
         rejoin_at: apart.next(),
         returning,
         urgent: false,
+        told: Told::default(),
         held_back_bytes_max: plan.config.detached_wal_max_bytes,
     };
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch(), start), stop).await;

@@ -25,10 +25,11 @@ use crate::postgres::QueryError;
 use crate::postgres::replication::{Gulp, ReplicationStream, WalMessage};
 use crate::progress::Progress;
 
-use super::dispatch::{Dispatch, Reads, StreamError};
+use super::dispatch::{Dispatch, News, Reads, StreamError};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure};
 use super::pace::Pace;
+use super::told::{PREFIX, Told};
 
 /// How often a position moves where nothing else is written.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
@@ -98,6 +99,15 @@ pub enum Sight {
     Lost { schema: String, name: String, now: Option<String> },
 }
 
+/// What to do where the stream describes a table otherwise than the catalog, and an alteration is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Waits a while until it can be seen.
+    Waits,
+    /// Takes the catalog as it is.
+    Takes,
+}
+
 /// Holds what the stream describes against the catalog.
 pub trait Enrich {
     /// Returns true when that table is known, by whatever name.
@@ -110,7 +120,8 @@ pub trait Enrich {
     fn beat(&self, since: Lsn) -> impl Future<Output = Option<Lsn>> + Send;
 
     /// Looks a relation up, and adds nullability, labels and the like.
-    fn enrich(&self, relation: &Relation) -> impl Future<Output = Result<Sight, QueryError>> + Send;
+    fn enrich(&self, relation: &Relation, patience: Patience)
+    -> impl Future<Output = Result<Sight, QueryError>> + Send;
 }
 
 /// One run of a source's stream.
@@ -133,6 +144,7 @@ pub struct Run<'a, E> {
     pub returning: JoinSet<()>,
     /// The server asked for a status: positions move sooner.
     pub urgent: bool,
+    pub told: Told,
     /// How much of the log one that stopped may hold back; beyond it the run ends, so that it can be released.
     pub held_back_bytes_max: Option<u64>,
 }
@@ -261,8 +273,8 @@ impl<E: Enrich> Run<'_, E> {
         for message in gulp.messages {
             match message {
                 WalMessage::Data { data, .. } => {
-                    let new = match dispatch.message(data) {
-                        Ok(new) => new,
+                    let news = match dispatch.message(data) {
+                        Ok(news) => news,
                         // One table's own trouble: its transforms stop, the others go on without it.
                         Err(StreamError::Decode(DecodeError::OldRow { index, .. })) => {
                             let relation = dispatch.relation(index);
@@ -276,10 +288,18 @@ impl<E: Enrich> Run<'_, E> {
                         }
                         Err(source) => return Err(EngineError::Decode { slug: self.slug.to_owned(), source }),
                     };
-                    if let Some(index) = new
-                        && let Some(failures) = self.look_up(dispatch, index).await?
-                    {
-                        return Ok(Some(failures));
+                    match news {
+                        None => {}
+                        Some(News::Described(index)) => {
+                            if let Some(failures) = self.look_up(dispatch, index).await? {
+                                return Ok(Some(failures));
+                            }
+                        }
+                        Some(News::Repeated(index)) => self.look_again(dispatch, index).await?,
+                        Some(News::Altered(message)) => {
+                            let heard = self.told.hear(&message, |oid| self.catalog.knows(oid));
+                            heard.unwrap_or_else(|why| self.complain(why));
+                        }
                     }
                 }
                 WalMessage::Keepalive { wal_end, server_time, reply_requested } => {
@@ -299,7 +319,7 @@ impl<E: Enrich> Run<'_, E> {
     /// Holds a relation that was just described against the catalog. Returns what stops the flows of a table that is
     /// no longer what it was.
     async fn look_up<R: Reads>(
-        &self,
+        &mut self,
         dispatch: &mut Dispatch<R>,
         index: RelationIndex,
     ) -> Result<Option<Vec<(usize, Failure)>>, EngineError> {
@@ -307,9 +327,14 @@ impl<E: Enrich> Run<'_, E> {
         if dispatch.wanted(index).is_none() && !self.catalog.knows(relation.oid) {
             return Ok(None);
         }
-        let sight = self.catalog.enrich(relation).await;
+        let told = self.told.take(relation.oid);
+        let sight = self.catalog.enrich(relation, Patience::Waits).await;
         match sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })? {
-            Sight::Known(relation) => dispatch.enrich(index, relation),
+            Sight::Known(mut relation) => {
+                let applied = told.map_or(Ok(()), |told| told.apply(&mut relation));
+                applied.unwrap_or_else(|why| self.complain(why));
+                dispatch.enrich(index, relation);
+            }
             Sight::Stranger => dispatch.ignore(index),
             Sight::Hidden { schema, name } => {
                 let error = || EngineError::BeingAltered { table: format!("{schema}.{name}") };
@@ -329,6 +354,37 @@ impl<E: Enrich> Run<'_, E> {
             }
         }
         Ok(None)
+    }
+
+    /// Looks a relation up once more that is described as it was before, if it was told that the table was altered.
+    ///
+    /// That is for what descriptions do not show; whether the table is still the flows' is asked when they change.
+    async fn look_again<R: Reads>(
+        &mut self,
+        dispatch: &mut Dispatch<R>,
+        index: RelationIndex,
+    ) -> Result<(), EngineError> {
+        let relation = dispatch.relation(index);
+        let Some(told) = self.told.take(relation.oid) else { return Ok(()) };
+        let sight = self.catalog.enrich(relation, Patience::Takes).await;
+        let sight = sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })?;
+        if let Sight::Known(mut relation) = sight {
+            match told.apply(&mut relation) {
+                Ok(()) => dispatch.enrich(index, relation),
+                Err(why) => self.complain(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says, once, that somebody writes messages in the name of the trigger.
+    fn complain(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.told.complained, true) {
+            tracing::warn!(
+                source = self.slug,
+                "a logical message `{PREFIX}` is not what Pelton's trigger writes, and is ignored, as are others like it: {why}"
+            );
+        }
     }
 
     /// Returns what stops every transform that reads a table.

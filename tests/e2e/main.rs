@@ -28,6 +28,7 @@ mod postgres_stream;
 mod promises;
 mod repair;
 mod schema_change_stream;
+mod schema_change_told;
 mod setup;
 mod sink;
 mod slots;
