@@ -160,7 +160,11 @@ async fn ready(
     let wanted = match &plan.config.tables {
         Tables::All => Wanted::All,
         Tables::Listed(tables) => Wanted::Listed(tables.iter().map(table_name).collect()),
-        Tables::Needed => Wanted::Listed(needed.clone()),
+        // Messages come with every publication.
+        Tables::Needed => {
+            let tables = needed.iter().filter(|table| table.schema != Relation::MESSAGE_SCHEMA);
+            Wanted::Listed(tables.cloned().collect())
+        }
     };
     let name = &plan.config.publication_name;
     let unpublished = |error: PublicationError| EngineError::NotReady {
