@@ -130,3 +130,71 @@ async fn a_standby_is_copied_and_streamed_from_or_refused_before_16() {
     line.catch_up(&line.manifest(&[table("t"), table("l"), table("u"), table("m"), table("own")])).await;
     line.assert_equal(&["t", "l", "u", "m", "own"]).await;
 }
+
+/// The slot is synchronised to a standby, which takes the primary's place.
+#[tokio::test]
+async fn a_synchronised_slot_goes_on_at_the_promoted_standby() {
+    let mut primary = server().await;
+    if primary.major() < 17 {
+        eprintln!("PostgreSQL {} synchronises no slots: nothing was tested", primary.major());
+        return;
+    }
+    let mut line = Line { source: database_on(&primary).await, destination: database().await };
+    line.source("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'copied' FROM generate_series(1, 1000) AS n")
+        .await;
+    let manifest = line.manifest(&[table("t")]);
+    line.catch_up(&manifest).await;
+    let name = line.source.name().to_owned();
+    let slot = |condition: &str| {
+        format!("EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}' AND {condition})")
+    };
+    assert_eq!(line.source.value(&format!("SELECT {}", slot("failover"))).await, "t");
+
+    let (mut standby, there) = standby_of(&mut primary, &mut line.source).await;
+    // The primary hands out no change that the standby lacks, or the promoted one would be behind the destination.
+    line.source("ALTER SYSTEM SET synchronized_standby_slots = 'standby'").await;
+    line.source("SELECT pg_reload_conf()").await;
+    let own = format!(
+        "ALTER SYSTEM SET primary_conninfo = '{} dbname={name}'",
+        there.value("SHOW primary_conninfo").await.replace('\'', "''")
+    );
+    there.execute(&own).await;
+    there.execute("ALTER SYSTEM SET sync_replication_slots = on").await;
+    there.execute("SELECT pg_reload_conf()").await;
+    // A slot is kept there once the primary's has moved on, which takes snapshots to move to.
+    let logging = log_snapshots(&line.source).await;
+    let mut pelton = line.follow(&manifest);
+    pelton.start();
+    pelton.says("streaming").await;
+    line.source("INSERT INTO t VALUES (2001, 'streamed')").await;
+    there.wait_until(&slot("synced AND NOT temporary AND invalidation_reason IS NULL")).await;
+    logging.abort();
+    line.source("UPDATE t SET v = 'changed' WHERE id <= 100; DELETE FROM t WHERE id BETWEEN 200 AND 250").await;
+    line.destination.wait_until("NOT EXISTS (SELECT FROM t WHERE id = 250)").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    line.source("INSERT INTO t SELECT n, 'not applied yet' FROM generate_series(3001, 3100) AS n; UPDATE t SET v = 'twice' WHERE id = 2001").await;
+    let confirmed = line
+        .source
+        .value(&format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{name}'"))
+        .await;
+    there.wait_until(&slot(&format!("confirmed_flush_lsn >= '{confirmed}'"))).await;
+    replayed(&line.source, &there).await;
+    primary.stop(Shutdown::Immediate).await.expect("the primary ends");
+    there.execute("SELECT pg_promote(true)").await;
+    there.execute("INSERT INTO t VALUES (-1, 'promoted'); DELETE FROM t WHERE id = 3001").await;
+
+    let manifest = manifest.replace(&line.source.url(), &there.url());
+    let line = Line { source: there, destination: line.destination };
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t"]).await;
+    let mut repair = Pelton::new(["repair"]).file("pelton.yaml", &manifest);
+    assert_eq!(repair.run().await.code(), Some(0), "{}", repair.stderr());
+    assert!(repair.stdout().contains("nothing is lost"), "{}", repair.stdout());
+    // It is the same slot, and goes on being read.
+    assert_eq!(line.destination.value("SELECT epoch || ' ' || timeline FROM rejot_data_store.flow").await, "1 2");
+    line.source("UPDATE t SET v = 'later' WHERE id = 1").await;
+    line.catch_up(&manifest).await;
+    line.assert_equal(&["t"]).await;
+    standby.stop(Shutdown::Fast).await.expect("it stops");
+}
