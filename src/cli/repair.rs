@@ -40,7 +40,8 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let manifest = files::load_one(args.manifest.as_deref())?;
     let options = Options { cache_dir: files::cache_dir(), ..Options::default() };
-    let how = RepairOptions { always: args.always, accept_gap: args.accept_gap, dry_run: args.dry_run };
+    let Args { always, accept_gap, dry_run, .. } = args;
+    let how = RepairOptions { always, accept_gap, dry_run, ..RepairOptions::default() };
     let repaired = engine::repair(&manifest, options, how, |source| print(&source)).await;
     repaired.map_err(|problems| Failure::of_problems(&problems))
 }

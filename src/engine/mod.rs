@@ -57,7 +57,7 @@ pub use ownership::try_acquire;
 pub use plan::{FlowPlan, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan, Unsupported};
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
-pub use repair::{Differences, FlowRepair, RepairOptions, Repaired, SourceRepair, repair};
+pub use repair::{Differences, FlowRepair, Limits as RepairLimits, RepairOptions, Repaired, SourceRepair, repair};
 
 /// How a sync is run.
 #[derive(Clone, Debug, Default)]

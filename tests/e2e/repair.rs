@@ -1,5 +1,6 @@
 //! Flows whose slot was lost: `sync` refuses to skip, and `repair` brings them back.
 
+use pelton::engine::{self, RepairLimits, RepairOptions, Repaired};
 use pelton::postgres::throwaway::Shutdown;
 
 use crate::flows_setup::{Flow, Line, table};
@@ -68,6 +69,80 @@ async fn of_a_million_rows_only_those_that_differ_and_their_neighbours_are_carri
     line.catch_up(&manifest).await;
     line.assert_same(sum, sum).await;
     assert_eq!(line.destination.value("SELECT epoch FROM rejot_data_store.flow").await, "2");
+}
+
+impl Line {
+    /// Repairs in this process, within limits, and returns what became of the only flow.
+    async fn repaired_within(&self, manifest: &str, limits: RepairLimits) -> Repaired {
+        let file = self.repair(manifest, &[]);
+        let manifest = pelton::manifest::load(&file.folder().join("pelton.yaml")).expect("the manifest is good");
+        let how = RepairOptions { always: true, limits, ..RepairOptions::default() };
+        let mut outcomes = Vec::new();
+        let told = |source: engine::SourceRepair| outcomes.extend(source.flows.into_iter().map(|flow| flow.outcome));
+        engine::repair(&manifest, engine::Options::default(), how, told).await.expect("it can be compared");
+        assert_eq!(outcomes.len(), 1);
+        outcomes.remove(0)
+    }
+}
+
+#[tokio::test]
+async fn buckets_that_differ_are_split_until_little_else_is_fetched() {
+    let (line, manifest) = copied().await;
+    let spoil = "UPDATE t SET v = 'x' WHERE id % 200 = 1; DELETE FROM t WHERE id % 400 = 2;
+                 INSERT INTO t SELECT -i FROM generate_series(1, 50) AS i";
+    line.destination.execute(spoil).await;
+    // Each of the 64 buckets of the first pass has some of the 200 rows, so that alone would fetch all.
+    let few = RepairLimits { buckets_max: 64, rows_few: 0, keys_max: 2_000, ..RepairLimits::default() };
+    let unsplit = line.repaired_within(&manifest, RepairLimits { splits_max: 0, ..few }).await;
+    assert_eq!(unsplit, Repaired::LeftAlone("too much of it differs".to_owned()));
+    // Too few for one pass to do it.
+    let Repaired::Compared(found) = line.repaired_within(&manifest, RepairLimits { splits_max: 600, ..few }).await
+    else {
+        panic!("it is compared")
+    };
+    assert_eq!((found.rows, found.written, found.deleted), (20_000, 150, 50));
+    assert!(found.fetched < 200 * 6, "{found:?}");
+    line.assert_equal(&["t"]).await;
+    let Repaired::Compared(found) = line.repaired_within(&manifest, few).await else { panic!("it is compared") };
+    assert_eq!((found.fetched, found.written, found.deleted), (0, 0, 0));
+
+    // Where everything differs a pass shows that more of them are of no use.
+    line.destination.execute("UPDATE t SET v = 'y'").await;
+    let all = line.repaired_within(&manifest, few).await;
+    assert_eq!(all, Repaired::LeftAlone("too much of it differs".to_owned()));
+    let Repaired::Compared(found) = line.repaired_within(&manifest, RepairLimits { keys_max: 50_000, ..few }).await
+    else {
+        panic!("it is compared")
+    };
+    assert_eq!((found.fetched, found.written), (40_000, 20_000));
+    line.assert_equal(&["t"]).await;
+}
+
+/// `cargo nextest run --run-ignored only ten_million --no-capture`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn ten_million_rows_with_twenty_thousand_differences() {
+    let server = server().await;
+    let line = Line { source: database_on(&server).await, destination: database_on(&server).await };
+    line.source(
+        "CREATE TABLE t (id int8 PRIMARY KEY, v text, at timestamptz);
+         INSERT INTO t SELECT i, 'row ' || i, timestamptz 'epoch' + i * interval '1 s' FROM generate_series(1, 10000000) i",
+    )
+    .await;
+    let manifest = line.manifest(&[table("t")]);
+    line.catch_up(&manifest).await;
+    line.lose().await;
+    line.source(
+        "UPDATE t SET v = v || '!' WHERE id % 1000 = 1; DELETE FROM t WHERE id % 2000 = 2;
+         INSERT INTO t SELECT i, NULL, NULL FROM generate_series(20000001, 20005000) i",
+    )
+    .await;
+    let begun = std::time::Instant::now();
+    let said = line.repaired(&manifest).await;
+    eprintln!("{:.1} s: {said}", begun.elapsed().as_secs_f64());
+    assert!(said.contains("15000 rows written and 5000 deleted"), "{said}");
+    let sum = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.t";
+    line.assert_same(sum, sum).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
-//! Which rows of a table differ at the two ends, without carrying the rows over.
+//! One end of a comparison: what is asked of a server to find the rows of a table that differ, without carrying them over.
 //!
 //! Each end sorts its rows into buckets by a digest of their key, and sums up a digest of each bucket's rows: that is one
-//! pass over the table and a line a bucket on the wire. Only of buckets whose sums differ are the keys and digests of rows
-//! fetched, and only of those that differ the rows themselves. Buckets of
-//! digests rather than ranges of keys, since the ends may order keys differently (collations) and a table may have any
-//! type of key; and a digest spreads them evenly however they are distributed.
+//! pass over the table and a line a bucket on the wire. Buckets whose sums differ are looked into ([`super::narrow`]).
+//! Buckets of digests rather than ranges of keys, since the ends may order keys differently (collations) and a table may
+//! have any type of key; and a digest spreads them evenly however they are distributed.
 //!
 //! The digest is md5 of the row's text, which every version computes alike, of its UTF-8 bytes, whatever the database's
 //! encoding. A bucket counts as equal if its number of rows and both halves of the sum are: rows that were changed by
@@ -16,16 +15,14 @@
 
 use std::fmt::Write;
 
-use futures_util::{StreamExt, pin_mut};
+use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut};
 use hashbrown::HashMap;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::postgres::quote_ident;
 
-/// Rows of a bucket that are aimed at: each difference fetches about so many.
-const ROWS_PER_BUCKET: u64 = 16;
-const BUCKETS_MAX: u64 = 1 << 20;
-const BUCKETS_MIN: u64 = 64;
+/// How many bits of a key's digest there are to tell buckets apart: what fits a bigint, in hexadecimal digits.
+pub const DIGEST_BITS: u32 = 60;
 
 /// One end of the comparison, in a transaction that its client has open.
 pub struct Side<'a> {
@@ -38,8 +35,21 @@ pub struct Side<'a> {
     pub key: &'a [usize],
 }
 
-/// Rows by bucket: how many, and the sums of both halves of their digests.
-pub type Sums = HashMap<u32, (u64, i128, i128)>;
+/// Some of the buckets that so many leading bits of the key's digest make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    pub bits: u32,
+    /// In order.
+    pub of: Vec<u64>,
+}
+
+/// One bucket: how many rows it has, and the sums of both halves of their digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum {
+    pub bucket: u64,
+    pub rows: u64,
+    pub halves: [i128; 2],
+}
 
 /// The text of a key's columns.
 pub type Key = Vec<Option<String>>;
@@ -54,39 +64,45 @@ impl Side<'_> {
         Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
     }
 
-    /// Sums the rows up in so many buckets, a power of two.
+    /// Sums the rows up by the leading `bits` of their key's digest, those of some coarser buckets or all. The sums come
+    /// in the order of their buckets, while they are read.
     ///
     /// # Errors
     /// What the server says.
-    pub async fn sums(&self, buckets: u32) -> Result<Sums, Error> {
+    pub async fn sums(
+        &self,
+        bits: u32,
+        within: Option<&Buckets>,
+    ) -> Result<impl Stream<Item = Result<Sum, Error>>, Error> {
         // OFFSET 0 keeps the digests from being computed once for each place that names them.
         let half = |from: u32| format!("pg_catalog.sum(('x' || pg_catalog.substr(r.h, {from}, 15))::bit(60)::bigint)");
         let sql = format!(
-            "SELECT r.b, pg_catalog.count(*), {}, {} FROM (SELECT {} AS b, {} AS h FROM {} OFFSET 0) AS r GROUP BY r.b",
+            "SELECT r.b, pg_catalog.count(*), {}, {} FROM (SELECT x.k >> {} AS b, {} AS h FROM {} OFFSET 0) AS r \
+             GROUP BY r.b ORDER BY r.b",
             half(1),
             half(16),
-            self.bucket(buckets),
-            digest(&self.columns),
-            self.from
+            DIGEST_BITS - bits,
+            self.row_digest(),
+            self.rows_of(within),
         );
-        let mut sums = Sums::new();
         let answers = self.client.simple_query_raw(&sql).await?;
-        pin_mut!(answers);
-        while let Some(answer) = answers.next().await {
-            if let SimpleQueryMessage::Row(row) = answer? {
-                sums.insert(number(&row, 0), (number(&row, 1), number(&row, 2), number(&row, 3)));
-            }
-        }
-        Ok(sums)
+        Ok(answers.try_filter_map(async |answer| {
+            let SimpleQueryMessage::Row(row) = answer else { return Ok(None) };
+            let halves = [number(&row, 2), number(&row, 3)];
+            Ok(Some(Sum { bucket: number(&row, 0), rows: number(&row, 1), halves }))
+        }))
     }
 
     /// Fetches the keys of some buckets' rows, and the digest of each.
     ///
     /// # Errors
     /// What the server says.
-    pub async fn keys(&self, buckets: u32, of: &[u32]) -> Result<HashMap<Key, String>, Error> {
+    pub async fn keys(&self, within: &Buckets) -> Result<HashMap<Key, String>, Error> {
         let mut rows = HashMap::new();
-        let answers = self.client.simple_query_raw(&self.select(self.key, buckets, of)).await?;
+        let mut columns = String::new();
+        self.key.iter().for_each(|i| write!(columns, "x.c{i}, ").expect("writing to a String"));
+        let sql = format!("SELECT {columns}{} FROM {}", self.row_digest(), self.rows_of(Some(within)));
+        let answers = self.client.simple_query_raw(&sql).await?;
         pin_mut!(answers);
         while let Some(answer) = answers.next().await {
             if let SimpleQueryMessage::Row(row) = answer? {
@@ -104,13 +120,12 @@ impl Side<'_> {
     /// What the server says.
     pub async fn rows(
         &self,
-        buckets: u32,
-        of: &[u32],
+        within: &Buckets,
         wanted: impl Fn(&Key) -> bool,
         mut take: impl FnMut(&[Option<&str>]) -> bool,
     ) -> Result<bool, Error> {
-        let all: Vec<usize> = (0..self.columns.len()).collect();
-        let answers = self.client.simple_query_raw(&self.select(&all, buckets, of)).await?;
+        let sql = format!("SELECT {} FROM {}", self.columns_of_x(), self.rows_of(Some(within)));
+        let answers = self.client.simple_query_raw(&sql).await?;
         pin_mut!(answers);
         let mut go_on = true;
         while let Some(answer) = answers.next().await {
@@ -119,33 +134,39 @@ impl Side<'_> {
                 && go_on
                 && wanted(&self.key.iter().map(|&i| row.get(i).map(str::to_owned)).collect())
             {
-                let columns: Vec<Option<&str>> = all.iter().map(|&i| row.get(i)).collect();
+                let columns: Vec<Option<&str>> = (0..self.columns.len()).map(|i| row.get(i)).collect();
                 go_on = take(&columns);
             }
         }
         Ok(go_on)
     }
 
-    /// Selects columns of some buckets' rows, and the digest of each.
-    fn select(&self, columns: &[usize], buckets: u32, of: &[u32]) -> String {
-        let (mut named, mut wanted) = (String::new(), String::new());
-        for (n, &i) in columns.iter().enumerate() {
-            write!(named, "{} AS c{n}, ", self.columns[i]).expect("writing to a String");
-            write!(wanted, "r.c{n}, ").expect("writing to a String");
+    /// Returns the rows, as `x`, of some buckets or all: columns as `c0` and so on, and the digest of the key as `k`.
+    fn rows_of(&self, within: Option<&Buckets>) -> String {
+        let mut named = String::new();
+        for (i, column) in self.columns.iter().enumerate() {
+            write!(named, "{column} AS c{i}, ").expect("writing to a String");
         }
-        let of = of.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        format!(
-            "SELECT {wanted}r.h FROM (SELECT {named}{} AS h, {} AS b FROM {} OFFSET 0) AS r \
-             WHERE r.b = ANY ('{{{of}}}'::bigint[])",
-            digest(&self.columns),
-            self.bucket(buckets),
+        let key: Vec<&str> = self.key.iter().map(|&i| &*self.columns[i]).collect();
+        let mut rows = format!(
+            "(SELECT {named}('x' || pg_catalog.left({}, 15))::bit({DIGEST_BITS})::bigint AS k FROM {} OFFSET 0) AS x",
+            digest(&key.join(", ")),
             self.from
-        )
+        );
+        if let Some(Buckets { bits, of }) = within {
+            let of = of.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            write!(rows, " WHERE x.k >> {} = ANY ('{{{of}}}'::bigint[])", DIGEST_BITS - bits)
+                .expect("writing to a String");
+        }
+        rows
     }
 
-    fn bucket(&self, buckets: u32) -> String {
-        let key: Vec<String> = self.key.iter().map(|&i| self.columns[i].clone()).collect();
-        format!("(('x' || pg_catalog.left({}, 8))::bit(32)::bigint & {})", digest(&key), buckets - 1)
+    fn columns_of_x(&self) -> String {
+        (0..self.columns.len()).map(|i| format!("x.c{i}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn row_digest(&self) -> String {
+        digest(&self.columns_of_x())
     }
 }
 
@@ -155,45 +176,11 @@ pub fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// A row's text has its columns as their output functions print them, NULL apart from the empty text.
-fn digest(columns: &[String]) -> String {
-    format!("pg_catalog.md5(pg_catalog.convert_to(ROW({})::text, 'UTF8'))", columns.join(", "))
+fn digest(columns: &str) -> String {
+    format!("pg_catalog.md5(pg_catalog.convert_to(ROW({columns})::text, 'UTF8'))")
 }
 
 /// The server's own numbers, which are there.
 fn number<T: std::str::FromStr + Default>(row: &SimpleQueryRow, column: usize) -> T {
     row.get(column).and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-/// Returns into how many buckets so many rows are sorted.
-pub fn buckets(rows: u64) -> u32 {
-    (rows / ROWS_PER_BUCKET).next_power_of_two().clamp(BUCKETS_MIN, BUCKETS_MAX) as u32
-}
-
-/// Returns the buckets that differ, in order, and how many rows they have at both ends.
-pub fn differing(source: &Sums, destination: &Sums) -> (Vec<u32>, u64) {
-    let differs = |bucket: &&u32| source.get(*bucket) != destination.get(*bucket);
-    let mut buckets: Vec<u32> = source.keys().chain(destination.keys()).filter(differs).copied().collect();
-    buckets.sort_unstable();
-    buckets.dedup();
-    let rows = |sums: &Sums, bucket: &u32| sums.get(bucket).map_or(0, |sum| sum.0);
-    let rows = buckets.iter().map(|bucket| rows(source, bucket) + rows(destination, bucket)).sum();
-    (buckets, rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_differ_by_what_they_hold_or_lack() {
-        let source = Sums::from([(1, (3, 7, 7)), (2, (2, 5, 5)), (4, (1, 1, 1))]);
-        let destination = Sums::from([(1, (3, 7, 7)), (2, (2, 5, 6)), (3, (9, 0, 0))]);
-        assert_eq!(differing(&source, &destination), (vec![2, 3, 4], 2 + 2 + 9 + 1));
-        assert_eq!(differing(&source, &source), (Vec::new(), 0));
-    }
-
-    #[test]
-    fn a_bucket_has_some_rows() {
-        assert_eq!([buckets(0), buckets(1_000_000), buckets(u64::MAX / 2)], [64, 65_536, 1 << 20]);
-    }
 }

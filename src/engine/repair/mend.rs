@@ -15,11 +15,8 @@ use super::super::prepare::Source;
 use super::super::transform::Runner;
 use super::super::{Context, backfill, load};
 use super::compare::{self, Side};
+use super::narrow::{Limits, Refused, narrow};
 use super::{Differences, FlowRepair, Repaired, outcome};
-
-/// More keys than this are not fetched of a table, nor more bytes of all tables' rows that differ: then it is copied anew.
-const KEYS_MAX: u64 = 500_000;
-const BYTES_MAX: usize = 64 << 20;
 
 /// The flows of one destination.
 pub struct Group<'a> {
@@ -31,6 +28,7 @@ pub struct Group<'a> {
     pub start: &'a Start,
     pub epoch: u32,
     pub is_lost: bool,
+    pub limits: &'a Limits,
 }
 
 /// A table that is compared.
@@ -96,7 +94,7 @@ impl Group<'_> {
         datastore::lock(self.client, self.owned).await.map_err(self.refused())?;
         let mut done = Vec::new();
         let (mut names, mut mends, mut writers, mut found) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut room = BYTES_MAX;
+        let mut room = self.limits.bytes_max;
         for table in compared {
             match self.differences(&table, reader, &mut room).await? {
                 Some((differences, mend)) => {
@@ -252,20 +250,22 @@ impl Group<'_> {
         let source = side(reader, &table.source, &table.key[..]);
         let destination = side(self.client, &table.destination, &table.key[..]);
         let rows = source.count().await.map_err(&at_source)?;
-        let buckets = compare::buckets(rows);
-        // Both ends work at the same time.
-        let (there, here) = tokio::join!(source.sums(buckets), destination.sums(buckets));
-        let (there, here) = (there.map_err(&at_source)?, here.map_err(&at_destination)?);
-        let (differing, fetched) = compare::differing(&there, &here);
-        let mut found = Differences { rows, fetched, ..Differences::default() };
+        let narrowed = narrow(&source, &destination, rows, self.limits).await;
+        let differing = narrowed.map_err(|refused| match refused {
+            Refused::Source(error) => at_source(error),
+            Refused::Destination(error) => at_destination(error),
+        })?;
+        let mut found = Differences { rows, fetched: differing.rows, ..Differences::default() };
         let mut mend = Mend::default();
-        if differing.is_empty() {
+        if differing.rows == 0 {
             return Ok(Some((found, mend)));
         }
-        if fetched > KEYS_MAX {
+        if differing.rows > self.limits.keys_max {
             return Ok(None);
         }
-        let (there, here) = tokio::join!(source.keys(buckets, &differing), destination.keys(buckets, &differing));
+        let within = &differing.buckets;
+        // Both ends work at the same time.
+        let (there, here) = tokio::join!(source.keys(within), destination.keys(within));
         let (there, here) = (there.map_err(&at_source)?, here.map_err(&at_destination)?);
         let width = table.source.columns.len();
         let mut writer = TupleWriter::default();
@@ -296,7 +296,7 @@ impl Group<'_> {
             writer.end();
             writer.bytes() <= most
         };
-        if !source.rows(buckets, &differing, differs, take).await.map_err(&at_source)? {
+        if !source.rows(within, differs, take).await.map_err(&at_source)? {
             return Ok(None);
         }
         *room -= writer.bytes();

@@ -8,7 +8,8 @@
 //! 2. A slot that is of no use any more is made anew; another stays as it is. Either way there is a snapshot, and the slot
 //!    has every change behind it ([`prepare::source_with_snapshot`]).
 //! 3. Under that snapshot the flows' tables are compared with the destination's, where nobody else writes: the lock and
-//!    the owner's token are ours. What differs is written, and surplus rows are deleted ([`compare`]).
+//!    the owner's token are ours. What differs is found without carrying the rows over
+//!    ([`narrow()`]), and written; surplus rows are deleted.
 //! 4. The same transaction sets the flows' checkpoints to the snapshot's position, in a new *epoch*: positions of different
 //!    epochs don't compare, since another cluster may count from anywhere.
 //!
@@ -28,6 +29,7 @@
 mod compare;
 mod lost;
 mod mend;
+mod narrow;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ use super::plan::{FlowPlan, GroupPlan, SourcePlan};
 use super::{Context, Options, Problem, begin, destination, prepare};
 use lost::{lost, refuse_gaps};
 use mend::Group;
+pub use narrow::Limits;
 
 /// How flows are to be repaired.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +52,8 @@ pub struct RepairOptions {
     pub accept_gap: bool,
     /// Say what is lost and what would be done, and change nothing.
     pub dry_run: bool,
+    /// How finely is compared, and what is too much.
+    pub limits: Limits,
 }
 
 /// What became of a source.
@@ -178,6 +183,7 @@ async fn repair_source(
             start: &start,
             epoch: epoch + u32::from(is_lost),
             is_lost,
+            limits: &how.limits,
         };
         let done = tokio::select! {
             done = work.repair(&snapshot.name) => done?,
