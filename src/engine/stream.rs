@@ -29,7 +29,7 @@ use super::dispatch::{Dispatch, News, Reads, StreamError};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure};
 use super::pace::Pace;
-use super::told::{PREFIX, Told};
+use super::told::{Altered, PREFIX, Told};
 
 /// How often a position moves where nothing else is written.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(10);
@@ -99,15 +99,6 @@ pub enum Sight {
     Lost { schema: String, name: String, now: Option<String> },
 }
 
-/// What to do where the stream describes a table otherwise than the catalog, and an alteration is on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Waits a while until it can be seen.
-    Waits,
-    /// Takes the catalog as it is.
-    Takes,
-}
-
 /// Holds what the stream describes against the catalog.
 pub trait Enrich {
     /// Returns true when that table is known, by whatever name.
@@ -119,9 +110,14 @@ pub trait Enrich {
     /// Writes a small message into the source's log when that has grown much since `since`. Returns where it stands.
     fn beat(&self, since: Lsn) -> impl Future<Output = Option<Lsn>> + Send;
 
-    /// Looks a relation up, and adds nullability, labels and the like.
-    fn enrich(&self, relation: &Relation, patience: Patience)
-    -> impl Future<Output = Result<Sight, QueryError>> + Send;
+    /// Looks a relation up, and adds nullability, labels and the like; `told` is what was told of it before it was
+    /// described. One that is described again as it was is not waited for.
+    fn enrich(
+        &self,
+        relation: &Relation,
+        told: Option<&Altered>,
+        again: bool,
+    ) -> impl Future<Output = Result<Sight, QueryError>> + Send;
 }
 
 /// One run of a source's stream.
@@ -328,7 +324,7 @@ impl<E: Enrich> Run<'_, E> {
             return Ok(None);
         }
         let told = self.told.take(relation.oid);
-        let sight = self.catalog.enrich(relation, Patience::Waits).await;
+        let sight = self.catalog.enrich(relation, told.as_ref(), false).await;
         match sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })? {
             Sight::Known(mut relation) => {
                 let applied = told.map_or(Ok(()), |told| told.apply(&mut relation));
@@ -364,16 +360,22 @@ impl<E: Enrich> Run<'_, E> {
         dispatch: &mut Dispatch<R>,
         index: RelationIndex,
     ) -> Result<(), EngineError> {
-        let relation = dispatch.relation(index);
-        let Some(told) = self.told.take(relation.oid) else { return Ok(()) };
-        let sight = self.catalog.enrich(relation, Patience::Takes).await;
+        let described = dispatch.relation(index);
+        let Some(told) = self.told.take(described.oid) else { return Ok(()) };
+        let Some(known) = dispatch.wanted(index) else { return Ok(()) };
+        let sight = self.catalog.enrich(described, Some(&told), true).await;
         let sight = sight.map_err(|source| EngineError::Source { slug: self.slug.to_owned(), source })?;
-        if let Sight::Known(mut relation) = sight {
-            match told.apply(&mut relation) {
-                Ok(()) => dispatch.enrich(index, relation),
-                Err(why) => self.complain(why),
-            }
+        let Sight::Known(mut seen) = sight else { return Ok(()) };
+        if let Err(why) = told.apply(&mut seen) {
+            self.complain(why);
+            return Ok(());
         }
+        // What rows are read by stays as it was.
+        let mut relation = Relation::clone(known);
+        for (column, seen) in relation.columns.iter_mut().zip(seen.columns) {
+            (column.nullable, column.attrs) = (seen.nullable, seen.attrs);
+        }
+        dispatch.enrich(index, relation);
         Ok(())
     }
 

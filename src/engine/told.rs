@@ -6,7 +6,7 @@
 //! stream, and an alteration like SET NOT NULL, which leaves the description as it was, would not be noticed before the
 //! next run. So an alteration that was told does two things when the table is described again:
 //!
-//! - The catalog is looked at anew.
+//! - The catalog is looked at anew, once what altered the table is visible there.
 //! - A column counts as NOT NULL only where the catalog and the message agree: where the constraint was dropped at that
 //!   point, or is not there yet, rows may hold NULL, whatever the catalog says today.
 //!
@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::change::Relation;
 use crate::pgoutput::LogicalMessage;
+use crate::postgres::catalog::Table;
 
 /// The prefix of the trigger's messages.
 pub const PREFIX: &str = "pelton.ddl";
@@ -66,6 +67,13 @@ impl Told {
 }
 
 impl Altered {
+    /// Tells whether a column was told to be NOT NULL that the catalog shows as nullable: the stream brings a commit
+    /// before it is visible, so the catalog may be behind.
+    pub fn is_ahead_of(&self, table: &Table) -> bool {
+        let nullable = |name: &str| table.columns.iter().any(|column| column.name == name && !column.not_null);
+        self.columns.iter().any(|(name, not_null)| *not_null && nullable(name))
+    }
+
     /// Makes nullable what is so by what was told.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::flows_setup::{Flow, Line, table};
 use crate::guest::Guest;
 use crate::migrations::migrations;
-use crate::support::Pelton;
+use crate::support::{Pelton, database, database_on, server_with};
 
 const TABLES: &str = "\
     CREATE TABLE mark (id int PRIMARY KEY); CREATE TABLE unread (id int PRIMARY KEY); CREATE TABLE flat (id int PRIMARY KEY, a text);
@@ -11,6 +11,8 @@ const TABLES: &str = "\
 
 const TRIGGER: &str = "\
     CREATE EVENT TRIGGER pelton_tell_ddl ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION pelton.tell_ddl()";
+
+const COPIED: &str = "(SELECT count(*) FROM rejot_data_store.flow WHERE backfill IS NULL) = 3";
 
 const COMPLAINT: &str = "is not what Pelton's trigger writes";
 
@@ -40,10 +42,14 @@ async fn line(with_trigger: bool) -> Line {
     let line = Line::new().await;
     line.source(TABLES).await;
     if with_trigger {
-        migrations(&["apply", "--privileged", "--url", &line.source.url()], 0).await;
-        line.source(TRIGGER).await;
+        put_trigger(&line).await;
     }
     line
+}
+
+async fn put_trigger(line: &Line) {
+    migrations(&["apply", "--privileged", "--url", &line.source.url()], 0).await;
+    line.source(TRIGGER).await;
 }
 
 fn pelton(line: &Line, arguments: &[&str]) -> Pelton {
@@ -81,8 +87,7 @@ async fn rows_are_the_same_with_and_without_the_trigger_and_with_it_the_guest_le
         let mut following = pelton(&line, &["sync"]);
         following.start();
         following.says("streaming").await;
-        let copied = "(SELECT count(*) FROM rejot_data_store.flow WHERE backfill IS NULL) = 3";
-        line.destination.wait_until(copied).await;
+        line.destination.wait_until(COPIED).await;
         line.source("INSERT INTO t VALUES (2, 'two')").await;
         arrived(&line, 1).await;
         line.source(
@@ -122,6 +127,37 @@ async fn rows_are_the_same_with_and_without_the_trigger_and_with_it_the_guest_le
         assert_eq!(told(&said), expected, "with the trigger: {with_trigger}\n{said}");
         assert!(!said.contains(COMPLAINT), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_constraint_is_learnt_though_the_stream_has_it_before_anybody_can_see_it() {
+    // A synchronous standby that is away makes the moment between the log and the catalog as long as one likes.
+    let server = server_with(|builder| builder.setting("synchronous_standby_names", "")).await;
+    let line = Line { source: database_on(&server).await, destination: database().await };
+    line.source(TABLES).await;
+    put_trigger(&line).await;
+    let mut following = pelton(&line, &["sync"]).env("PELTON_LOG", "pelton=debug");
+    following.start();
+    following.says("streaming").await;
+    line.destination.wait_until(COPIED).await;
+    line.source("INSERT INTO t VALUES (1, 'one')").await;
+    line.destination.wait_until("EXISTS (SELECT FROM seen WHERE id = 1)").await;
+    line.source("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    line.source("SELECT pg_reload_conf()").await;
+    line.source.wait_until("current_setting('synchronous_standby_names') = 'nobody'").await;
+    let altering = line.source.connect().await;
+    let altered = tokio::spawn(async move {
+        let sql = "BEGIN; ALTER TABLE t ALTER COLUMN v SET NOT NULL; INSERT INTO t VALUES (2, 'two'); COMMIT";
+        altering.batch_execute(sql).await.expect("it is committed once nobody has to be waited for");
+    });
+    following.says("waiting until an altered table can be seen").await;
+    line.source("ALTER SYSTEM RESET synchronous_standby_names").await;
+    line.source("SELECT pg_reload_conf()").await;
+    altered.await.expect("it is committed");
+    line.destination.wait_until("EXISTS (SELECT FROM seen WHERE id = 2)").await;
+    assert_eq!(told(&following.stderr()), ["!!"], "{}", following.stderr());
+    following.terminate();
+    assert_eq!(following.ended().await.code(), Some(0), "{}", following.stderr());
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use crate::postgres::catalog::{self, Generated, Table, TableName, Which};
 use crate::postgres::publication::Publication;
 
 use super::super::projection::{Definition, Projection, ProjectionError};
-use super::super::stream::{Enrich, Patience, Sight};
+use super::super::stream::{Enrich, Sight};
 use super::super::today::Today;
+use super::super::told::Altered;
 use super::{Chain, Source};
 
 /// How long the stream waits until an altered table can be seen, and how often is looked: mostly it is at once.
@@ -176,12 +177,12 @@ impl Enrich for Source {
 
     /// A table is who its OID says: after a rename the stream brings the changes from before it under the former name,
     /// and a table that was dropped and made anew is another one.
-    async fn enrich(&self, relation: &Relation, patience: Patience) -> Result<Sight, QueryError> {
+    async fn enrich(&self, relation: &Relation, told: Option<&Altered>, again: bool) -> Result<Sight, QueryError> {
         let mut tables = catalog::load(&self.client, Which::Oids(&[relation.oid])).await?;
-        let differs = !tables.first().is_some_and(|table| table.is_described_by(relation));
-        if differs && patience == Patience::Waits {
+        let differs = !again && !tables.first().is_some_and(|table| table.is_described_by(relation));
+        if differs || tables.first().is_some_and(|table| told.is_some_and(|told| told.is_ahead_of(table))) {
             // Either the stream is behind, or the catalog does not show yet what the stream has brought.
-            if !self.is_visible(relation.oid).await? {
+            if !self.is_visible(relation.oid).await? && differs {
                 let TableName { schema, name } = self.known_name(relation);
                 return Ok(Sight::Hidden { schema, name });
             }
