@@ -35,8 +35,6 @@ pub use self::error::DemoError;
 
 type Result<T> = std::result::Result<T, DemoError>;
 
-/// The oldest server that the demo shows Pelton with.
-const MIN_MAJOR: u32 = 15;
 /// How long the destination may stand still before the demo gives up on it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -151,7 +149,7 @@ async fn stream_and_compare(
 
 /// Starts one server. Its password is random: on a machine that others use too, `trust` would make them its superuser.
 async fn server(args: &Args) -> Result<Server> {
-    let mut builder = Server::builder().min_major(MIN_MAJOR).authentication(Authentication::random()?);
+    let mut builder = Server::builder().authentication(Authentication::random()?);
     if let Some(folder) = &args.pg_bin {
         builder = builder.binaries(folder);
     }
