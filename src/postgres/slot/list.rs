@@ -2,6 +2,7 @@
 
 use tokio_postgres::{Client, Row};
 
+use super::REASON;
 use crate::lsn::Lsn;
 use crate::postgres::QueryError;
 
@@ -37,19 +38,21 @@ pub struct Listed {
 pub async fn list(client: &Client) -> Result<Vec<Listed>, QueryError> {
     let failed = |error| QueryError::new("list the replication slots", error);
     // `to_jsonb` gives what a version does not have as NULL instead of an error.
-    let sql = "SELECT s.slot_name::text, s.database::text, s.plugin::text, s.temporary, s.active_pid, \
+    let sql = format!(
+        "SELECT s.slot_name::text, s.database::text, s.plugin::text, s.temporary, s.active_pid, \
                       nullif(a.application_name, ''), pg_catalog.pg_wal_lsn_diff(w.position, s.restart_lsn)::bigint, \
                       s.wal_status, s.safe_wal_size, s.confirmed_flush_lsn, \
                       (extract(epoch FROM pg_catalog.clock_timestamp() - (j->>'inactive_since')::timestamptz) * 1000)::bigint, \
                       (j->>'failover')::bool, (j->>'synced')::bool, \
-                      coalesce(j->>'invalidation_reason', CASE WHEN (j->>'conflicting')::bool THEN 'conflict' END) \
+                      {REASON} \
                FROM pg_catalog.pg_replication_slots AS s \
                CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(s)) AS v (j) \
                CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                                        ELSE pg_catalog.pg_current_wal_lsn() END) AS w (position) \
                LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = s.active_pid \
-               ORDER BY s.slot_name";
-    let rows = client.query(sql, &[]).await.map_err(failed)?;
+               ORDER BY s.slot_name"
+    );
+    let rows = client.query(&sql, &[]).await.map_err(failed)?;
     rows.iter().map(read).collect::<Result<_, _>>().map_err(failed)
 }
 

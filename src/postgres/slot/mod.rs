@@ -153,6 +153,11 @@ impl SlotError {
     }
 }
 
+/// Why the server gave a slot `s` up, of which `j` is the JSON. PostgreSQL 16 calls every slot that it gave up conflicting;
+/// one whose log was removed has no position any more.
+const REASON: &str = "coalesce(j->>'invalidation_reason', CASE WHEN (j->>'conflicting')::bool \
+                      THEN CASE WHEN s.restart_lsn IS NULL THEN 'wal_removed' ELSE 'conflict' END END)";
+
 /// Looks a slot up; `None` when there is none of that name.
 ///
 /// # Errors
@@ -160,12 +165,14 @@ impl SlotError {
 pub async fn look_up(client: &Client, name: &str) -> Result<Option<Slot>, SlotError> {
     let doing = || format!("look up the replication slot \"{name}\"");
     // `to_jsonb` gives what a version does not have as NULL instead of an error.
-    let sql = "SELECT s.plugin::text, s.database::text, s.temporary, s.active_pid, s.restart_lsn::text, \
+    let sql = format!(
+        "SELECT s.plugin::text, s.database::text, s.temporary, s.active_pid, s.restart_lsn::text, \
                       s.confirmed_flush_lsn::text, s.wal_status, s.safe_wal_size, \
                       coalesce((j->>'two_phase')::bool, false), \
-                      coalesce(j->>'invalidation_reason', CASE WHEN (j->>'conflicting')::bool THEN 'conflict' END) \
-               FROM pg_catalog.pg_replication_slots s, LATERAL (SELECT to_jsonb(s)) AS v(j) WHERE s.slot_name = $1::text";
-    let row = client.query_opt(sql, &[&name]).await.map_err(|e| QueryError::new(doing(), e))?;
+                      {REASON} \
+               FROM pg_catalog.pg_replication_slots s, LATERAL (SELECT to_jsonb(s)) AS v(j) WHERE s.slot_name = $1::text"
+    );
+    let row = client.query_opt(&sql, &[&name]).await.map_err(|e| QueryError::new(doing(), e))?;
     let Some(row) = row else { return Ok(None) };
     let read = || -> Result<Slot, String> {
         let lsn = |at: usize| -> Result<Option<Lsn>, String> {
