@@ -124,23 +124,23 @@ async fn buckets_that_differ_are_split_until_little_else_is_fetched() {
 async fn ten_million_rows_with_twenty_thousand_differences() {
     let server = server().await;
     let line = Line { source: database_on(&server).await, destination: database_on(&server).await };
-    line.source(
-        "CREATE TABLE t (id int8 PRIMARY KEY, v text, at timestamptz);
-         INSERT INTO t SELECT i, 'row ' || i, timestamptz 'epoch' + i * interval '1 s' FROM generate_series(1, 10000000) i",
-    )
-    .await;
+    line.source("CREATE TABLE t (id int8 PRIMARY KEY, v text, at timestamptz)").await;
     let manifest = line.manifest(&[table("t")]);
     line.catch_up(&manifest).await;
     line.lose().await;
+    let fill = "INSERT INTO t SELECT i, 'row ' || i, timestamptz 'epoch' + i * interval '1 s' FROM generate_series(1, 10000000) i";
+    tokio::join!(line.source(fill), line.destination.execute(fill));
     line.source(
         "UPDATE t SET v = v || '!' WHERE id % 1000 = 1; DELETE FROM t WHERE id % 2000 = 2;
          INSERT INTO t SELECT i, NULL, NULL FROM generate_series(20000001, 20005000) i",
     )
     .await;
     let begun = std::time::Instant::now();
-    let said = line.repaired(&manifest).await;
-    eprintln!("{:.1} s: {said}", begun.elapsed().as_secs_f64());
-    assert!(said.contains("15000 rows written and 5000 deleted"), "{said}");
+    let Repaired::Compared(found) = line.repaired_within(&manifest, RepairLimits::default()).await else {
+        panic!("it is compared")
+    };
+    eprintln!("{:.1} s: {found:?}", begun.elapsed().as_secs_f64());
+    assert_eq!((found.written, found.deleted), (15_000, 5_000));
     let sum = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.t";
     line.assert_same(sum, sum).await;
 }
@@ -295,6 +295,19 @@ async fn it_says_what_keeps_it_from_repairing_and_leaves_all_as_it_is() {
     line.source("INSERT INTO t VALUES (-1, 'after', 1)").await;
     line.catch_up(&only_new).await;
     line.assert_equal(&["t"]).await;
+}
+
+#[tokio::test]
+async fn a_sync_that_is_just_ending_is_waited_for() {
+    let (line, manifest) = copied().await;
+    let mut sync = line.follow(&manifest);
+    sync.start();
+    sync.says("streaming").await;
+    let mut repair = line.repair(&manifest, &["--always"]);
+    repair.start();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    sync.kill().await;
+    assert_eq!(repair.ended().await.code(), Some(0), "{}", repair.stderr());
 }
 
 /// A standby that lacks the end of its primary's log is promoted: positions go on as if nothing had happened.
