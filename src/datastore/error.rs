@@ -35,7 +35,7 @@ impl DataStoreError {
         DataStoreError::query_in(super::SCHEMA, act)
     }
 
-    pub(super) fn query_in(
+    pub(crate) fn query_in(
         schema: &'static str,
         act: &'static str,
     ) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {

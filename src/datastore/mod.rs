@@ -19,7 +19,7 @@ mod state;
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};
 pub use forget_manifest::{Remembered, forget_manifest, remembered};
-pub use migrate::{Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script};
+pub use migrate::{EVENTS, Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script};
 pub use readers::{SlotReader, slot_readers};
 pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};

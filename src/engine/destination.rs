@@ -13,13 +13,15 @@ use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owne
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
-use crate::sink::{Destination, TableTarget, TableWriter};
+use crate::eventstore::{self, Appender, Publisher};
+use crate::sink::{Addressed, Destination, TableTarget, TableWriter};
 
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
+use super::publish::Publishing;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
 
@@ -92,6 +94,12 @@ pub async fn open(
     if !migrated.is_empty() {
         tracing::info!(destination = slug, "made `rejot_data_store` (migrations {migrated:?})");
     }
+    if plan.event_store {
+        let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
+        if !migrated.is_empty() {
+            tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
+        }
+    }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
     let wanted: Vec<NewFlow> = plan.transforms.iter().flat_map(|transform| new_flows(transform, &known)).collect();
@@ -111,6 +119,10 @@ pub async fn open(
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
     let mut transforms: Vec<Running> = Vec::new();
     let mut tables = Vec::new();
+    if plan.event_store {
+        let writer = TableWriter::prepare(&client, eventstore::events_table()).await;
+        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?);
+    }
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
     for transform in &plan.transforms {
         if without(&transform.name) {
@@ -133,7 +145,7 @@ pub async fn open(
                     let put = datastore::put_timeline(&client, &owned, &flows, source.timeline).await;
                     put.map_err(data_store)?;
                 }
-                let first_table = tables.len() + writers.len();
+                let first_table = if plan.event_store { 0 } else { tables.len() + writers.len() };
                 let anew = anew.is_some().then_some(&start);
                 let opening = Part { context, client: &client, group: plan, source, transform, owned: &owned, anew };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
@@ -176,6 +188,7 @@ pub async fn open(
         client,
         session,
         destination: Destination::new(tables),
+        event_store: plan.event_store,
         whole,
         told_missing: Vec::new(),
         flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
@@ -194,7 +207,8 @@ pub async fn open(
     let (batches, received) = mpsc::channel(1);
     let (prepared, rows) = mpsc::channel(1);
     let copying = Arc::new(AtomicBool::new(transforms.iter().any(|transform| transform.copying.is_some())));
-    let of_table = table_owners(&transforms);
+    // All write one table of events: what is wrong with it is nobody's own.
+    let of_table = if plan.event_store { Vec::new() } else { table_owners(&transforms) };
     let making = Transforming {
         transforms,
         batches: received,
@@ -420,11 +434,23 @@ impl Part<'_> {
         let public_schemas = runner.public_schemas();
         let mut flows = Vec::new();
         let mut writers = Vec::new();
+        let mut appenders: Vec<Option<Appender>> = public_schemas.iter().map(|_| None).collect();
         for flow in &together.flows {
             let public_schema = public_schemas
                 .iter()
                 .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
                 .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
+            if group.event_store {
+                let public = &public_schemas[public_schema];
+                let component_digest = runner.component_digest();
+                let publisher = Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
+                let stream = eventstore::register(client, &publisher).await;
+                let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                appenders[public_schema] = Some(Appender::new(&stream, public));
+                let name = flow.name.clone();
+                flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
+                continue;
+            }
             let target = TableTarget {
                 schema: flow.table.table.schema.clone(),
                 table: flow.table.table.name.clone(),
@@ -438,8 +464,10 @@ impl Part<'_> {
             let (name, whole) = (flow.name.clone(), flow.table.backfill);
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
+        let epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        let mut publishing = group.event_store.then(|| Publishing::new(appenders, epoch));
         if let Some(start) = anew {
-            writers = self.begin_anew(together, start, writers).await?;
+            writers = self.begin_anew(together, start, writers, publishing.as_mut()).await?;
         }
         let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
         let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
@@ -458,7 +486,7 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state };
+        let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
         Ok((running, writers))
     }
 
@@ -468,13 +496,21 @@ impl Part<'_> {
         together: &Together<'_>,
         start: &datastore::Start,
         writers: Vec<TableWriter>,
+        publishing: Option<&mut Publishing>,
     ) -> Result<Vec<TableWriter>, EngineError> {
         let Part { client, group, source, transform, owned, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
         let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
-        let mut destination = Destination::new(writers);
-        if let Some(table) = destination.reaches_out() {
+        let sink = |source| EngineError::Sink { slug: group.slug.clone(), source };
+        // What consumers have of a stream goes with the event that empties it, and comes anew behind that.
+        let (mut events, mut destination) = (Vec::new(), Destination::new(writers));
+        if let Some(publishing) = publishing {
+            events = publishing.begin_anew(start.lsn)?;
+            destination = Destination::new(vec![
+                TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?,
+            ]);
+        } else if let Some(table) = destination.reaches_out() {
             return Err(EngineError::Setup {
                 what: format!(
                     "transform `{}` begins anew, and to empty {table} would reach into other tables, by foreign keys with \
@@ -489,8 +525,12 @@ impl Part<'_> {
         }
         client.batch_execute("BEGIN").await.map_err(server("begin"))?;
         let begun = async {
-            let emptied = destination.empty(client).await;
-            emptied.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?;
+            if events.is_empty() {
+                destination.empty(client).await.map_err(sink)?;
+            } else {
+                let events: Vec<Addressed<'_>> = events.iter().map(|row| Addressed { table: 0, row }).collect();
+                destination.write(client, &events).await.map_err(sink)?;
+            }
             let backfill = together.backfill.expect("what begins anew is copied");
             datastore::begin_anew(client, owned, &flows, start, backfill).await.map_err(refused)
         };
@@ -506,7 +546,7 @@ impl Part<'_> {
             transform = transform.name,
             "was released: its tables are emptied and copied anew"
         );
-        Ok(destination.into_tables())
+        Ok(if events.is_empty() { destination.into_tables() } else { Vec::new() })
     }
 }
 

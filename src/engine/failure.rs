@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::datastore::DataStoreError;
+use crate::eventstore::{BadEvent, StreamConflict};
 use crate::lsn::Lsn;
 use crate::postgres::replication::{Fork, ReplicationError};
 use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
@@ -56,6 +57,10 @@ pub enum EngineError {
     BackfillRead { slug: String, source: ReadError },
     #[error(transparent)]
     Backfill(#[from] BackfillError),
+    #[error("cannot publish into event store `{slug}`")]
+    Publish { slug: String, source: StreamConflict },
+    #[error(transparent)]
+    Event(#[from] BadEvent),
     #[error(transparent)]
     Guest(#[from] GuestError),
     #[error(transparent)]
@@ -131,7 +136,10 @@ impl EngineError {
             EngineError::DataStore { source: DataStoreError::Query { source, .. }, .. } => {
                 retry_if(is_transient(source))
             }
-            EngineError::DataStore { .. } => Verdict::Stop,
+            EngineError::Publish { source: StreamConflict::DataStore(DataStoreError::Query { source, .. }), .. } => {
+                retry_if(is_transient(source))
+            }
+            EngineError::DataStore { .. } | EngineError::Publish { .. } | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
@@ -168,6 +176,10 @@ impl EngineError {
             EngineError::NotReady { hint, .. } | EngineError::Setup { hint, .. } => hint.clone(),
             EngineError::DataStore { source, .. } => source.hint(),
             EngineError::Sink { source, .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::DataStore(source), .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::OtherSource { found, .. }, .. } => Some(format!(
+                "publish a new major version from here, or let `source` be `{found}` again"
+            )),
             EngineError::Component { source, .. } => source.hint(),
             EngineError::ReadComponent { path, .. } => {
                 Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))
@@ -229,7 +241,7 @@ impl EngineError {
                 "to copy the new {table}: empty the destination table, DELETE the rows of its flow from \
                  rejot_data_store.flow and rejot_data_store.backfill at the destination, and restart `pelton sync`"
             )),
-            EngineError::Decode { .. } | EngineError::Bug(_) => {
+            EngineError::Decode { .. } | EngineError::Event(_) | EngineError::Bug(_) => {
                 Some("this is a bug of Pelton: please report it with the log".to_owned())
             }
         }
@@ -249,7 +261,7 @@ impl EngineError {
 
     /// Returns true for a bug of ours, which has an exit code of its own.
     pub fn is_bug(&self) -> bool {
-        matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
+        matches!(self, EngineError::Bug(_) | EngineError::Event(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
     }
 }
 

@@ -38,6 +38,9 @@ const FLUSH_POLL: Duration = Duration::from_millis(50);
 /// where a commit ends with a page, the position behind it is in the next one, which an idle server never flushes.
 const FLUSH_POLLS_MAX: u32 = 20;
 
+/// Reaches whoever listens at the commit, once, however often it is said inside a transaction.
+const NOTIFY: &str = "NOTIFY rejot_events";
+
 /// What a group tells its source.
 #[derive(Debug)]
 pub enum Event {
@@ -186,7 +189,11 @@ impl Transforming {
                 backfills.extend(copying.progress());
             }
             let mine = transform.gather(mine).map_err(failed)?;
-            made.push(transform.make(mine, *id).await.map_err(failed)?);
+            let mut rows = transform.make(mine, *id).await.map_err(failed)?;
+            if let Some(publishing) = &mut transform.publishing {
+                publishing.publish(&mut rows, self.through).map_err(failed)?;
+            }
+            made.push(rows);
         }
         fault::point("after-guest");
         self.through = cut.through;
@@ -227,6 +234,9 @@ impl Transforming {
         let mut made: Vec<Made> = self.transforms.iter().map(|_| Made::default()).collect();
         let transform = &mut self.transforms[index];
         made[index] = transform.make(Arc::new(batch), *id).await.map_err(failed)?;
+        if let Some(publishing) = &mut transform.publishing {
+            publishing.publish(&mut made[index], self.through).map_err(failed)?;
+        }
         let copying = transform.copying.as_mut().expect("its rows have entered");
         let backfills = copying.progress();
         self.send(*id, true, None, made, backfills).await
@@ -305,6 +315,8 @@ pub struct Writer {
     pub client: Client,
     pub session: Session,
     pub destination: Destination,
+    /// It is an event store: whoever reads it is told of every commit.
+    pub event_store: bool,
     /// Of each of its tables: every row of the source is there, so one that is missing stops the flow.
     pub whole: Vec<bool>,
     /// The tables of which it was said that changes were left out.
@@ -395,18 +407,25 @@ impl Writer {
             row: &batch.made[transform].rows[row] as &Row,
         };
         let addressed: Vec<Addressed<'_>> = batch.order.iter().map(address).collect();
-        let Writer { client, session, destination, flows, slug, .. } = self;
+        let Writer { client, session, destination, event_store, flows, slug, .. } = self;
         let of_group = |error| Failure::of_group(error);
         let owned = async {
             let begun = if begin { session.begin(client, flows).await } else { Ok(()) };
             begun.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
+        };
+        let told = async {
+            if !*event_store || addressed.is_empty() {
+                return Ok(());
+            }
+            let told = client.batch_execute(NOTIFY).await.map_err(DataStoreError::query("tell of events"));
+            told.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
         };
         let written = async {
             let written = destination.write(client, &addressed).await;
             written.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
         };
         // In this order: what is polled first is sent first, and its error counts first.
-        let ((), stats) = tokio::try_join!(biased; owned, written)?;
+        let ((), (), stats) = tokio::try_join!(biased; owned, told, written)?;
         self.nothing_is_missing(&stats)?;
         fault::point("after-copy");
         for (table, made) in self.states.iter().zip(&batch.made) {

@@ -11,6 +11,7 @@
 //!     dispatch  messages → changes → one collecting batch a group
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
+//!       publish rows → events, where the destination is an event store
 //! ```
 //!
 //! [`repair`] is beside the line: it brings flows back whose slot was lost.
@@ -31,6 +32,7 @@ mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod publish;
 mod reading;
 mod repair;
 mod snapshots;
