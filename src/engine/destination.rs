@@ -10,10 +10,10 @@ use tokio_postgres::Client;
 
 use crate::batch::Cut;
 use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owned, Scope, StateTable};
+use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
-use crate::eventstore::{self, Appender, Publisher};
 use crate::sink::{Addressed, Destination, TableTarget, TableWriter};
 
 use super::copying::{self, Copying};
@@ -443,7 +443,8 @@ impl Part<'_> {
             if group.event_store {
                 let public = &public_schemas[public_schema];
                 let component_digest = runner.component_digest();
-                let publisher = Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
+                let publisher =
+                    Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
                 let stream = eventstore::register(client, &publisher).await;
                 let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
                 appenders[public_schema] = Some(Appender::new(&stream, public));
@@ -486,7 +487,8 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
+        let running =
+            Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
         Ok((running, writers))
     }
 
@@ -507,9 +509,8 @@ impl Part<'_> {
         let (mut events, mut destination) = (Vec::new(), Destination::new(writers));
         if let Some(publishing) = publishing {
             events = publishing.begin_anew(start.lsn)?;
-            destination = Destination::new(vec![
-                TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?,
-            ]);
+            destination =
+                Destination::new(vec![TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?]);
         } else if let Some(table) = destination.reaches_out() {
             return Err(EngineError::Setup {
                 what: format!(

@@ -4,8 +4,8 @@
 
 use crate::eventstore;
 use crate::manifest::{
-    ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef, SourceConfig,
-    TableDestination, TableName, TableProjection, WasmConfig,
+    ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef,
+    SourceConfig, TableDestination, TableName, TableProjection, WasmConfig,
 };
 
 /// What a manifest asks for.
@@ -111,10 +111,14 @@ impl Plan {
         }
         if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
             refused.push(Unsupported {
-                what: format!("manifest `{}` has nothing to sync: no consumerSchemas, and no event store", manifest.slug),
-                hint: "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
+                what: format!(
+                    "manifest `{}` has nothing to sync: no consumerSchemas, and no event store",
+                    manifest.slug
+                ),
+                hint:
+                    "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
                        what is published"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         if refused.is_empty() { Ok(plan) } else { Err(refused) }

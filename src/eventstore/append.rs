@@ -99,11 +99,15 @@ impl Appender {
     }
 
     /// Returns the position of the next event: the first of a change's, `of_change`, or the one behind the last of the same
-    /// change; without a change, the one behind the last of the same boundary.
+    /// change. Without a change, what is at hand is no part of any transaction: it follows whatever there is already, for a
+    /// stream that restarts may be behind what this one has.
     fn next(&mut self, epoch: i32, commit_lsn: Lsn, of_change: Option<u64>) -> Result<Position, BadEvent> {
         let mut next = Position { epoch, commit_lsn, ordinal: of_change.unwrap_or(0) as i64 };
-        if next <= self.last && next.is_same_transaction(&self.last) {
-            next.ordinal = self.last.ordinal + 1;
+        if next <= self.last
+            && (next.is_same_transaction(&self.last) || of_change.is_none())
+            && epoch == self.last.epoch
+        {
+            next = Position { ordinal: self.last.ordinal + 1, ..self.last };
         }
         let of_this_change = of_change.is_none_or(|first| (next.ordinal as u64) < first + ROWS_A_CHANGE);
         if next <= self.last || !of_this_change {
@@ -147,6 +151,11 @@ impl Appender {
     }
 }
 
+/// Prints microseconds since 1970-01-01 UTC as RFC 3339 has it.
+pub fn rfc3339(micros: i64) -> String {
+    timestamp(micros).replace(' ', "T").replace("+00", "Z")
+}
+
 /// Prints microseconds since 1970-01-01 UTC as Postgres does. The date is that of Howard Hinnant's `civil_from_days`.
 fn timestamp(micros: i64) -> String {
     let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
@@ -172,7 +181,7 @@ mod tests {
     fn timestamps_are_printed_as_postgres_prints_them() {
         assert_eq!(timestamp(0), "1970-01-01 00:00:00.000000+00");
         assert_eq!(timestamp(951_782_400_000_000), "2000-02-29 00:00:00.000000+00");
-        assert_eq!(timestamp(1_795_255_199_999_999), "2026-11-21 10:39:59.999999+00");
+        assert_eq!(timestamp(1_795_255_199_999_999), "2026-11-21 09:59:59.999999+00");
         assert_eq!(timestamp(-1), "1969-12-31 23:59:59.999999+00");
     }
 
@@ -250,9 +259,14 @@ mod tests {
         let later = [span(Phase::Live, 0x300, 0, 0)];
         let later = Origin { spans: &later, ..origin };
         assert_eq!(positions(&mut appender, &later, &[0]).unwrap(), ["1:0/300:0"]);
-        // After a restart it goes on behind what the store has.
-        let last = Position { epoch: 1, commit_lsn: Lsn(0x2ff), ordinal: 2 };
-        let mut again = super::tests::appender(last);
-        assert_eq!(positions(&mut again, &copied, &[0]).unwrap(), ["1:0/2FF:3"]);
+        // After a restart it goes on behind what the store has, also where the stream has not come so far yet.
+        for (last, expected) in [(0x2ff, "1:0/2FF:3"), (0x400, "1:0/400:3")] {
+            let last = Position { epoch: 1, commit_lsn: Lsn(last), ordinal: 2 };
+            let mut again = super::tests::appender(last);
+            assert_eq!(positions(&mut again, &copied, &[0]).unwrap(), [expected]);
+        }
+        // Nothing of an earlier epoch follows a later one.
+        let mut later = super::tests::appender(Position { epoch: 2, ..Position::START });
+        assert!(positions(&mut later, &copied, &[0]).is_err());
     }
 }

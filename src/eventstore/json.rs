@@ -27,7 +27,10 @@ pub(super) fn string(out: &mut BytesMut, mut text: &[u8]) {
             b'\r' => out.put_slice(b"\\r"),
             byte => {
                 out.put_slice(b"\\u00");
-                out.put_slice(&[b"0123456789abcdef"[usize::from(byte >> 4)], b"0123456789abcdef"[usize::from(byte & 15)]]);
+                out.put_slice(&[
+                    b"0123456789abcdef"[usize::from(byte >> 4)],
+                    b"0123456789abcdef"[usize::from(byte & 15)],
+                ]);
             }
         }
         text = &text[at + 1..];
@@ -59,7 +62,9 @@ pub(super) fn is_float(text: &[u8]) -> bool {
     digits(whole_digits)
         && (whole_digits.len() == 1 || whole_digits[0] != b'0')
         && fraction.is_none_or(digits)
-        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent)))
+        && exponent.is_none_or(|exponent| {
+            digits(exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+")).unwrap_or(exponent))
+        })
         && !(text[0] == b'-' && mantissa.iter().all(|byte| matches!(byte, b'-' | b'.' | b'0')))
 }
 

@@ -8,15 +8,17 @@
 //! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`].
 
 mod append;
+mod consumer;
 mod json;
 mod object;
 mod read;
 mod stream;
 
+pub use crate::change::Position;
 use crate::datastore::DataStoreError;
-use crate::lsn::Lsn;
 
-pub use append::{Appender, Origin, events_table};
+pub use append::{Appender, Origin, events_table, rfc3339};
+pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};
@@ -26,36 +28,6 @@ pub const SCHEMA: &str = "rejot_events";
 
 /// The channel on which an event store tells that something was appended. It says nothing else.
 pub const CHANNEL: &str = "rejot_events";
-
-/// The position of an event in its stream.
-///
-/// Positions of the streams of one source compare: they order its transactions, and the rows in each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// Grows when the source's log begins anew; 0 is ReJot's.
-    pub epoch: i32,
-    /// The commit record of the transaction. Rows that existed before they were published, and the beginning of a stream
-    /// that starts anew, lie at the byte before the boundary between transactions at which they entered, where no commit
-    /// record can be.
-    pub commit_lsn: Lsn,
-    pub ordinal: i64,
-}
-
-impl Position {
-    /// Before every event.
-    pub const START: Position = Position { epoch: 0, commit_lsn: Lsn::ZERO, ordinal: 0 };
-
-    /// Returns true when both belong to one transaction of the source.
-    pub fn is_same_transaction(&self, other: &Position) -> bool {
-        (self.epoch, self.commit_lsn) == (other.epoch, other.commit_lsn)
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.epoch, self.commit_lsn, self.ordinal)
-    }
-}
 
 fn query(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
     DataStoreError::query_in(SCHEMA, act)

@@ -41,6 +41,26 @@ impl Event {
         self.0.get(6)
     }
 
+    /// 0 for rows that existed before they were published.
+    pub fn xid(&self) -> i64 {
+        self.0.get(10)
+    }
+
+    /// The columns of its key, as JSON.
+    pub fn key(&self) -> Option<&str> {
+        self.text(7)
+    }
+
+    /// Its columns, as JSON.
+    pub fn object(&self) -> Option<&str> {
+        self.text(8)
+    }
+
+    /// What `rejot_events.event.attributes` holds, as JSON.
+    pub fn attributes(&self) -> Option<&str> {
+        self.text(9)
+    }
+
     /// Returns what it takes in memory, roughly.
     pub fn bytes(&self) -> usize {
         [7, 8, 9].iter().map(|&column| self.text(column).map_or(0, str::len)).sum::<usize>() + 64
@@ -77,7 +97,7 @@ impl Reading {
     /// # Errors
     /// It is no event of that public schema.
     pub fn read(&self, out: &mut TupleWriter, event: &Event) -> Result<bool, BadEvent> {
-        let documents = Documents { key: event.text(7), object: event.text(8), attributes: event.text(9) };
+        let documents = Documents { key: event.key(), object: event.object(), attributes: event.attributes() };
         self.reader.read(out, event.op()?, documents)
     }
 }
@@ -137,7 +157,7 @@ fn sql(streams: usize) -> String {
     let one = |index: usize| {
         let first = 2 + 4 * index;
         format!(
-            "(SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, commit_time, key, object, attributes \
+            "(SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, commit_time, key, object, attributes, xid \
              FROM rejot_events.event WHERE stream_id = ${} AND (epoch, commit_lsn, ordinal) > (${}, ${}, ${}) \
              ORDER BY epoch, commit_lsn, ordinal LIMIT $1)",
             first,
@@ -149,7 +169,7 @@ fn sql(streams: usize) -> String {
     let all: Vec<String> = (0..streams).map(one).collect();
     format!(
         "SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, \
-         (extract(epoch FROM commit_time) * 1000000)::bigint, key::text, object::text, attributes::text \
+         (extract(epoch FROM commit_time) * 1000000)::bigint, key::text, object::text, attributes::text, xid \
          FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal, stream_id LIMIT $1",
         all.join(" UNION ALL ")
     )

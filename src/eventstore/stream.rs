@@ -105,7 +105,8 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
     let find = "SELECT id FROM (SELECT * FROM rejot_events.shape WHERE stream_id = $1 ORDER BY id DESC LIMIT 1) AS newest \
                 WHERE public_schema_minor_version = $2 AND columns = $3::text::jsonb AND attrs = $4::text::jsonb \
                 AND component_digest IS NOT DISTINCT FROM $5";
-    let found = transaction.query_opt(find, &[&id, &minor, &columns, &attrs, &component_digest]).await.map_err(failed)?;
+    let found =
+        transaction.query_opt(find, &[&id, &minor, &columns, &attrs, &component_digest]).await.map_err(failed)?;
     let shape = match found {
         Some(row) => row.get(0),
         None => {
@@ -178,6 +179,9 @@ pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
 /// # Errors
 /// What the server says.
 pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<Shape>, DataStoreError> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = "SELECT s.id, s.stream_id, t.public_schema_name, t.public_schema_major_version, s.public_schema_minor_version, \
                s.columns::text, s.attrs::text, s.component_digest FROM rejot_events.shape AS s \
                JOIN rejot_events.stream AS t ON t.id = s.stream_id WHERE s.stream_id = ANY ($1) AND s.id > $2 ORDER BY s.id DESC";
@@ -255,8 +259,13 @@ mod tests {
     #[test]
     fn columns_are_read_back_as_they_were() {
         let kinds = [
-            Kind::Int32, Kind::Numeric, Kind::Enumeration, Kind::Array("text".into()), Kind::Other("public.mood".into()),
-            Kind::Timestamptz, Kind::Text,
+            Kind::Int32,
+            Kind::Numeric,
+            Kind::Enumeration,
+            Kind::Array("text".into()),
+            Kind::Other("public.mood".into()),
+            Kind::Timestamptz,
+            Kind::Text,
         ];
         for kind in kinds {
             let column = Column {

@@ -110,14 +110,7 @@ pub static EVENTS: Set = Set {
         8,
         "events",
         "rejot_events/0008_events.sql",
-        &[
-            Table("stream"),
-            Table("shape"),
-            Table("segment"),
-            Table("event"),
-            Table("consumer"),
-            View("events")
-        ]
+        &[Table("stream"), Table("shape"), Table("segment"), Table("event"), Table("consumer"), View("events")]
     )],
 };
 

@@ -70,7 +70,9 @@ async fn an_owner_that_is_paused_inside_a_transaction_holds_up_no_takeover() {
         assert!(id <= 20, "it was never paused inside a transaction");
         let other = pair.destination.connect().await;
         other.batch_execute("BEGIN; LOCK TABLE public.items").await.unwrap();
-        pair.source.execute(&format!("INSERT INTO items VALUES ({id}, 1); INSERT INTO notes VALUES ({id}, 'once')")).await;
+        pair.source
+            .execute(&format!("INSERT INTO items VALUES ({id}, 1); INSERT INTO notes VALUES ({id}, 'once')"))
+            .await;
         pair.destination.wait_until(&format!("EXISTS (SELECT {of_ours} AND wait_event_type = 'Lock')")).await;
         first.signal("STOP");
         other.batch_execute("ROLLBACK").await.unwrap();

@@ -1,0 +1,278 @@
+//! Event stores: what is published stays, and any number of consumers read it at their own pace.
+
+use std::fmt::Write as _;
+
+use crate::support::{Database, Pelton, assert_same, database};
+
+/// A source, an event store and a destination, with a manifest that publishes tables and consumes them.
+struct Store {
+    source: Database,
+    events: Database,
+    destination: Database,
+}
+
+/// What the manifest says of a consumer: (name, public schema, table, more of its config).
+type Consumer<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+impl Store {
+    async fn new(ddl: &str) -> Store {
+        let store = Store { source: database().await, events: database().await, destination: database().await };
+        store.source.execute(ddl).await;
+        store
+    }
+
+    fn manifest(&self, tables: &[&str], consumers: &[Consumer<'_>]) -> String {
+        let slot = self.source.name();
+        let mut text = format!(
+            "slug: shop
+manifestVersion: 0
+connections:
+  - {{ slug: source, config: {{ connectionType: postgres, url: \"{}\" }} }}
+  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}
+  - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores:
+  - connectionSlug: source
+    config: {{ connectionType: postgres, slotName: {slot}, publicationName: {slot} }}
+  - {{ connectionSlug: warehouse }}
+eventStores:
+  - {{ connectionSlug: events }}
+publicSchemas:
+",
+            self.source.url(),
+            self.events.url(),
+            self.destination.url(),
+        );
+        for table in tables {
+            write!(
+                text,
+                "  - name: {table}
+    version: {{ major: 1, minor: 0 }}
+    source: {{ dataStoreSlug: source }}
+    config: {{ publicSchemaType: table, table: public.{table} }}
+"
+            )
+            .expect("writing to a String");
+        }
+        text.push_str("consumerSchemas:");
+        text.push_str(if consumers.is_empty() { " []\n" } else { "\n" });
+        for (name, schema, table, more) in consumers {
+            write!(
+                text,
+                "  - name: {name}
+    sourceManifestSlug: shop
+    publicSchema: {{ name: {schema}, majorVersion: 1 }}
+    config: {{ consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: public.{table}, createTable: true{more} }}
+"
+            )
+            .expect("writing to a String");
+        }
+        text
+    }
+
+    fn sync(&self, manifest: &str) -> Pelton {
+        Pelton::new(["sync"]).file("pelton.yaml", manifest)
+    }
+
+    async fn catch_up(&self, manifest: &str) {
+        let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", manifest);
+        let status = pelton.run().await;
+        assert_eq!(status.code(), Some(0), "{}", pelton.stderr());
+    }
+
+    async fn assert_equal(&self, table: &str) {
+        let sql = format!("SELECT * FROM public.{table}");
+        assert_same(&self.source, &sql, &self.destination, &sql).await;
+    }
+}
+
+const ITEMS: &str = "
+CREATE TABLE items (id int PRIMARY KEY, v int, pad text NOT NULL DEFAULT '', doc jsonb);
+CREATE TABLE notes (id int PRIMARY KEY, what text);
+INSERT INTO items SELECT i, i, repeat('x', 10), '{\"a\": null}' FROM generate_series(1, 1000) AS i;
+";
+
+#[tokio::test]
+async fn what_is_published_is_consumed() {
+    let store = Store::new(ITEMS).await;
+    let manifest = store
+        .manifest(&["items", "notes"], &[("items-there", "items", "items", ""), ("notes-there", "notes", "notes", "")]);
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    store
+        .destination
+        .wait_until("to_regclass('public.items') IS NOT NULL AND to_regclass('public.notes') IS NOT NULL")
+        .await;
+    store.destination.wait_until("(SELECT count(*) FROM items) = 1000").await;
+    store
+        .source
+        .execute(
+            "INSERT INTO items VALUES (1001, NULL, 'é\"\\', 'null'), (1002, 2, '', NULL);
+             UPDATE items SET v = v + 1 WHERE id <= 500;
+             UPDATE items SET id = 5000 WHERE id = 3;
+             DELETE FROM items WHERE id BETWEEN 10 AND 20;
+             INSERT INTO notes VALUES (1, 'one'), (2, NULL)",
+        )
+        .await;
+    store.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 2)").await;
+    store.assert_equal("items").await;
+    store.assert_equal("notes").await;
+    store
+        .source
+        .execute("TRUNCATE items; INSERT INTO items VALUES (1, 1); INSERT INTO notes VALUES (3, 'three')")
+        .await;
+    store.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 3)").await;
+    store.assert_equal("items").await;
+    // All of it is there to be read, with where it comes from.
+    let count = "SELECT operation, count(*) FROM rejot_events.events WHERE public_schema_name = 'items' \
+                 AND manifest_slug = 'shop' AND source_slug = 'source' GROUP BY 1 ORDER BY 1";
+    let found: Vec<Vec<Option<String>>> = store.events.rows(count).await;
+    let found: Vec<String> =
+        found.iter().map(|row| row.iter().flatten().cloned().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(found, ["delete 11", "insert 1003", "truncate 1", "update 501"]);
+    let copied = "SELECT count(*) FROM rejot_events.events WHERE xid = 0 AND commit_time IS NULL";
+    assert_eq!(store.events.value(copied).await, "1000");
+    let live = "SELECT bool_and(commit_time > now() - interval '10 min') FROM rejot_events.events WHERE xid <> 0";
+    assert_eq!(store.events.value(live).await, "t");
+    // What an owner exposes is confirmed once it is there.
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    store.source.execute("INSERT INTO items VALUES (2, 2)").await;
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+}
+
+#[tokio::test]
+async fn a_late_consumer_gets_the_history_and_one_without_backfill_what_comes() {
+    let store = Store::new(ITEMS).await;
+    store.catch_up(&store.manifest(&["items"], &[])).await;
+    store.source.execute("UPDATE items SET v = -1 WHERE id = 7; DELETE FROM items WHERE id = 8").await;
+    store.catch_up(&store.manifest(&["items"], &[])).await;
+    // The slot is of no use to the history any more: it comes from the event store.
+    let late = [("late", "items", "items", ""), ("fresh", "items", "fresh", ", backfill: false")];
+    store.catch_up(&store.manifest(&["items"], &late)).await;
+    store.assert_equal("items").await;
+    assert_eq!(store.destination.value("SELECT count(*) FROM fresh").await, "0");
+    store.source.execute("INSERT INTO items VALUES (2000, 1); UPDATE items SET v = -2 WHERE id = 9").await;
+    store.catch_up(&store.manifest(&["items"], &late)).await;
+    store.assert_equal("items").await;
+    assert_eq!(store.destination.value("SELECT string_agg(id::text, ' ' ORDER BY id) FROM fresh").await, "9 2000");
+}
+
+#[tokio::test]
+async fn transactions_stay_whole_though_they_are_larger_than_a_page() {
+    let store =
+        Store::new("CREATE TABLE items (id int PRIMARY KEY, v int); CREATE TABLE notes (id int PRIMARY KEY)").await;
+    let consumers = [("items-there", "items", "items", ""), ("notes-there", "notes", "notes", "")];
+    let manifest = store.manifest(&["items", "notes"], &consumers);
+    store.catch_up(&manifest).await;
+    store
+        .source
+        .execute(
+            "INSERT INTO notes VALUES (-1);
+             BEGIN; INSERT INTO items SELECT i, i FROM generate_series(1, 70000) AS i; INSERT INTO notes VALUES (1);
+             UPDATE items SET v = v + 1; COMMIT; INSERT INTO notes VALUES (2)",
+        )
+        .await;
+    for i in 0..50 {
+        store.source.execute(&format!("INSERT INTO notes VALUES (10 + {i}); DELETE FROM items WHERE id = {i}")).await;
+    }
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    let whole = "SELECT (SELECT count(*) FROM items) || ' ' || (SELECT count(*) FROM notes WHERE id = 1)";
+    loop {
+        let found = store.destination.value(whole).await;
+        if found == "0 0" {
+            continue;
+        }
+        let (items, note) = found.split_once(' ').unwrap();
+        assert!(items.parse::<i32>().unwrap() >= 69_950 && note == "1", "half of a transaction: {found}");
+        break;
+    }
+    store.destination.wait_until("(SELECT count(*) FROM notes) = 53").await;
+    store.assert_equal("items").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+}
+
+/// Killed at every point of the line, nothing is lost and nothing takes effect twice.
+#[tokio::test]
+async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
+    let store = Store::new(
+        "CREATE TABLE items (id int PRIMARY KEY, v int); CREATE TABLE notes (id int, what text);
+         ALTER TABLE notes REPLICA IDENTITY FULL; INSERT INTO items SELECT i, 0 FROM generate_series(1, 3000) AS i",
+    )
+    .await;
+    let consumers = [
+        ("items-there", "items", "items", ""),
+        ("items-again", "items", "again", ""),
+        ("notes-there", "notes", "notes", ""),
+    ];
+    let manifest = store.manifest(&["items", "notes"], &consumers);
+    let points = [
+        "after-copy:2",
+        "before-commit:2",
+        "after-commit:2",
+        "after-consumed:1",
+        "before-cursor:1",
+        "after-cursor:1",
+        "after-consumed:3",
+        "before-cursor:2",
+        "after-cursor:3",
+        "before-commit:5",
+        "after-commit:4",
+    ];
+    for (round, point) in points.iter().enumerate() {
+        let mut pelton = store.sync(&manifest).env("PELTON_FAULT", point);
+        pelton.start();
+        let mut n = 0;
+        // It kills itself; until then there is work.
+        while !pelton.has_ended() && n < 400 {
+            store
+                .source
+                .execute(&format!(
+                    "INSERT INTO notes VALUES ({round}, 'n{n}'), ({round}, 'n{n}');
+                     UPDATE items SET v = v + 1 WHERE id % 7 = {n} % 7; DELETE FROM items WHERE id = {round} * 200 + {n} + 1"
+                ))
+                .await;
+            n += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert!(pelton.has_ended(), "{point} was never reached:\n{}", pelton.stderr());
+    }
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM again").await;
+    assert_same(
+        &store.source,
+        "SELECT id, what, count(*) FROM notes GROUP BY 1, 2",
+        &store.destination,
+        "SELECT id, what, count(*) FROM notes GROUP BY 1, 2",
+    )
+    .await;
+    let notes = "SELECT count(*) FROM rejot_events.events WHERE public_schema_name = 'notes' AND operation = 'insert'";
+    assert_same(&store.source, "SELECT count(*) FROM notes", &store.events, notes).await;
+}
+
+#[tokio::test]
+async fn one_that_fails_holds_nobody_and_comes_back_where_it_was() {
+    let store = Store::new(ITEMS).await;
+    let consumers = [("items-there", "items", "items", ""), ("broken", "items", "broken", "")];
+    let manifest = store.manifest(&["items"], &consumers);
+    store.catch_up(&manifest).await;
+    store.destination.execute("ALTER TABLE broken ADD CHECK (v <> 77) NOT VALID").await;
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    pelton.says("consuming").await;
+    store.source.execute("UPDATE items SET v = 77 WHERE id = 5").await;
+    store.destination.wait_until("(SELECT v FROM items WHERE id = 5) = 77").await;
+    store.source.execute("UPDATE items SET v = 78 WHERE id = 6").await;
+    store.destination.wait_until("(SELECT v FROM items WHERE id = 6) = 78").await;
+    let problem = "(SELECT problem FROM rejot_data_store.consumer WHERE consumer = 'broken') IS NOT NULL";
+    store.destination.wait_until(problem).await;
+    assert_eq!(store.destination.value("SELECT count(*) FROM broken WHERE v IN (77, 78)").await, "0");
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(1), "{}", pelton.stderr());
+    store.destination.execute("ALTER TABLE broken DROP CONSTRAINT broken_v_check").await;
+    store.catch_up(&manifest).await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM broken").await;
+}
