@@ -276,3 +276,240 @@ async fn one_that_fails_holds_nobody_and_comes_back_where_it_was() {
     store.catch_up(&manifest).await;
     assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM broken").await;
 }
+
+async fn run(manifest: &str, arguments: &[&str], code: i32) -> String {
+    let mut pelton = Pelton::new(arguments).file("pelton.yaml", manifest);
+    let status = pelton.run().await;
+    assert_eq!(status.code(), Some(code), "{}{}", pelton.stdout(), pelton.stderr());
+    if code == 0 { pelton.stdout() } else { pelton.stdout() + &pelton.stderr() }
+}
+
+#[tokio::test]
+async fn a_consumer_is_paused_resumed_rewound_and_dropped_while_it_runs() {
+    let store = Store::new(ITEMS).await;
+    let consumers = [("one", "items", "one", ""), ("two", "items", "two", "")];
+    let manifest = store.manifest(&["items"], &consumers);
+    let said = run(&manifest, &["consumers", "pause", "one"], 1).await;
+    assert!(said.contains("has not begun yet"), "{said}");
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    store
+        .destination
+        .wait_until("to_regclass('public.one') IS NOT NULL AND to_regclass('public.two') IS NOT NULL")
+        .await;
+    store.destination.wait_until("(SELECT count(*) FROM one) = 1000 AND (SELECT count(*) FROM two) = 1000").await;
+
+    run(&manifest, &["consumers", "pause", "one"], 0).await;
+    store.source.execute("INSERT INTO items VALUES (2000)").await;
+    store.destination.wait_until("EXISTS (SELECT FROM two WHERE id = 2000)").await;
+    let said = run(&manifest, &["consumers", "list"], 0).await;
+    assert!(said.contains("paused") && said.contains("live"), "{said}");
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(store.destination.value("SELECT count(*) FROM one WHERE id = 2000").await, "0");
+
+    run(&manifest, &["consumers", "resume", "one"], 0).await;
+    store.destination.wait_until("EXISTS (SELECT FROM one WHERE id = 2000)").await;
+
+    // What a rewound consumer reads again makes its table what it was.
+    store.destination.execute("DELETE FROM one WHERE id < 500; UPDATE one SET v = -5").await;
+    run(&manifest, &["consumers", "rewind", "one", "--to", "start"], 0).await;
+    store.destination.wait_until("(SELECT count(*) FROM one WHERE v IS DISTINCT FROM -5) = 1001").await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM one").await;
+    let said = run(&manifest, &["consumers", "rewind", "one", "--to", "soon"], 1).await;
+    assert!(said.contains("`soon` is no place in a stream") && said.contains("Hint"), "{said}");
+    let said = run(&manifest, &["consumers", "resume", "three"], 1).await;
+    assert!(said.contains("no consumer `three`") && said.contains("`one`, `two`"), "{said}");
+
+    // Behind what was committed at a time: nothing was committed later.
+    run(&manifest, &["consumers", "rewind", "one", "--to", "tomorrow"], 0).await;
+    store.source.execute("INSERT INTO items VALUES (2001)").await;
+    store.destination.wait_until("EXISTS (SELECT FROM one WHERE id = 2001)").await;
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&manifest, &["consumers", "list", "--json"], 0).await).unwrap();
+    assert_eq!(json[0]["state"], "live", "{json}");
+    let status: serde_json::Value = serde_json::from_str(&run(&manifest, &["status", "--json"], 0).await).unwrap();
+    assert_eq!(status["consumers"][1]["consumer"], "two", "{status}");
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+
+    run(&manifest, &["consumers", "drop", "one"], 0).await;
+    assert_eq!(store.destination.value("SELECT string_agg(consumer, ' ') FROM rejot_data_store.consumer").await, "two");
+    assert_eq!(store.events.value("SELECT string_agg(consumer, ' ') FROM rejot_events.consumer").await, "two");
+    store.destination.execute("TRUNCATE one").await;
+    store.catch_up(&manifest).await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM one").await;
+}
+
+#[tokio::test]
+async fn events_are_shown_counted_exported_and_followed() {
+    let store = Store::new(
+        "CREATE TABLE items (id int PRIMARY KEY, price numeric, doc jsonb);
+         INSERT INTO items VALUES (1, 1.50, '{\"a\": 123456789012345678901234567890.5}')",
+    )
+    .await;
+    let manifest = store.manifest(&["items"], &[]);
+    let said = run(&manifest, &["events", "count"], 0).await;
+    assert_eq!(said.lines().count(), 1, "nothing was published yet: {said}");
+    store.catch_up(&manifest).await;
+    store
+        .source
+        .execute(
+            "UPDATE items SET price = 2.50; INSERT INTO items VALUES (2, NULL, NULL); DELETE FROM items WHERE id = 1",
+        )
+        .await;
+    store.catch_up(&manifest).await;
+
+    let said = run(&manifest, &["events", "show"], 0).await;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 4, "{said}");
+    assert!(lines[0].contains("before") && lines[0].contains("items@1 insert"), "{said}");
+    assert!(lines[3].contains("delete") && lines[3].ends_with("{\"id\": 1}"), "{said}");
+    assert_eq!(run(&manifest, &["events", "tail", "-n", "2"], 0).await.lines().collect::<Vec<_>>(), lines[2..]);
+    assert_eq!(run(&manifest, &["events", "show", "--key", "id=2"], 0).await.lines().collect::<Vec<_>>(), lines[2..3]);
+    let keyed = run(&manifest, &["events", "tail", "-n", "1", "--key", "id=1"], 0).await;
+    assert_eq!(keyed.lines().collect::<Vec<_>>(), lines[3..]);
+    let position = lines[1].split_whitespace().next().unwrap();
+    let after = run(&manifest, &["events", "show", "--after", position], 0).await;
+    assert_eq!(after.lines().collect::<Vec<_>>(), lines[2..]);
+    assert_eq!(run(&manifest, &["events", "show", "--since", "tomorrow"], 0).await, "");
+    assert_eq!(
+        run(&manifest, &["events", "show", "--until", "yesterday"], 0).await.lines().count(),
+        1,
+        "what was before"
+    );
+
+    let exported = run(&manifest, &["events", "export"], 0).await;
+    let first: serde_json::Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["operation"], &first["version"]), (&"insert".into(), &"1.0".into()), "{first}");
+    assert_eq!(first["object"]["price"], "1.50", "{first}");
+    assert!(exported.contains("123456789012345678901234567890.5"), "no number is rounded: {exported}");
+    let debezium = run(&manifest, &["events", "export", "--format", "debezium"], 0).await;
+    let ops: Vec<String> = debezium
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["op"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ops, ["r", "u", "c", "d"]);
+    let cloud = run(&manifest, &["events", "tail", "--format", "cloudevents"], 0).await;
+    let last: serde_json::Value = serde_json::from_str(cloud.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["specversion"], &last["type"]), (&"1.0".into(), &"items.v1.delete".into()), "{last}");
+    let count: serde_json::Value =
+        serde_json::from_str(&run(&manifest, &["events", "count", "--json"], 0).await).unwrap();
+    assert_eq!((&count[0]["events"], &count[0]["delete"]), (&4.into(), &1.into()), "{count}");
+
+    // By the URL alone, and followed.
+    let url = store.events.url();
+    let mut tail = Pelton::new(["events", "tail", "--follow", "--json", "--url", &url]);
+    tail.start();
+    store.source.execute("INSERT INTO items VALUES (3)").await;
+    store.catch_up(&manifest).await;
+    let begun = std::time::Instant::now();
+    while !tail.stdout().contains("{\"id\": 3}") {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", tail.stderr());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    tail.signal("INT");
+    assert_eq!(tail.ended().await.code(), Some(0));
+
+    for (arguments, expected) in [
+        (&["events", "show", "--schema", "orders"][..], "it has shop/items@1"),
+        (&["events", "show", "--key", "id"], "--key id=7"),
+        (&["events", "show", "--since", "when"], "`when` is no time"),
+        (&["events", "show", "--store", "other"], "it has `events`"),
+    ] {
+        let said = run(&manifest, arguments, 1).await;
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+/// One manifest publishes, another one elsewhere consumes; two publishers share a store without touching one another.
+#[tokio::test]
+async fn services_share_an_event_store() {
+    let store = Store::new(ITEMS).await;
+    let other = Store::new("CREATE TABLE items (id int PRIMARY KEY, v int); INSERT INTO items VALUES (1, 100)").await;
+    let owner = store.manifest(&["items", "notes"], &[]);
+    let consumer = format!(
+        "slug: reports
+manifestVersion: 0
+connections:
+  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}
+  - {{ slug: mine, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores:
+  - {{ connectionSlug: mine }}
+eventStores:
+  - {{ connectionSlug: events }}
+publicSchemas: []
+consumerSchemas:
+  - name: shop-items
+    sourceManifestSlug: shop
+    publicSchema: {{ name: items, majorVersion: 1 }}
+    config: {{ consumerSchemaType: table, destinationDataStoreSlug: mine, table: public.shop_items, createTable: true }}
+  - name: depot-items
+    sourceManifestSlug: depot
+    publicSchema: {{ name: items, majorVersion: 1 }}
+    config: {{ consumerSchemaType: table, destinationDataStoreSlug: mine, table: public.depot_items, createTable: true }}
+",
+        store.events.url(),
+        store.destination.url()
+    );
+    // Nobody has published yet: it says so, and waits.
+    let said = run(&consumer, &["sync", "--until-caught-up"], 1).await;
+    assert!(said.contains("public schema `items@1` of `shop` is not in event store `events`"), "{said}");
+    let mut reports = Pelton::new(["sync"]).file("pelton.yaml", &consumer);
+    reports.start();
+    reports.says("waiting for its public schema to be published").await;
+    store.catch_up(&owner).await;
+    store.destination.wait_until("to_regclass('public.shop_items') IS NOT NULL").await;
+    store.destination.wait_until("(SELECT count(*) FROM shop_items) = 1000").await;
+    let depot = other
+        .manifest(&["items"], &[])
+        .replace("slug: shop", "slug: depot")
+        .replace(&other.events.url(), &store.events.url());
+    other.catch_up(&depot).await;
+    store.destination.wait_until("to_regclass('public.depot_items') IS NOT NULL").await;
+    store.destination.wait_until("(SELECT count(*) FROM depot_items) = 1").await;
+    // The owner comes and goes, and the consumer goes on.
+    for round in 0..3 {
+        store.source.execute(&format!("UPDATE items SET v = {round}; INSERT INTO notes VALUES ({round})")).await;
+        other.source.execute(&format!("UPDATE items SET v = {round}")).await;
+        let (one, two) = tokio::join!(
+            run(&owner, &["sync", "--until-caught-up"], 0),
+            run(&depot, &["sync", "--until-caught-up"], 0)
+        );
+        drop((one, two));
+        store.destination.wait_until(&format!("(SELECT count(*) FROM shop_items WHERE v = {round}) = 1000")).await;
+        store.destination.wait_until(&format!("(SELECT v FROM depot_items) = {round}")).await;
+    }
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM shop_items").await;
+    reports.terminate();
+    assert_eq!(reports.ended().await.code(), Some(0), "{}", reports.stderr());
+    // The same public schema from another source has other positions.
+    let moved = store
+        .manifest(&["items"], &[])
+        .replace(&store.source.url(), &other.source.url())
+        .replace("slug: source", "slug: elsewhere")
+        .replace("connectionSlug: source", "connectionSlug: elsewhere")
+        .replace("dataStoreSlug: source", "dataStoreSlug: elsewhere")
+        .replace(store.source.name(), other.source.name());
+    let said = run(&moved, &["sync", "--until-caught-up"], 1).await;
+    assert!(said.contains("has been published from source `source`") && said.contains("Hint"), "{said}");
+}
+
+#[tokio::test]
+async fn a_column_that_is_added_reaches_consumers_that_run() {
+    let store = Store::new("CREATE TABLE items (id int PRIMARY KEY, v int); INSERT INTO items VALUES (1, 1)").await;
+    let manifest = store.manifest(&["items"], &[("items-there", "items", "items", "")]);
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    pelton.says("consuming").await;
+    store.source.execute("ALTER TABLE items ADD COLUMN more text; INSERT INTO items VALUES (2, 2, 'two')").await;
+    let there = "EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.items') AND attname = 'more')";
+    store.destination.wait_until(there).await;
+    store.destination.wait_until("EXISTS (SELECT FROM items WHERE more = 'two')").await;
+    store.assert_equal("items").await;
+    // Who comes later reads events of both shapes.
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    let late = [("items-there", "items", "items", ""), ("late", "items", "late", "")];
+    store.catch_up(&store.manifest(&["items"], &late)).await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM late").await;
+}
