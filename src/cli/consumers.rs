@@ -44,7 +44,9 @@ enum Action {
     Resume(Chosen),
     /// Let a consumer read events again, or skip some
     ///
-    /// A table with a key ends as it would have: rows are replaced by key. Into one without a key, rows come again.
+    /// Read from the start, a table with a key ends as it would have: rows are replaced by key. Into one without a key rows come
+    /// again, and from the middle an update may find that its row is gone by now, which stops the consumer: empty the table
+    /// first, and rewind to the start.
     Rewind {
         #[command(flatten)]
         chosen: Chosen,
@@ -104,10 +106,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Action::Resume(chosen) => {
             let target = Target::find(&chosen).await?;
             target.control(Control::Resume).await?;
-            println!(
-                "Resumed consumer `{}`. One that an error stopped goes on when `pelton sync` starts again.",
-                chosen.name
-            );
+            println!("Resumed consumer `{}`.", chosen.name);
             Ok(())
         }
         Action::Rewind { chosen, to } => {
@@ -220,11 +219,7 @@ fn plan(manifest: &Manifest) -> Result<Plan, Failure> {
 }
 
 fn stream_of<'a>(streams: &'a [Stream], consumer: &ConsumerPlan) -> Option<&'a Stream> {
-    streams.iter().find(|stream| {
-        stream.manifest == consumer.source_manifest
-            && stream.public_schema == consumer.public_schema
-            && stream.major == consumer.major as i32
-    })
+    streams.iter().find(|stream| consumer.reads(stream))
 }
 
 type Trouble = (String, Option<String>);
@@ -320,6 +315,9 @@ impl Target {
         let reached = |error: postgres::ConnectError| Failure::of(&error, error.hint());
         let client = postgres::connect(&reader.connection, &session).await.map_err(reached)?;
         let store = postgres::connect(&reader.store_connection, &session).await.map_err(reached)?;
+        // A running consumer holds its row while it writes a transaction.
+        let patience = client.batch_execute("SET lock_timeout = '30s'").await;
+        patience.map_err(|error| Failure::of(&error, None))?;
         let streams = eventstore::streams(&store).await.map_err(|error| Failure::of(&error, error.hint()))?;
         Ok(Target {
             name: chosen.name.clone(),
@@ -359,11 +357,15 @@ impl Target {
             "end" => return Ok(stream.last),
             _ => {}
         }
-        if let Ok(position) = to.parse() {
+        if let Ok(position) = to.parse::<Position>() {
+            if position > stream.last {
+                let hint = format!("the last event is at {}; `--to end` goes there", stream.last);
+                return Err(Failure::new(format!("{position} is beyond the end of the stream"), Some(hint)));
+            }
             return Ok(position);
         }
         let found = eventstore::before(&self.store, stream.id, to).await;
-        found.map_err(|error| {
+        found.map(|found| found.unwrap_or(stream.last)).map_err(|error| {
             let hint =
                 "write `start`, `end`, a position as `pelton events tail` prints it, or a time, as 2026-11-21 10:00+00";
             Failure::new(

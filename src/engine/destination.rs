@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
+use crate::change::Position;
 use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owned, Scope, StateTable};
 use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
@@ -146,8 +147,16 @@ pub async fn open(
                     put.map_err(data_store)?;
                 }
                 let first_table = if plan.event_store { 0 } else { tables.len() + writers.len() };
-                let anew = anew.is_some().then_some(&start);
-                let opening = Part { context, client: &client, group: plan, source, transform, owned: &owned, anew };
+                let opening = Part {
+                    context,
+                    client: &client,
+                    group: plan,
+                    source,
+                    transform,
+                    owned: &owned,
+                    start: &start,
+                    anew: anew.is_some(),
+                };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
                 writers.extend(more);
@@ -403,8 +412,10 @@ struct Part<'a> {
     source: &'a Source,
     transform: &'a TransformPlan,
     owned: &'a Owned,
-    /// Where it begins anew, when it was released.
-    anew: Option<&'a datastore::Start>,
+    /// Where flows begin.
+    start: &'a datastore::Start,
+    /// It was released, and begins anew.
+    anew: bool,
 }
 
 impl Part<'_> {
@@ -416,11 +427,11 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<TableWriter>), EngineError> {
-        let Part { context, client, group, source, transform, owned, anew } = *self;
+        let Part { context, client, group, source, transform, owned, start, anew } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
-        if anew.is_some() {
+        if anew {
             let former = rows_of(transform, &owned.flows).filter_map(|row| row.backfill.clone());
             let backfills: Vec<String> = former.chain(together.backfill.map(str::to_owned)).collect();
             datastore::forget(client, owned, &transform.name, &backfills).await.map_err(data_store)?;
@@ -435,6 +446,8 @@ impl Part<'_> {
         let mut flows = Vec::new();
         let mut writers = Vec::new();
         let mut appenders: Vec<Option<Appender>> = public_schemas.iter().map(|_| None).collect();
+        let mut epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        let mut has_past = false;
         for flow in &together.flows {
             let public_schema = public_schemas
                 .iter()
@@ -448,6 +461,9 @@ impl Part<'_> {
                 let stream = eventstore::register(client, &publisher).await;
                 let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
                 appenders[public_schema] = Some(Appender::new(&stream, public));
+                has_past |= stream.last != Position::START;
+                // Behind what is there, also where the source's log is another one.
+                epoch = epoch.max(stream.last.epoch + i32::from(stream.last.commit_lsn >= start.lsn));
                 let name = flow.name.clone();
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
                 continue;
@@ -465,10 +481,15 @@ impl Part<'_> {
             let (name, whole) = (flow.name.clone(), flow.table.backfill);
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
-        let epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));
+        // A flow that is new, or begins anew, to a stream that has events: what consumers have of it goes first.
+        let begins_anew = anew || (has_past && is_new);
+        if !begins_anew {
+            epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        }
         let mut publishing = group.event_store.then(|| Publishing::new(appenders, epoch));
-        if let Some(start) = anew {
-            writers = self.begin_anew(together, start, writers, publishing.as_mut()).await?;
+        if begins_anew {
+            writers = self.begin_anew(together, writers, publishing.as_mut(), epoch).await?;
         }
         let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
         let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
@@ -496,19 +517,19 @@ impl Part<'_> {
     async fn begin_anew(
         &self,
         together: &Together<'_>,
-        start: &datastore::Start,
         writers: Vec<TableWriter>,
         publishing: Option<&mut Publishing>,
+        epoch: i32,
     ) -> Result<Vec<TableWriter>, EngineError> {
-        let Part { client, group, source, transform, owned, .. } = *self;
+        let Part { client, group, source, transform, owned, start, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
         let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
         let sink = |source| EngineError::Sink { slug: group.slug.clone(), source };
         // What consumers have of a stream goes with the event that empties it, and comes anew behind that.
-        let (mut events, mut destination) = (Vec::new(), Destination::new(writers));
+        let (mut events, mut destination) = (None, Destination::new(writers));
         if let Some(publishing) = publishing {
-            events = publishing.begin_anew(start.lsn)?;
+            events = Some(publishing.begin_anew(start.lsn)?);
             destination =
                 Destination::new(vec![TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?]);
         } else if let Some(table) = destination.reaches_out() {
@@ -526,14 +547,15 @@ impl Part<'_> {
         }
         client.batch_execute("BEGIN").await.map_err(server("begin"))?;
         let begun = async {
-            if events.is_empty() {
-                destination.empty(client).await.map_err(sink)?;
-            } else {
-                let events: Vec<Addressed<'_>> = events.iter().map(|row| Addressed { table: 0, row }).collect();
-                destination.write(client, &events).await.map_err(sink)?;
+            match &events {
+                None => destination.empty(client).await.map_err(sink)?,
+                Some(events) => {
+                    let events: Vec<Addressed<'_>> = events.iter().map(|row| Addressed { table: 0, row }).collect();
+                    destination.write(client, &events).await.map_err(sink)?;
+                }
             }
             let backfill = together.backfill.expect("what begins anew is copied");
-            datastore::begin_anew(client, owned, &flows, start, backfill).await.map_err(refused)
+            datastore::begin_anew(client, owned, &flows, start, backfill, epoch).await.map_err(refused)
         };
         let begun = begun.await;
         fault::point("before-anew");
@@ -545,9 +567,9 @@ impl Part<'_> {
             source = source.slug,
             destination = group.slug,
             transform = transform.name,
-            "was released: its tables are emptied and copied anew"
+            "begins anew: what was written is emptied and copied again"
         );
-        Ok(if events.is_empty() { destination.into_tables() } else { Vec::new() })
+        Ok(if events.is_none() { destination.into_tables() } else { Vec::new() })
     }
 }
 

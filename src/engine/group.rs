@@ -40,6 +40,8 @@ const FLUSH_POLLS_MAX: u32 = 20;
 
 /// Reaches whoever listens at the commit, once, however often it is said inside a transaction.
 const NOTIFY: &str = "NOTIFY rejot_events";
+/// The same, of a commit that is flushed before anybody sees it.
+const NOTIFY_FLUSHED: &str = "SET LOCAL synchronous_commit = on; NOTIFY rejot_events";
 
 /// What a group tells its source.
 #[derive(Debug)]
@@ -80,6 +82,9 @@ pub struct Prepared {
     backfills: Vec<BackfillRow>,
     /// Backfills that are done with this batch.
     finished: Vec<String>,
+    /// Rows are being copied. Where a copied row lies in an event store depends on the copy, so what consumers have seen of
+    /// it must not be lost and made again in another order: it is flushed before it can be seen.
+    copying: bool,
 }
 
 /// Makes rows of batches, and of the chunks of running backfills, until the source hangs up.
@@ -251,6 +256,7 @@ impl Transforming {
         backfills: Vec<BackfillRow>,
     ) -> Result<(), Ended> {
         let mut finished = Vec::new();
+        let copying = self.transforms.iter().any(|transform| transform.copying.is_some());
         if complete {
             for transform in &mut self.transforms {
                 if let Some(mut copying) = transform.copying.take_if(|copying| copying.is_done()) {
@@ -266,7 +272,7 @@ impl Transforming {
         }
         let (order, rows) = address(&self.transforms, &made);
         let through = self.through;
-        let prepared = Prepared { id, through, complete, commit_time, made, order, rows, backfills, finished };
+        let prepared = Prepared { id, through, complete, commit_time, made, order, rows, backfills, finished, copying };
         self.writer.send(prepared).await.map_err(|_| Ended::Gone)
     }
 }
@@ -417,7 +423,8 @@ impl Writer {
             if !*event_store || addressed.is_empty() {
                 return Ok(());
             }
-            let told = client.batch_execute(NOTIFY).await.map_err(DataStoreError::query("tell of events"));
+            let tell = if batch.copying { NOTIFY_FLUSHED } else { NOTIFY };
+            let told = client.batch_execute(tell).await.map_err(DataStoreError::query("tell of events"));
             told.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
         };
         let written = async {

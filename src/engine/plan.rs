@@ -81,6 +81,15 @@ pub struct FlowPlan {
     pub table: TableDestination,
 }
 
+impl ConsumerPlan {
+    /// Returns true when that is the stream that it reads.
+    pub fn reads(&self, stream: &eventstore::Stream) -> bool {
+        stream.manifest == self.source_manifest
+            && stream.public_schema == self.public_schema
+            && stream.major == self.major as i32
+    }
+}
+
 /// Something that the manifest asks for and this version can't do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]

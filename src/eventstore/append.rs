@@ -65,7 +65,7 @@ pub struct Origin<'a> {
 
 impl Appender {
     pub fn new(stream: &Stream, public: &PublicSchema) -> Appender {
-        let writer = ObjectWriter::new(public);
+        let writer = ObjectWriter::new(public, stream.from_component);
         Appender { stream: stream.id, shape: stream.shape, segment: stream.segment, writer, last: stream.last }
     }
 
@@ -195,6 +195,7 @@ mod tests {
             major: 1,
             shape: 3,
             segment: 1,
+            from_component: false,
             last,
         };
         Appender::new(&stream, &public)

@@ -59,17 +59,17 @@ pub async fn count(client: &Client, wanted: Wanted, limit: i64) -> Result<i64, D
     Ok(row.get(0))
 }
 
-/// Returns the position in front of the first event that was committed at a time, in any form that Postgres reads, or later.
+/// Returns the position in front of the first event that was committed at a time, in any form that Postgres reads, or later;
+/// `None` when there is no such event.
 ///
 /// # Errors
 /// It is no time, or what the server says.
-pub async fn before(client: &Client, stream: i32, time: &str) -> Result<Position, DataStoreError> {
+pub async fn before(client: &Client, stream: i32, time: &str) -> Result<Option<Position>, DataStoreError> {
     // Rows that existed before have no time: they are older than all others.
-    let sql = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
-               AND coalesce(commit_time, '-infinity') < $2::text::timestamptz \
-               ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
+    let sql = "SELECT epoch, commit_lsn, ordinal - 1 FROM rejot_events.event WHERE stream_id = $1 \
+               AND commit_time >= $2::text::timestamptz ORDER BY stream_id, epoch, commit_lsn, ordinal LIMIT 1";
     let row = client.query_opt(sql, &[&stream, &time]).await.map_err(query("look for a time"))?;
-    Ok(row.map_or(Position::START, |row| super::stream::position(&row, 0)))
+    Ok(row.map(|row| super::stream::position(&row, 0)))
 }
 
 /// Forgets a consumer. Returns false when there is no such consumer.

@@ -32,6 +32,8 @@ impl BadEvent {
 pub(super) struct ObjectWriter {
     columns: Vec<Member>,
     key: Vec<usize>,
+    /// A component wrote the values: JSON may be spelt in any way, or be none.
+    from_component: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -43,14 +45,14 @@ struct Member {
 }
 
 impl ObjectWriter {
-    pub(super) fn new(public: &PublicSchema) -> ObjectWriter {
+    pub(super) fn new(public: &PublicSchema, from_component: bool) -> ObjectWriter {
         let member = |column: &Column| {
             let mut label = BytesMut::new();
             json::string(&mut label, column.name.as_bytes());
             label.put_u8(b':');
             Member { label: label.to_vec(), name: column.name.to_string(), kind: column.kind.clone() }
         };
-        ObjectWriter { columns: public.columns.iter().map(member).collect(), key: public.key() }
+        ObjectWriter { columns: public.columns.iter().map(member).collect(), key: public.key(), from_component }
     }
 
     /// Appends the columns `key`, `object` and `attributes` of a row's event.
@@ -119,12 +121,20 @@ impl ObjectWriter {
             })?;
             match text {
                 None => out.put_slice(b"null"),
-                Some(text) => {
-                    if member.kind == Kind::Jsonb && &*text == b"null" {
+                Some(text) if member.kind == Kind::Jsonb => {
+                    let mut text = &*text;
+                    if self.from_component {
+                        // It stands inside of a document, which it must not break out of.
+                        let raw: Result<&RawValue, _> = serde_json::from_slice(text);
+                        let raw = raw.map_err(|_| BadEvent::new(format!("column `{}` holds no JSON", member.name)))?;
+                        text = raw.get().as_bytes();
+                    }
+                    if text == b"null" {
                         json_null.push(member.name.clone());
                     }
-                    value_of(out, &member.kind, &text);
+                    out.put_slice(text);
                 }
+                Some(text) => value_of(out, &member.kind, &text),
             }
         }
         out.put_u8(b'}');
@@ -138,7 +148,6 @@ fn value_of(out: &mut BytesMut, kind: &Kind, text: &[u8]) {
         Kind::Bool if text == b"f" => out.put_slice(b"false"),
         Kind::Int16 | Kind::Int32 | Kind::Int64 if json::is_integer(text) => out.put_slice(text),
         Kind::Float32 | Kind::Float64 if json::is_float(text) => out.put_slice(text),
-        Kind::Jsonb => out.put_slice(text),
         _ => json::string(out, text),
     }
 }
@@ -204,9 +213,13 @@ pub(super) struct Documents<'a> {
 type Cells<'a> = Vec<Option<&'a RawValue>>;
 
 impl ObjectReader {
-    pub(super) fn new(public: &PublicSchema) -> ObjectReader {
-        let columns = public.columns.iter().map(|column| (column.name.to_string(), column.kind.clone()));
-        ObjectReader { columns: columns.collect(), key: public.key() }
+    /// `written` is the public schema as it was when the events were made: it says how each value was written.
+    pub(super) fn new(public: &PublicSchema, written: &PublicSchema) -> ObjectReader {
+        let column = |column: &Column| {
+            let then = written.columns.iter().find(|then| then.name == column.name);
+            (column.name.to_string(), then.unwrap_or(column).kind.clone())
+        };
+        ObjectReader { columns: public.columns.iter().map(column).collect(), key: public.key() }
     }
 
     /// Appends the row's values, and its former key where there is one. Returns true when there is one: it is the row
@@ -359,7 +372,7 @@ mod tests {
     fn written(public: &PublicSchema, row: &Row) -> [Option<String>; 3] {
         let mut writer = TupleWriter::default();
         writer.begin();
-        ObjectWriter::new(public).write(&mut writer, row).unwrap();
+        ObjectWriter::new(public, true).write(&mut writer, row).unwrap();
         writer.end();
         let event = writer.finish().remove(0);
         let text = |index: usize| match event.get(index).unwrap() {
@@ -372,7 +385,8 @@ mod tests {
     fn read(public: &PublicSchema, op: Op, documents: &[Option<String>; 3]) -> (Tuple, Option<Tuple>) {
         let mut writer = TupleWriter::default();
         let [key, object, attributes] = documents.each_ref().map(Option::as_deref);
-        let has_old = ObjectReader::new(public).read(&mut writer, op, Documents { key, object, attributes }).unwrap();
+        let has_old =
+            ObjectReader::new(public, public).read(&mut writer, op, Documents { key, object, attributes }).unwrap();
         let mut rows = writer.finish().into_iter();
         let values = rows.next().unwrap();
         let old = rows.next();
@@ -458,12 +472,50 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_became_jsonb_is_read_as_it_was_written() {
+        let before = public(&[("id", Kind::Int32, true), ("doc", Kind::Text, false)]);
+        let after = public(&[("id", Kind::Int32, true), ("doc", Kind::Jsonb, false)]);
+        let values = tuple(&[Value::Text(b"1"), Value::Text(b"{\"a\": 1}")]);
+        let row = Row { public_schema: 0, op: Op::Insert, source: 0, values, old_key: None };
+        for (then, now) in [(&before, &after), (&after, &before)] {
+            let [key, object, attributes] = written(then, &row);
+            let documents =
+                Documents { key: key.as_deref(), object: object.as_deref(), attributes: attributes.as_deref() };
+            let mut writer = TupleWriter::default();
+            ObjectReader::new(now, then).read(&mut writer, Op::Insert, documents).unwrap();
+            assert_eq!(writer.finish().remove(0), row.values);
+        }
+    }
+
+    #[test]
+    fn what_a_component_calls_json_must_be_json() {
+        let public = public(&[("id", Kind::Int32, true), ("doc", Kind::Jsonb, false)]);
+        let with = |doc: &[u8]| Row {
+            public_schema: 0,
+            op: Op::Insert,
+            source: 0,
+            values: tuple(&[Value::Text(b"1"), Value::Text(doc)]),
+            old_key: None,
+        };
+        let null = written(&public, &with(b" null\n"));
+        assert_eq!(null[2].as_deref(), Some("{\"jsonNull\":[\"doc\"]}"));
+        for doc in [&b"1,\"id\":5"[..], b"", b"{", b"nul"] {
+            let mut writer = TupleWriter::default();
+            writer.begin();
+            assert!(ObjectWriter::new(&public, true).write(&mut writer, &with(doc)).is_err());
+        }
+    }
+
+    #[test]
     fn what_is_no_event_is_an_error() {
         let public = public(&[("id", Kind::Int32, true)]);
         let fails = |op, object: Option<&str>, attributes: Option<&str>| {
             let mut writer = TupleWriter::default();
             let documents = Documents { key: None, object, attributes };
-            assert!(ObjectReader::new(&public).read(&mut writer, op, documents).is_err(), "{object:?} {attributes:?}");
+            assert!(
+                ObjectReader::new(&public, &public).read(&mut writer, op, documents).is_err(),
+                "{object:?} {attributes:?}"
+            );
         };
         fails(Op::Insert, None, None);
         fails(Op::Delete, Some("{}"), None);

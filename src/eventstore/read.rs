@@ -41,6 +41,11 @@ impl Event {
         self.0.get(6)
     }
 
+    /// It belongs to no transaction: the row existed before it was published, or the stream begins anew.
+    pub fn is_copied(&self) -> bool {
+        self.xid() == 0 && self.commit_time().is_none()
+    }
+
     /// 0 for rows that existed before they were published.
     pub fn xid(&self) -> i64 {
         self.0.get(10)
@@ -88,8 +93,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    pub fn new(public: &PublicSchema) -> Reading {
-        Reading { reader: ObjectReader::new(public) }
+    /// Of events that were made under `written`, rows of `public`.
+    pub fn new(public: &PublicSchema, written: &PublicSchema) -> Reading {
+        Reading { reader: ObjectReader::new(public, written) }
     }
 
     /// Appends an event's row, and behind it its former key where there is one, which is what is returned.
@@ -170,7 +176,7 @@ fn sql(streams: usize) -> String {
     format!(
         "SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, \
          (extract(epoch FROM commit_time) * 1000000)::bigint, key::text, object::text, attributes::text, xid \
-         FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal, stream_id LIMIT $1",
+         FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT $1",
         all.join(" UNION ALL ")
     )
 }

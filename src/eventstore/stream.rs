@@ -34,6 +34,8 @@ pub struct Stream {
     pub shape: i32,
     /// The segment that events are appended to.
     pub segment: i32,
+    /// A component makes it.
+    pub from_component: bool,
     /// The position of its last event.
     pub last: Position,
 }
@@ -131,6 +133,7 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         major,
         shape,
         segment,
+        from_component: component_digest.is_some(),
         last,
     })
 }
@@ -156,7 +159,8 @@ pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
     }
     let sql = "SELECT t.id, t.manifest_slug, t.source_slug, t.public_schema_name, t.public_schema_major_version, \
                (SELECT max(s.id) FROM rejot_events.shape AS s WHERE s.stream_id = t.id), l.epoch, l.commit_lsn, l.ordinal, \
-               (SELECT max(g.id) FROM rejot_events.segment AS g) \
+               (SELECT max(g.id) FROM rejot_events.segment AS g), EXISTS (SELECT FROM rejot_events.shape AS s \
+               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL) \
                FROM rejot_events.stream AS t LEFT JOIN LATERAL (SELECT e.epoch, e.commit_lsn, e.ordinal \
                FROM rejot_events.event AS e WHERE e.stream_id = t.id \
                ORDER BY e.stream_id DESC, e.epoch DESC, e.commit_lsn DESC, e.ordinal DESC LIMIT 1) AS l ON true ORDER BY t.id";
@@ -169,6 +173,7 @@ pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
         major: row.get(4),
         shape: row.get(5),
         segment: row.get(9),
+        from_component: row.get(10),
         last: row.get::<_, Option<i32>>(6).map_or(Position::START, |_| position(row, 6)),
     };
     Ok(rows.iter().map(stream).collect())

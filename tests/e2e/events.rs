@@ -178,10 +178,13 @@ async fn transactions_stay_whole_though_they_are_larger_than_a_page() {
     }
     let mut pelton = store.sync(&manifest);
     pelton.start();
+    let begun = std::time::Instant::now();
     let whole = "SELECT (SELECT count(*) FROM items) || ' ' || (SELECT count(*) FROM notes WHERE id = 1)";
     loop {
         let found = store.destination.value(whole).await;
         if found == "0 0" {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "nothing comes");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             continue;
         }
         let (items, note) = found.split_once(' ').unwrap();
@@ -270,11 +273,101 @@ async fn one_that_fails_holds_nobody_and_comes_back_where_it_was() {
     let problem = "(SELECT problem FROM rejot_data_store.consumer WHERE consumer = 'broken') IS NOT NULL";
     store.destination.wait_until(problem).await;
     assert_eq!(store.destination.value("SELECT count(*) FROM broken WHERE id IN (5, 6) AND v <> id").await, "0");
+    // Mended and resumed, it goes on where it was, without a restart.
+    store.destination.execute("ALTER TABLE broken DROP CONSTRAINT broken_v_check").await;
+    run(&manifest, &["consumers", "resume", "broken"], 0).await;
+    store.destination.wait_until("(SELECT v FROM broken WHERE id = 6) = 78").await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM broken").await;
+
+    // A deferred constraint says at the commit that something is wrong, and not for whom.
+    store
+        .destination
+        .execute(
+            "CREATE TABLE allowed (v int PRIMARY KEY); INSERT INTO allowed SELECT DISTINCT v FROM broken; \
+        ALTER TABLE broken ADD FOREIGN KEY (v) REFERENCES allowed DEFERRABLE INITIALLY DEFERRED",
+        )
+        .await;
+    store.source.execute("UPDATE items SET v = -99 WHERE id = 7").await;
+    store.destination.wait_until("(SELECT v FROM items WHERE id = 7) = -99").await;
+    store.destination.wait_until(problem).await;
     pelton.terminate();
     assert_eq!(pelton.ended().await.code(), Some(1), "{}", pelton.stderr());
-    store.destination.execute("ALTER TABLE broken DROP CONSTRAINT broken_v_check").await;
+}
+
+/// What passes by itself takes one consumer out for a while, and nobody else.
+#[tokio::test]
+async fn one_that_waits_for_a_lock_holds_nobody() {
+    let store = Store::new(ITEMS).await;
+    let consumers = [("items-there", "items", "items", ""), ("locked", "items", "locked", "")];
+    let manifest = store.manifest(&["items"], &consumers);
     store.catch_up(&manifest).await;
-    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM broken").await;
+    let other = store.destination.connect().await;
+    other.batch_execute("BEGIN; LOCK TABLE locked").await.unwrap();
+    let mut pelton = store.sync(&manifest);
+    pelton.start();
+    store.source.execute("UPDATE items SET v = 77 WHERE id = 5").await;
+    store.destination.wait_until("(SELECT v FROM items WHERE id = 5) = 77").await;
+    store
+        .destination
+        .wait_until("(SELECT problem FROM rejot_data_store.consumer WHERE consumer = 'locked') IS NOT NULL")
+        .await;
+    store.source.execute("UPDATE items SET v = 78 WHERE id = 6").await;
+    store.destination.wait_until("(SELECT v FROM items WHERE id = 6) = 78").await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    store.destination.wait_until("(SELECT v FROM locked WHERE id = 6) = 78").await;
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+}
+
+/// A flow that begins anew empties what consumers have of it, and what is there already stays in the store.
+#[tokio::test]
+async fn a_stream_that_begins_anew_leaves_no_row_behind() {
+    let store = Store::new(
+        "CREATE TABLE items (id int PRIMARY KEY, v int); CREATE TABLE notes (id int, what text);
+         ALTER TABLE notes REPLICA IDENTITY FULL; INSERT INTO items VALUES (1, 1), (2, 2); INSERT INTO notes VALUES (1, 'a')",
+    )
+    .await;
+    let consumers = [("items-there", "items", "items", ""), ("notes-there", "notes", "notes", "")];
+    let manifest = store.manifest(&["items", "notes"], &consumers);
+    store.catch_up(&manifest).await;
+    // What the flows knew is gone, and so is the log that they would have needed.
+    store.events.execute("DELETE FROM rejot_data_store.flow; DELETE FROM rejot_data_store.backfill").await;
+    store.source.execute(&format!("SELECT pg_drop_replication_slot('{}')", store.source.name())).await;
+    store
+        .source
+        .execute("DELETE FROM items WHERE id = 1; INSERT INTO items VALUES (3, 3); INSERT INTO notes VALUES (2, 'b')")
+        .await;
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+    store.assert_equal("notes").await;
+    store.source.execute("UPDATE items SET v = 9; DELETE FROM notes WHERE id = 1").await;
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+    store.assert_equal("notes").await;
+    let late = [("late", "notes", "late", "")];
+    store.catch_up(&store.manifest(&["items", "notes"], &late)).await;
+    assert_same(&store.source, "SELECT * FROM notes", &store.destination, "SELECT * FROM late").await;
+
+    // A repair after the loss of the slot does the same.
+    store.source.execute(&format!("SELECT pg_drop_replication_slot('{}')", store.source.name())).await;
+    store.source.execute("DELETE FROM items WHERE id = 2; INSERT INTO notes VALUES (3, 'c')").await;
+    run(&manifest, &["repair"], 0).await;
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+    store.assert_equal("notes").await;
+    assert_eq!(store.events.value("SELECT max(epoch) > 1 FROM rejot_events.event").await, "t");
+
+    // Tearing this manifest down leaves the cursors of another one.
+    store
+        .destination
+        .execute(
+            "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
+        public_schema_name, public_schema_major_version) VALUES ('reports', 'x', 'shop', 'items', 1)",
+        )
+        .await;
+    run(&manifest, &["teardown", "--yes", "--destinations"], 0).await;
+    let left = "SELECT string_agg(manifest_slug, ' ') FROM rejot_data_store.consumer";
+    assert_eq!(store.destination.value(left).await, "reports");
 }
 
 async fn run(manifest: &str, arguments: &[&str], code: i32) -> String {
@@ -320,7 +413,18 @@ async fn a_consumer_is_paused_resumed_rewound_and_dropped_while_it_runs() {
     let said = run(&manifest, &["consumers", "resume", "three"], 1).await;
     assert!(said.contains("no consumer `three`") && said.contains("`one`, `two`"), "{said}");
 
-    // Behind what was committed at a time: nothing was committed later.
+    // From a time on: what was committed before is not read again.
+    let then = store.source.value("SELECT clock_timestamp()").await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    store.source.execute("UPDATE items SET v = 500 WHERE id = 500").await;
+    store.destination.wait_until("(SELECT v FROM one WHERE id = 500) = 500").await;
+    store.destination.execute("UPDATE one SET v = -6 WHERE id IN (499, 500)").await;
+    run(&manifest, &["consumers", "rewind", "one", "--to", &then], 0).await;
+    store.destination.wait_until("(SELECT v FROM one WHERE id = 500) = 500").await;
+    assert_eq!(store.destination.value("SELECT v FROM one WHERE id = 499").await, "-6");
+    let said = run(&manifest, &["consumers", "rewind", "one", "--to", "9:0/0:0"], 1).await;
+    assert!(said.contains("beyond the end"), "{said}");
+    // Nothing was committed tomorrow.
     run(&manifest, &["consumers", "rewind", "one", "--to", "tomorrow"], 0).await;
     store.source.execute("INSERT INTO items VALUES (2001)").await;
     store.destination.wait_until("EXISTS (SELECT FROM one WHERE id = 2001)").await;

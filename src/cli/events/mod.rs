@@ -195,8 +195,8 @@ struct Store {
     heard: std::sync::Arc<tokio::sync::Notify>,
     streams: Vec<Stream>,
     shapes: HashMap<i32, Shape>,
+    schema: Option<String>,
     after: Option<Position>,
-    /// As SQL over the table of events, with its parameters.
     condition: Condition,
 }
 
@@ -262,7 +262,8 @@ impl Store {
         let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
         let shapes = eventstore::shapes(&client, &ids, 0).await.map_err(failed)?;
         let shapes = shapes.into_iter().map(|shape| (shape.id, shape)).collect();
-        Ok(Store { database, client, heard, streams, shapes, after: wanted.after, condition })
+        let (schema, after) = (wanted.schema.clone(), wanted.after);
+        Ok(Store { database, client, heard, streams, shapes, schema, after, condition })
     }
 
     fn failed(&self, error: &DataStoreError) -> Failure {
@@ -277,7 +278,7 @@ impl Store {
 
     /// Returns where reading begins for the last events that are asked for.
     async fn last(&mut self, lines: i64) -> Result<Vec<Wanted>, Failure> {
-        let mut wanted = self.first();
+        let wanted = self.first();
         // Nobody knows how far back a filter's last matches are.
         if !self.condition.columns.is_empty() || self.condition.until.is_some() {
             let mut last = std::collections::VecDeque::new();
@@ -293,20 +294,17 @@ impl Store {
         }
         let ids: Vec<i32> = wanted.iter().map(|wanted| wanted.stream).collect();
         let last = eventstore::last(&self.client, &ids, lines).await.map_err(|error| self.failed(&error))?;
-        let from = last.filter(|first| self.after.is_none_or(|after| *first > after));
-        for one in &mut wanted {
-            one.after = from.map_or(one.after, just_before);
-        }
-        Ok(wanted)
+        Ok(self.before(&wanted, last))
     }
 
+    /// Returns where each stream is read from so that the event at `first` is the first that is printed. Positions of
+    /// different sources don't compare, so none begins behind its own end.
     fn before(&self, wanted: &[Wanted], first: Option<Position>) -> Vec<Wanted> {
-        let at = |one: &Wanted| Wanted {
-            after: first.map_or_else(
-                || self.streams.iter().find(|stream| stream.id == one.stream).map_or(one.after, |stream| stream.last),
-                just_before,
-            ),
-            ..*one
+        let at = |one: &Wanted| {
+            let stream = self.streams.iter().find(|stream| stream.id == one.stream);
+            let end = stream.map_or(one.after, |stream| stream.last);
+            let after = first.map_or(end, |first| just_before(first).min(end)).max(one.after);
+            Wanted { after, ..*one }
         };
         wanted.iter().map(at).collect()
     }
@@ -350,6 +348,7 @@ impl Store {
                 .map_err(|error| self.failed(&error))?;
         }
         loop {
+            self.look_again(&mut wanted).await?;
             let mut broken = None;
             let (streams, shapes) = (&self.streams, &self.shapes);
             let go_on = self
@@ -381,12 +380,19 @@ impl Store {
                 () = tokio::time::sleep(POLL) => {}
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             }
-            self.look_again(&mut wanted).await?;
         }
     }
 
-    /// Learns of shapes that have come since.
-    async fn look_again(&mut self, wanted: &mut [Wanted]) -> Result<(), Failure> {
+    /// Learns of streams and shapes that have come since.
+    async fn look_again(&mut self, wanted: &mut Vec<Wanted>) -> Result<(), Failure> {
+        let streams = eventstore::streams(&self.client).await.map_err(|error| self.failed(&error))?;
+        let name = self.schema.as_deref();
+        for stream in streams.into_iter().filter(|stream| name.is_none_or(|name| is_named(stream, name))) {
+            if wanted.iter().all(|known| known.stream != stream.id) {
+                wanted.push(Wanted { stream: stream.id, after: self.after.unwrap_or(Position::START) });
+                self.streams.push(stream);
+            }
+        }
         let newest = self.shapes.keys().copied().max().unwrap_or(0);
         let ids: Vec<i32> = wanted.iter().map(|wanted| wanted.stream).collect();
         let shapes = eventstore::shapes(&self.client, &ids, newest).await.map_err(|error| self.failed(&error))?;

@@ -14,17 +14,16 @@ use super::super::failure::EngineError;
 /// A consumer as a lane runs it.
 pub struct Consumer {
     pub name: String,
-    pub owner: i64,
     pub stream: i32,
     pub public_schema: String,
     /// The position of the last event that was read for it.
     pub cursor: Position,
     /// Index of its table in the destination.
     pub table: usize,
-    /// Makes its rows.
-    pub reading: Reading,
-    /// The newest shape of its stream, which its table was prepared for.
-    pub shape: i32,
+    /// Make its rows, of each shape that its stream has had. Its table was prepared for the newest.
+    pub readings: HashMap<i32, Reading>,
+    /// It takes rows that existed before they were published, too.
+    pub takes_copied: bool,
 }
 
 /// Rows to be written, and what moves with them.
@@ -116,14 +115,21 @@ impl Gather {
         self.boundary.cursors.extend(self.consumers.iter().map(|consumer| consumer.cursor));
     }
 
+    /// Returns the name of a consumer.
+    pub fn name(&self, index: usize) -> String {
+        self.consumers[index].name.clone()
+    }
+
     /// Takes the next event of a page, and returns what is full.
     ///
     /// # Errors
-    /// The event is none of ours, or its public schema has other columns than the tables were prepared for.
-    pub fn take(&mut self, event: &Event) -> Result<Option<Gathered>, EngineError> {
+    /// The index of the consumer for which the event is none of ours, or of another shape than its table was prepared for.
+    pub fn take(&mut self, event: &Event) -> Result<Option<Gathered>, (usize, EngineError)> {
         let position = event.position();
         let mut full = None;
-        if self.current.is_some_and(|current| !current.is_same_transaction(&position)) {
+        // Copied rows belong to no transaction: between any two of them is a boundary.
+        let copied = event.is_copied();
+        if copied || self.current.is_some_and(|current| !current.is_same_transaction(&position)) {
             self.mark();
             if self.inside || self.pending.len() >= ROWS || self.bytes >= BYTES {
                 full = Some(self.hand_on(true));
@@ -143,11 +149,16 @@ impl Gather {
             if consumer.stream != stream || position <= consumer.cursor {
                 continue;
             }
-            if event.shape() > consumer.shape {
-                return Err(EngineError::Reshaped { public_schema: consumer.public_schema.clone() });
+            if copied && !consumer.takes_copied {
+                consumer.cursor = position;
+                continue;
             }
-            let op = event.op()?;
-            let has_old = consumer.reading.read(&mut self.writer, event)?;
+            let Some(reading) = consumer.readings.get(&event.shape()) else {
+                let public_schema = consumer.public_schema.clone();
+                return Err((index, EngineError::Reshaped { public_schema }));
+            };
+            let op = event.op().map_err(|error| (index, error.into()))?;
+            let has_old = reading.read(&mut self.writer, event).map_err(|error| (index, error.into()))?;
             consumer.cursor = position;
             self.bytes += event.bytes();
             self.pending.push(Pending { table: consumer.table, consumer: index, op, has_old });
@@ -179,6 +190,7 @@ impl Gather {
         self.bytes = 0;
         self.current = None;
         self.consumers.iter_mut().zip(cursors).for_each(|(consumer, cursor)| consumer.cursor = cursor);
+        self.commit_time = self.boundary.commit_time;
         self.mark();
         Some(full)
     }

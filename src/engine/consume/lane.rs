@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_postgres::Client;
 
 use crate::datastore::{ConsumerSession, CursorMove, DataStoreError};
-use crate::eventstore;
+use crate::eventstore::{self, Events};
 use crate::fault;
 use crate::sink::{Addressed, Destination, SinkError, WriteStats};
 
@@ -27,12 +27,22 @@ const POLL: Duration = Duration::from_secs(1);
 /// How a lane ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// Everything that was published before has been applied.
+    /// It was to go on until then only.
     CaughtUp,
     /// It was asked to.
     Stopped,
     /// `consumer` is the one that failed, where one did.
     Failed { consumer: Option<String>, error: EngineError },
+}
+
+/// Until when a lane goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Stopped,
+    /// Until it has read everything, once nothing more is published by this process.
+    Published,
+    /// Until it has read everything that there is.
+    Live,
 }
 
 /// What a lane needs.
@@ -48,8 +58,7 @@ pub struct Lane {
     /// Of each table: all of its rows are there, so one that is missing stops its consumer.
     pub whole: Vec<bool>,
     pub consumers: Vec<Consumer>,
-    /// End once it has caught up with what the event store has.
-    pub until_caught_up: bool,
+    pub until: Until,
     /// True once nothing more is published by this process.
     pub published: watch::Receiver<bool>,
     pub stop: watch::Receiver<bool>,
@@ -60,6 +69,8 @@ impl Lane {
     pub async fn run(self) -> Ended {
         let names: Vec<String> = self.consumers.iter().map(|consumer| consumer.name.clone()).collect();
         let of_table = names.clone();
+        // Whatever fails where there is only one is its own.
+        let only = if names.len() == 1 { names.first().cloned() } else { None };
         let (batches, received) = mpsc::channel(1);
         let reader = Reader {
             gather: Gather::new(self.consumers),
@@ -67,7 +78,7 @@ impl Lane {
             client: self.store,
             heard: self.heard,
             batches,
-            until_caught_up: self.until_caught_up,
+            until: self.until,
             published: self.published,
             stop: self.stop,
         };
@@ -88,9 +99,9 @@ impl Lane {
                 EngineError::Sink { source, .. } => source.table_index().and_then(|table| of_table.get(table).cloned()),
                 _ => None,
             };
-            return Ended::Failed { consumer, error };
+            return Ended::Failed { consumer: consumer.or(only), error };
         }
-        read.unwrap_or_else(|error| Ended::Failed { consumer: None, error })
+        read.unwrap_or_else(|(consumer, error)| Ended::Failed { consumer: consumer.or(only), error })
     }
 }
 
@@ -100,75 +111,114 @@ struct Reader {
     client: Client,
     heard: Arc<Notify>,
     batches: mpsc::Sender<Gathered>,
-    until_caught_up: bool,
+    until: Until,
     published: watch::Receiver<bool>,
     stop: watch::Receiver<bool>,
 }
 
 impl Reader {
-    async fn run(mut self) -> Result<Ended, EngineError> {
+    /// Reads until it is asked to stop, the writer has hung up, or it has caught up.
+    ///
+    /// # Errors
+    /// The consumer that it concerns, where it is one's own.
+    async fn run(mut self) -> Result<Ended, (Option<String>, EngineError)> {
         let mut events = eventstore::events();
-        let slug = self.slug.clone();
-        let failed = move |source| EngineError::EventStore { slug: slug.clone(), source };
-        let query = DataStoreError::query;
-        self.client.batch_execute("LISTEN rejot_events").await.map_err(query("listen")).map_err(&failed)?;
+        self.execute("listen", "LISTEN rejot_events").await?;
         loop {
-            if *self.stop.borrow() {
-                return Ok(Ended::Stopped);
-            }
             let nothing_more = *self.published.borrow();
-            // One snapshot for all pages of a transaction that is larger than one.
-            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-            self.client.batch_execute(begin).await.map_err(query("begin to read events")).map_err(&failed)?;
-            let mut more = true;
-            while more {
-                let wanted = self.gather.wanted();
-                let mut page = events.page(&self.client, &wanted, PAGE).await.map_err(&failed)?;
-                let mut count = 0;
-                while let Some(event) = page.next().await.map_err(&failed)? {
-                    count += 1;
-                    if let Some(full) = self.gather.take(&event)?
-                        && self.batches.send(full).await.is_err()
-                    {
-                        return Ok(Ended::Stopped);
-                    }
-                }
-                let is_full = count == PAGE;
-                let ended = if is_full { self.gather.end_of_page() } else { self.gather.end_of_all() };
-                if let Some(batch) = ended
-                    && self.batches.send(batch).await.is_err()
-                {
-                    return Ok(Ended::Stopped);
-                }
-                more = is_full && self.gather.is_inside();
-                if is_full && !more {
-                    break;
-                }
-                if !is_full && self.until_caught_up && nothing_more {
-                    return Ok(Ended::CaughtUp);
-                }
-                if !is_full {
-                    let commit = "COMMIT";
-                    self.client.batch_execute(commit).await.map_err(query("end reading")).map_err(&failed)?;
-                    let mut published = self.published.clone();
-                    let nothing_more = async {
-                        if nothing_more || published.wait_for(|published| *published).await.is_err() {
-                            std::future::pending::<()>().await;
-                        }
-                    };
-                    tokio::select! {
-                        () = self.heard.notified() => {}
-                        () = tokio::time::sleep(POLL) => {}
-                        () = nothing_more => {}
-                        _ = self.stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
-                        () = self.batches.closed() => return Ok(Ended::Stopped),
-                    }
-                    break;
-                }
+            let read = match self.read(&mut events).await? {
+                Read::Gone => return Ok(Ended::Stopped),
+                read => read,
+            };
+            if let Read::Page = read {
+                continue;
             }
-            self.client.batch_execute("ROLLBACK").await.map_err(query("end reading")).map_err(&failed)?;
+            match self.until {
+                Until::Live => return Ok(Ended::CaughtUp),
+                Until::Published if nothing_more => return Ok(Ended::CaughtUp),
+                Until::Published | Until::Stopped => {}
+            }
+            let mut published = self.published.clone();
+            let end = async {
+                if nothing_more || published.wait_for(|published| *published).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = self.heard.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = end => {}
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
+                () = self.batches.closed() => return Ok(Ended::Stopped),
+            }
         }
     }
+
+    async fn execute(&self, act: &'static str, sql: &str) -> Result<(), (Option<String>, EngineError)> {
+        let done = self.client.batch_execute(sql).await.map_err(DataStoreError::query(act));
+        done.map_err(|source| (None, EngineError::EventStore { slug: self.slug.clone(), source }))
+    }
+
+    /// Reads a page, or, of a transaction that is larger, as many as it takes, all of one snapshot.
+    async fn read(&mut self, events: &mut Events) -> Result<Read, (Option<String>, EngineError)> {
+        self.execute("begin to read events", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let read = loop {
+            let is_full = match self.page(events).await? {
+                None => return Ok(Read::Gone),
+                Some(count) => count == PAGE,
+            };
+            let ended = if is_full { self.gather.end_of_page() } else { self.gather.end_of_all() };
+            if !self.hand_on(ended).await {
+                return Ok(Read::Gone);
+            }
+            if !is_full {
+                break Read::All;
+            }
+            if !self.gather.is_inside() {
+                break Read::Page;
+            }
+        };
+        self.execute("end reading", "COMMIT").await?;
+        Ok(read)
+    }
+
+    /// Reads a page and returns how many events it had; `None` when nobody wants them any more.
+    async fn page(&mut self, events: &mut Events) -> Result<Option<i64>, (Option<String>, EngineError)> {
+        let slug = self.slug.clone();
+        let failed = |source| (None, EngineError::EventStore { slug: slug.clone(), source });
+        let mut page = events.page(&self.client, &self.gather.wanted(), PAGE).await.map_err(failed)?;
+        let mut count = 0;
+        while let Some(event) = page.next().await.map_err(failed)? {
+            count += 1;
+            let full = self.gather.take(&event);
+            let full = full.map_err(|(consumer, error)| (Some(self.gather.name(consumer)), error))?;
+            if full.is_some() && !self.hand_on(full).await {
+                return Ok(None);
+            }
+        }
+        Ok(Some(count))
+    }
+
+    /// Hands rows on, and returns whether to go on. What is given up inside a transaction is rolled back.
+    async fn hand_on(&mut self, batch: Option<Gathered>) -> bool {
+        if *self.stop.borrow() {
+            return false;
+        }
+        match batch {
+            Some(batch) => self.batches.send(batch).await.is_ok(),
+            None => true,
+        }
+    }
+}
+
+/// What was read.
+enum Read {
+    /// There is more.
+    Page,
+    /// Everything that there was.
+    All,
+    /// Nobody wants it any more.
+    Gone,
 }
 
 struct Writer {
