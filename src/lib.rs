@@ -25,11 +25,14 @@ pub mod postgres;
 pub mod sink;
 pub mod wasm;
 
-// Floor 3: the line itself.
+// Floor 3: the log that any number of consumers read.
+pub mod eventstore;
+
+// Floor 4: the line itself.
 pub mod engine;
 
-// Floor 4: what databases should be like.
+// Floor 5: what databases should be like.
 pub mod setup;
 
-// Floor 5: faces.
+// Floor 6: faces.
 pub mod cli;

@@ -72,7 +72,8 @@ pub async fn measure(site: &Site, report: &mut Report, rows: u64, rounds: usize)
     }
 }
 
-async fn follow(source: &tokio_postgres::Client, destination: &tokio_postgres::Client, rows: u64) -> Vec<Duration> {
+/// Writes rows one by one, and returns how long each took to arrive.
+pub async fn follow(source: &tokio_postgres::Client, destination: &tokio_postgres::Client, rows: u64) -> Vec<Duration> {
     let insert = source.prepare(&rows_of_wide("$1::bigint, $1::bigint")).await.expect("the insert");
     let look = "SELECT FROM public.wide WHERE id = $1";
     let look = destination.prepare(look).await.expect("the look-up");

@@ -7,6 +7,7 @@
 //! that of medians of one run, for the machines that this runs on are noisy.
 
 mod backlog;
+mod events;
 // Guests by hand, one for each encoding.
 #[allow(dead_code)]
 #[path = "../../src/wasm/tests/guest.rs"]
@@ -45,7 +46,7 @@ struct Args {
     #[arg(long)]
     rounds: Option<usize>,
     /// What to measure [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = ["stream", "single", "pgbench", "backfill", "latency", "memory", "guests"])]
+    #[arg(long, value_delimiter = ',', value_parser = ["stream", "single", "pgbench", "backfill", "latency", "memory", "guests", "events"])]
     only: Vec<String>,
     /// Measures this `pelton` too, in the same run: the one from before a change
     #[arg(long, value_name = "PROGRAM")]
@@ -87,6 +88,11 @@ async fn main() {
         for way in site.ways(&[Through::Table, Through::Rust]) {
             memory::measure(&site, &mut report, transaction_rows, way).await;
         }
+    }
+    if wanted("events") {
+        events::measure(&site, &mut report, rows, 1_000, rounds).await;
+        events::measure(&site, &mut report, rows / 5, 1, rounds).await;
+        events::latency(&site, &mut report, if args.quick { 200 } else { 500 }).await;
     }
     if wanted("guests") {
         guests::measure(&site, &mut report, rounds).await;

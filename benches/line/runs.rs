@@ -33,17 +33,21 @@ pub struct Used {
 impl Sync {
     /// Starts it over these databases; `name` names its slot and its folder.
     pub fn start(site: &Site, name: &str, tables: &[&str], way: Way, backfill: bool, urls: [&str; 2]) -> Sync {
+        let urls = [("SOURCE_URL", urls[0]), ("WAREHOUSE_URL", urls[1])];
+        Sync::with_manifest(site, name, &manifest(name, tables, way.through, backfill), way, &urls)
+    }
+
+    /// Starts it on a manifest, with variables of the environment.
+    pub fn with_manifest(site: &Site, name: &str, manifest: &str, way: Way, variables: &[(&str, &str)]) -> Sync {
         let folder = site.folder.path().join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
-        fs::write(folder.join("pelton.yaml"), manifest(name, tables, way.through, backfill))
-            .expect("a file is written");
+        fs::write(folder.join("pelton.yaml"), manifest).expect("a file is written");
         fs::copy(&site.component, folder.join("passthrough.wasm")).expect("the component is copied");
         let log = |name: &str| File::create(folder.join(name)).expect("a log can be written");
         let child = Command::new(site.program(way))
             .arg("sync")
             .current_dir(&folder)
-            .env("SOURCE_URL", urls[0])
-            .env("WAREHOUSE_URL", urls[1])
+            .envs(variables.iter().copied())
             // Compiled once for all runs.
             .env("XDG_CACHE_HOME", site.folder.path())
             .stdin(Stdio::null())

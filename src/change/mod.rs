@@ -7,6 +7,7 @@
 mod batch;
 mod digits;
 mod kind;
+mod position;
 mod relation;
 mod row;
 mod tuple;
@@ -14,6 +15,7 @@ mod tuple;
 pub use batch::{Batch, Change, Old, Phase, Span};
 pub use digits::fraction_digits;
 pub use kind::Kind;
+pub use position::{BadPosition, Position};
 pub use relation::{Attrs, Column, Relation, ReplicaIdentity};
 pub use row::{Op, PublicSchema, Rejection, Row};
 pub use tuple::{BadTuple, Columns, Tuple, TupleWriter, Value};

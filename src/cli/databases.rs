@@ -65,16 +65,24 @@ pub fn sources(manifest: &Manifest) -> Vec<Database> {
     named(manifest, "source", slugs)
 }
 
-/// Returns the databases that a manifest writes to.
+/// Returns the databases that hold what a manifest publishes.
+pub fn event_stores(manifest: &Manifest) -> Vec<Database> {
+    named(manifest, "event store", manifest.event_stores.iter().map(|store| store.slug.as_str()).collect())
+}
+
+/// Returns the databases that a manifest writes to, its event stores among them.
 pub fn destinations(manifest: &Manifest) -> Vec<Database> {
+    let stores = event_stores(manifest);
     let mut slugs: Vec<&str> = Vec::new();
     for consumer in &manifest.consumer_schemas {
         let slug = consumer.config.destination();
-        if !slugs.contains(&slug) {
+        if !slugs.contains(&slug) && stores.iter().all(|store| store.name != slug) {
             slugs.push(slug);
         }
     }
-    named(manifest, "destination", slugs)
+    let mut databases = named(manifest, "destination", slugs);
+    databases.extend(stores);
+    databases
 }
 
 fn named(manifest: &Manifest, role: &str, slugs: Vec<&str>) -> Vec<Database> {

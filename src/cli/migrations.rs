@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::columns;
 use super::databases::{self, Database, Databases};
 use super::report::Failure;
-use crate::datastore::{self, DataStoreError, History, ORDINARY, PRIVILEGED, Set, State};
+use crate::datastore::{self, DataStoreError, EVENTS, History, ORDINARY, PRIVILEGED, Set, State};
 use crate::postgres::quote_ident;
 
 /// Shows, applies, prints and verifies what Pelton keeps in schemas of its own
@@ -111,14 +111,16 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 /// Returns the sets that are asked for and where they belong; `privileged` chooses one of them.
 fn places(databases: &Databases, privileged: Option<bool>) -> Result<Vec<Place>, Failure> {
-    let (destinations, sources) = match databases.of_url()? {
-        Some(database) => (vec![database.clone()], vec![database]),
+    let (destinations, stores, sources) = match databases.of_url()? {
+        // Whether it is an event store is for a manifest to say.
+        Some(database) => (vec![database.clone()], Vec::new(), vec![database]),
         None => {
             let manifest = databases.manifest()?.expect("there is no URL");
-            (databases::destinations(&manifest), databases::sources(&manifest))
+            let stores = databases::event_stores(&manifest);
+            (databases::destinations(&manifest), stores, databases::sources(&manifest))
         }
     };
-    let sets = [(&ORDINARY, destinations, false), (&PRIVILEGED, sources, true)];
+    let sets = [(&ORDINARY, destinations, false), (&EVENTS, stores, false), (&PRIVILEGED, sources, true)];
     let sets = sets.into_iter().filter(|(.., which)| privileged.is_none_or(|privileged| privileged == *which));
     let places: Vec<Place> = sets
         .flat_map(|(set, databases, _)| databases.into_iter().map(move |database| Place { database, set }))

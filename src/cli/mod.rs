@@ -5,9 +5,11 @@
 pub mod build;
 mod check;
 mod columns;
+mod consumers;
 mod databases;
 pub mod demo;
 mod doctor;
+mod events;
 mod files;
 mod init;
 mod log;
@@ -54,6 +56,8 @@ enum Command {
     Status(status::Args),
     Repair(repair::Args),
     Migrations(migrations::Args),
+    Events(events::Args),
+    Consumers(consumers::Args),
     Slots(slots::Args),
     Teardown(teardown::Args),
 }
@@ -96,6 +100,8 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(args).await,
             Command::Repair(args) => repair::run(args).await,
             Command::Migrations(args) => migrations::run(args).await,
+            Command::Events(args) => events::run(args).await,
+            Command::Consumers(args) => consumers::run(args).await,
             Command::Slots(args) => slots::run(args).await,
             Command::Teardown(args) => teardown::run(args).await,
         }

@@ -91,6 +91,9 @@ fn place(problem: &Problem) -> String {
         let named = format!("{kind} `{name}`");
         (name != "-" && !problem.what.contains(&named)).then_some(named)
     };
+    if let Some(consumer) = &problem.consumer {
+        return format!("consumer `{consumer}`: ");
+    }
     let transform = problem.transform.as_ref().and_then(|name| unnamed("transform", name));
     match (transform, unnamed("source", &problem.source)) {
         (Some(transform), Some(source)) => format!("{transform} of {source}: "),
@@ -107,7 +110,7 @@ mod tests {
     fn what_a_problem_names_itself_is_not_said_twice() {
         let said = |source: &str, transform: Option<&str>, what: &str| {
             let (source, transform) = (source.to_owned(), transform.map(str::to_owned));
-            let problem = Problem { source, transform, what: what.to_owned(), hint: None, bug: false };
+            let problem = Problem { source, transform, consumer: None, what: what.to_owned(), hint: None, bug: false };
             Failure::of_problems(&[problem]).text
         };
         assert_eq!(said("-", None, "no manifest"), "Error: no manifest");

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::columns::{self, duration, size};
+use super::consumers::{self, Found};
 use super::files;
 use super::report::Failure;
 use crate::datastore::{self, BackfillRow, FlowRow, Scope};
@@ -78,12 +79,19 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
         sources.push(status);
     }
+    let consumers = consumers::look(&manifest).await?;
     if args.json {
-        print_json(&manifest, &sources, &flows)
+        print_json(&manifest, &sources, &flows, &consumers)
     } else {
-        print_text(&sources, &flows)
+        print_text(&sources, &flows);
+        if !consumers.is_empty() {
+            println!();
+            consumers::print(&consumers);
+        }
     }
-    let troubled = sources.iter().any(|s| s.problem.is_some()) || flows.iter().any(|f| f.problem.is_some());
+    let troubled = consumers.iter().any(|consumer| consumer.problem().is_some())
+        || sources.iter().any(|s| s.problem.is_some())
+        || flows.iter().any(|f| f.problem.is_some());
     if troubled { Err(Failure::said()) } else { Ok(()) }
 }
 
@@ -241,7 +249,7 @@ fn copied(backfills: &[BackfillRow], name: &str) -> Vec<(String, u64, u64)> {
     backfills.iter().filter(|row| row.name == name).filter_map(table).collect()
 }
 
-fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus]) {
+fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus], consumers: &[Found]) {
     let lsn = |lsn: Option<Lsn>| lsn.map(|lsn| lsn.to_string());
     let source = |s: &SourceStatus| {
         let found = s.found.as_ref();
@@ -278,6 +286,7 @@ fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus
         "manifest": manifest.slug,
         "sources": sources.iter().map(source).collect::<Vec<_>>(),
         "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+        "consumers": consumers.iter().map(consumers::to_json).collect::<Vec<_>>(),
     });
     println!("{status:#}");
 }
@@ -301,6 +310,9 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
         if let Some(hint) = &source.hint {
             println!("  Hint: {hint}");
         }
+    }
+    if flows.is_empty() {
+        return;
     }
     println!();
     let head = ["FLOW", "TO", "STATE", "CHECKPOINT", "LAG", "BEHIND", "ROWS"].map(str::to_owned);

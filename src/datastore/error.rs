@@ -28,6 +28,8 @@ pub enum DataStoreError {
     NoSuchMigration { schema: &'static str, version: i32, known: i32 },
     #[error("another process has taken over the flows of `{manifest}` from `{source_slug}`")]
     StaleOwner { manifest: String, source_slug: String },
+    #[error("a consumer of `{manifest}` was changed, or another process has taken it over")]
+    StaleConsumer { manifest: String },
 }
 
 impl DataStoreError {
@@ -35,7 +37,7 @@ impl DataStoreError {
         DataStoreError::query_in(super::SCHEMA, act)
     }
 
-    pub(super) fn query_in(
+    pub(crate) fn query_in(
         schema: &'static str,
         act: &'static str,
     ) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
@@ -83,7 +85,9 @@ impl DataStoreError {
             DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::DISK_FULL) => {
                 Some("free disk space at the destination; Pelton goes on by itself".to_owned())
             }
-            DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } => None,
+            DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } | DataStoreError::StaleConsumer { .. } => {
+                None
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! it was given. That update takes the rows' locks, so a takeover waits for a transaction in flight, sees its checkpoint,
 //! and no later one of the former owner can commit.
 
+mod consumer;
 mod error;
 mod flow;
 mod forget_manifest;
@@ -16,10 +17,16 @@ mod repaired;
 mod session;
 mod state;
 
+pub use consumer::{
+    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
+    mark_consumer_stopped, take_over_consumers,
+};
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};
 pub use forget_manifest::{Remembered, forget_manifest, remembered};
-pub use migrate::{Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script};
+pub use migrate::{
+    EVENTS, Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script,
+};
 pub use readers::{SlotReader, slot_readers};
 pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};

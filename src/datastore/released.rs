@@ -60,7 +60,8 @@ pub async fn forget(
     Ok(())
 }
 
-/// Lets flows begin at `start` with the backfill of that name, inside the transaction that empties their tables.
+/// Lets flows begin at `start` with the backfill of that name, inside the transaction that empties their tables. `epoch` is
+/// theirs from then on, unless they have a later one.
 ///
 /// # Errors
 /// [`DataStoreError::StaleOwner`] when another process has taken them over, or what the server says.
@@ -70,8 +71,9 @@ pub async fn begin_anew(
     flows: &[String],
     start: &Start,
     backfill: &str,
+    epoch: i32,
 ) -> Result<(), DataStoreError> {
-    let sql = "UPDATE rejot_data_store.flow SET released_at = NULL, problem = NULL, hint = NULL, paused = false, lsn = $5, \
+    let sql = "UPDATE rejot_data_store.flow SET epoch = greatest(epoch, $10), released_at = NULL, problem = NULL, hint = NULL, paused = false, lsn = $5, \
                commit_time = NULL, system_identifier = $6::text::numeric, slot_name = $7, backfill = $8, timeline = $9, \
                rows_applied = 0, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";
@@ -90,6 +92,7 @@ pub async fn begin_anew(
                 &start.slot_name,
                 &backfill,
                 &start.timeline.cast_signed(),
+                &epoch,
             ],
         )
         .await

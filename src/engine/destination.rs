@@ -9,17 +9,20 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
+use crate::change::Position;
 use crate::datastore::{self, BackfillRow, DataStoreError, FlowRow, NewFlow, Owned, Scope, StateTable};
+use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
-use crate::sink::{Destination, TableTarget, TableWriter};
+use crate::sink::{Addressed, Destination, TableTarget, TableWriter};
 
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
+use super::publish::Publishing;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
 
@@ -92,6 +95,12 @@ pub async fn open(
     if !migrated.is_empty() {
         tracing::info!(destination = slug, "made `rejot_data_store` (migrations {migrated:?})");
     }
+    if plan.event_store {
+        let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
+        if !migrated.is_empty() {
+            tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
+        }
+    }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
     let wanted: Vec<NewFlow> = plan.transforms.iter().flat_map(|transform| new_flows(transform, &known)).collect();
@@ -111,6 +120,10 @@ pub async fn open(
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
     let mut transforms: Vec<Running> = Vec::new();
     let mut tables = Vec::new();
+    if plan.event_store {
+        let writer = TableWriter::prepare(&client, eventstore::events_table()).await;
+        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?);
+    }
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
     for transform in &plan.transforms {
         if without(&transform.name) {
@@ -133,9 +146,17 @@ pub async fn open(
                     let put = datastore::put_timeline(&client, &owned, &flows, source.timeline).await;
                     put.map_err(data_store)?;
                 }
-                let first_table = tables.len() + writers.len();
-                let anew = anew.is_some().then_some(&start);
-                let opening = Part { context, client: &client, group: plan, source, transform, owned: &owned, anew };
+                let first_table = if plan.event_store { 0 } else { tables.len() + writers.len() };
+                let opening = Part {
+                    context,
+                    client: &client,
+                    group: plan,
+                    source,
+                    transform,
+                    owned: &owned,
+                    start: &start,
+                    anew: anew.is_some(),
+                };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
                 writers.extend(more);
@@ -176,6 +197,7 @@ pub async fn open(
         client,
         session,
         destination: Destination::new(tables),
+        event_store: plan.event_store,
         whole,
         told_missing: Vec::new(),
         flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
@@ -194,7 +216,8 @@ pub async fn open(
     let (batches, received) = mpsc::channel(1);
     let (prepared, rows) = mpsc::channel(1);
     let copying = Arc::new(AtomicBool::new(transforms.iter().any(|transform| transform.copying.is_some())));
-    let of_table = table_owners(&transforms);
+    // All write one table of events: what is wrong with it is nobody's own.
+    let of_table = if plan.event_store { Vec::new() } else { table_owners(&transforms) };
     let making = Transforming {
         transforms,
         batches: received,
@@ -389,8 +412,10 @@ struct Part<'a> {
     source: &'a Source,
     transform: &'a TransformPlan,
     owned: &'a Owned,
-    /// Where it begins anew, when it was released.
-    anew: Option<&'a datastore::Start>,
+    /// Where flows begin.
+    start: &'a datastore::Start,
+    /// It was released, and begins anew.
+    anew: bool,
 }
 
 impl Part<'_> {
@@ -402,11 +427,11 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<TableWriter>), EngineError> {
-        let Part { context, client, group, source, transform, owned, anew } = *self;
+        let Part { context, client, group, source, transform, owned, start, anew } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
-        if anew.is_some() {
+        if anew {
             let former = rows_of(transform, &owned.flows).filter_map(|row| row.backfill.clone());
             let backfills: Vec<String> = former.chain(together.backfill.map(str::to_owned)).collect();
             datastore::forget(client, owned, &transform.name, &backfills).await.map_err(data_store)?;
@@ -420,11 +445,29 @@ impl Part<'_> {
         let public_schemas = runner.public_schemas();
         let mut flows = Vec::new();
         let mut writers = Vec::new();
+        let mut appenders: Vec<Option<Appender>> = public_schemas.iter().map(|_| None).collect();
+        let mut epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        let mut has_past = false;
         for flow in &together.flows {
             let public_schema = public_schemas
                 .iter()
                 .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
                 .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
+            if group.event_store {
+                let public = &public_schemas[public_schema];
+                let component_digest = runner.component_digest();
+                let publisher =
+                    Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
+                let stream = eventstore::register(client, &publisher).await;
+                let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                appenders[public_schema] = Some(Appender::new(&stream, public));
+                has_past |= stream.last != Position::START;
+                // Behind what is there, also where the source's log is another one.
+                epoch = epoch.max(stream.last.epoch + i32::from(stream.last.commit_lsn >= start.lsn));
+                let name = flow.name.clone();
+                flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
+                continue;
+            }
             let target = TableTarget {
                 schema: flow.table.table.schema.clone(),
                 table: flow.table.table.name.clone(),
@@ -438,8 +481,15 @@ impl Part<'_> {
             let (name, whole) = (flow.name.clone(), flow.table.backfill);
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
-        if let Some(start) = anew {
-            writers = self.begin_anew(together, start, writers).await?;
+        let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));
+        // A flow that is new, or begins anew, to a stream that has events: what consumers have of it goes first.
+        let begins_anew = anew || (has_past && is_new);
+        if !begins_anew {
+            epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
+        }
+        let mut publishing = group.event_store.then(|| Publishing::new(appenders, epoch));
+        if begins_anew {
+            writers = self.begin_anew(together, writers, publishing.as_mut(), epoch).await?;
         }
         let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
         let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
@@ -458,7 +508,8 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let running = Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state };
+        let running =
+            Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
         Ok((running, writers))
     }
 
@@ -466,15 +517,22 @@ impl Part<'_> {
     async fn begin_anew(
         &self,
         together: &Together<'_>,
-        start: &datastore::Start,
         writers: Vec<TableWriter>,
+        publishing: Option<&mut Publishing>,
+        epoch: i32,
     ) -> Result<Vec<TableWriter>, EngineError> {
-        let Part { client, group, source, transform, owned, .. } = *self;
+        let Part { client, group, source, transform, owned, start, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
         let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
-        let mut destination = Destination::new(writers);
-        if let Some(table) = destination.reaches_out() {
+        let sink = |source| EngineError::Sink { slug: group.slug.clone(), source };
+        // What consumers have of a stream goes with the event that empties it, and comes anew behind that.
+        let (mut events, mut destination) = (None, Destination::new(writers));
+        if let Some(publishing) = publishing {
+            events = Some(publishing.begin_anew(start.lsn)?);
+            destination =
+                Destination::new(vec![TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?]);
+        } else if let Some(table) = destination.reaches_out() {
             return Err(EngineError::Setup {
                 what: format!(
                     "transform `{}` begins anew, and to empty {table} would reach into other tables, by foreign keys with \
@@ -489,10 +547,15 @@ impl Part<'_> {
         }
         client.batch_execute("BEGIN").await.map_err(server("begin"))?;
         let begun = async {
-            let emptied = destination.empty(client).await;
-            emptied.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?;
+            match &events {
+                None => destination.empty(client).await.map_err(sink)?,
+                Some(events) => {
+                    let events: Vec<Addressed<'_>> = events.iter().map(|row| Addressed { table: 0, row }).collect();
+                    destination.write(client, &events).await.map_err(sink)?;
+                }
+            }
             let backfill = together.backfill.expect("what begins anew is copied");
-            datastore::begin_anew(client, owned, &flows, start, backfill).await.map_err(refused)
+            datastore::begin_anew(client, owned, &flows, start, backfill, epoch).await.map_err(refused)
         };
         let begun = begun.await;
         fault::point("before-anew");
@@ -504,9 +567,9 @@ impl Part<'_> {
             source = source.slug,
             destination = group.slug,
             transform = transform.name,
-            "was released: its tables are emptied and copied anew"
+            "begins anew: what was written is emptied and copied again"
         );
-        Ok(destination.into_tables())
+        Ok(if events.is_none() { destination.into_tables() } else { Vec::new() })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::datastore::DataStoreError;
+use crate::eventstore::{BadEvent, StreamConflict};
 use crate::lsn::Lsn;
 use crate::postgres::replication::{Fork, ReplicationError};
 use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
@@ -56,6 +57,16 @@ pub enum EngineError {
     BackfillRead { slug: String, source: ReadError },
     #[error(transparent)]
     Backfill(#[from] BackfillError),
+    #[error("event store `{slug}` is not usable")]
+    EventStore { slug: String, source: DataStoreError },
+    #[error("cannot publish into event store `{slug}`")]
+    Publish { slug: String, source: StreamConflict },
+    #[error(transparent)]
+    Event(#[from] BadEvent),
+    #[error("public schema `{public_schema}` is published with other columns now")]
+    Reshaped { public_schema: String },
+    #[error("public schema `{public_schema}` of `{manifest}` is not in event store `{slug}`")]
+    NotPublishedHere { slug: String, manifest: String, public_schema: String },
     #[error(transparent)]
     Guest(#[from] GuestError),
     #[error(transparent)]
@@ -128,10 +139,19 @@ impl EngineError {
             EngineError::Source { source, .. } => retry_if(source.is_transient()),
             EngineError::NotReady { transient, .. } => retry_if(*transient),
             EngineError::DataStore { source: DataStoreError::StaleOwner { .. }, .. } => Verdict::Yield,
-            EngineError::DataStore { source: DataStoreError::Query { source, .. }, .. } => {
+            EngineError::DataStore { source: DataStoreError::StaleConsumer { .. }, .. }
+            | EngineError::Reshaped { .. } => Verdict::Anew,
+            EngineError::DataStore { source: DataStoreError::Query { source, .. }, .. }
+            | EngineError::EventStore { source: DataStoreError::Query { source, .. }, .. } => {
                 retry_if(is_transient(source))
             }
-            EngineError::DataStore { .. } => Verdict::Stop,
+            EngineError::Publish {
+                source: StreamConflict::DataStore(DataStoreError::Query { source, .. }), ..
+            } => retry_if(is_transient(source)),
+            EngineError::DataStore { .. }
+            | EngineError::EventStore { .. }
+            | EngineError::Publish { .. }
+            | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
@@ -155,6 +175,7 @@ impl EngineError {
             | EngineError::Renamed { .. }
             | EngineError::Remade { .. }
             | EngineError::Setup { .. }
+            | EngineError::NotPublishedHere { .. }
             | EngineError::Bug(_) => Verdict::Stop,
         }
     }
@@ -166,8 +187,12 @@ impl EngineError {
             EngineError::Replication { source, .. } => source.hint(),
             EngineError::Source { source, .. } => source.hint(),
             EngineError::NotReady { hint, .. } | EngineError::Setup { hint, .. } => hint.clone(),
-            EngineError::DataStore { source, .. } => source.hint(),
+            EngineError::DataStore { source, .. } | EngineError::EventStore { source, .. } => source.hint(),
             EngineError::Sink { source, .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::DataStore(source), .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::OtherSource { found, .. }, .. } => Some(format!(
+                "publish a new major version from here, or let `source` be `{found}` again"
+            )),
             EngineError::Component { source, .. } => source.hint(),
             EngineError::ReadComponent { path, .. } => {
                 Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))
@@ -197,7 +222,11 @@ impl EngineError {
             EngineError::NotPublishedYet { destination, .. } => {
                 Some(format!("bring destination `{destination}` back; this is tried again by itself"))
             }
-            EngineError::PublicationChanged { .. } => None,
+            EngineError::PublicationChanged { .. } | EngineError::Reshaped { .. } => None,
+            EngineError::NotPublishedHere { manifest, .. } => Some(format!(
+                "run `pelton sync` with the manifest `{manifest}`, which publishes it; or correct `sourceManifestSlug` and \
+                 `publicSchema` of the consumer"
+            )),
             EngineError::SlotBeyondCheckpoint { .. } => Some(
                 "run `pelton repair`: it makes the slot anew, compares the tables, writes what differs, and lets the flows \
                  go on from there"
@@ -229,7 +258,7 @@ impl EngineError {
                 "to copy the new {table}: empty the destination table, DELETE the rows of its flow from \
                  rejot_data_store.flow and rejot_data_store.backfill at the destination, and restart `pelton sync`"
             )),
-            EngineError::Decode { .. } | EngineError::Bug(_) => {
+            EngineError::Decode { .. } | EngineError::Event(_) | EngineError::Bug(_) => {
                 Some("this is a bug of Pelton: please report it with the log".to_owned())
             }
         }
@@ -249,7 +278,13 @@ impl EngineError {
 
     /// Returns true for a bug of ours, which has an exit code of its own.
     pub fn is_bug(&self) -> bool {
-        matches!(self, EngineError::Bug(_) | EngineError::Decode { .. } | EngineError::Guest(GuestError::Gone { .. }))
+        matches!(
+            self,
+            EngineError::Bug(_)
+                | EngineError::Event(_)
+                | EngineError::Decode { .. }
+                | EngineError::Guest(GuestError::Gone { .. })
+        )
     }
 }
 

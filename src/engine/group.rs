@@ -38,6 +38,11 @@ const FLUSH_POLL: Duration = Duration::from_millis(50);
 /// where a commit ends with a page, the position behind it is in the next one, which an idle server never flushes.
 const FLUSH_POLLS_MAX: u32 = 20;
 
+/// Reaches whoever listens at the commit, once, however often it is said inside a transaction.
+const NOTIFY: &str = "NOTIFY rejot_events";
+/// The same, of a commit that is flushed before anybody sees it.
+const NOTIFY_FLUSHED: &str = "SET LOCAL synchronous_commit = on; NOTIFY rejot_events";
+
 /// What a group tells its source.
 #[derive(Debug)]
 pub enum Event {
@@ -77,6 +82,9 @@ pub struct Prepared {
     backfills: Vec<BackfillRow>,
     /// Backfills that are done with this batch.
     finished: Vec<String>,
+    /// Rows are being copied. Where a copied row lies in an event store depends on the copy, so what consumers have seen of
+    /// it must not be lost and made again in another order: it is flushed before it can be seen.
+    copying: bool,
 }
 
 /// Makes rows of batches, and of the chunks of running backfills, until the source hangs up.
@@ -186,7 +194,11 @@ impl Transforming {
                 backfills.extend(copying.progress());
             }
             let mine = transform.gather(mine).map_err(failed)?;
-            made.push(transform.make(mine, *id).await.map_err(failed)?);
+            let mut rows = transform.make(mine, *id).await.map_err(failed)?;
+            if let Some(publishing) = &mut transform.publishing {
+                publishing.publish(&mut rows, self.through).map_err(failed)?;
+            }
+            made.push(rows);
         }
         fault::point("after-guest");
         self.through = cut.through;
@@ -227,6 +239,9 @@ impl Transforming {
         let mut made: Vec<Made> = self.transforms.iter().map(|_| Made::default()).collect();
         let transform = &mut self.transforms[index];
         made[index] = transform.make(Arc::new(batch), *id).await.map_err(failed)?;
+        if let Some(publishing) = &mut transform.publishing {
+            publishing.publish(&mut made[index], self.through).map_err(failed)?;
+        }
         let copying = transform.copying.as_mut().expect("its rows have entered");
         let backfills = copying.progress();
         self.send(*id, true, None, made, backfills).await
@@ -241,6 +256,7 @@ impl Transforming {
         backfills: Vec<BackfillRow>,
     ) -> Result<(), Ended> {
         let mut finished = Vec::new();
+        let copying = self.transforms.iter().any(|transform| transform.copying.is_some());
         if complete {
             for transform in &mut self.transforms {
                 if let Some(mut copying) = transform.copying.take_if(|copying| copying.is_done()) {
@@ -256,7 +272,7 @@ impl Transforming {
         }
         let (order, rows) = address(&self.transforms, &made);
         let through = self.through;
-        let prepared = Prepared { id, through, complete, commit_time, made, order, rows, backfills, finished };
+        let prepared = Prepared { id, through, complete, commit_time, made, order, rows, backfills, finished, copying };
         self.writer.send(prepared).await.map_err(|_| Ended::Gone)
     }
 }
@@ -305,6 +321,8 @@ pub struct Writer {
     pub client: Client,
     pub session: Session,
     pub destination: Destination,
+    /// It is an event store: whoever reads it is told of every commit.
+    pub event_store: bool,
     /// Of each of its tables: every row of the source is there, so one that is missing stops the flow.
     pub whole: Vec<bool>,
     /// The tables of which it was said that changes were left out.
@@ -395,18 +413,26 @@ impl Writer {
             row: &batch.made[transform].rows[row] as &Row,
         };
         let addressed: Vec<Addressed<'_>> = batch.order.iter().map(address).collect();
-        let Writer { client, session, destination, flows, slug, .. } = self;
+        let Writer { client, session, destination, event_store, flows, slug, .. } = self;
         let of_group = |error| Failure::of_group(error);
         let owned = async {
             let begun = if begin { session.begin(client, flows).await } else { Ok(()) };
             begun.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
+        };
+        let told = async {
+            if !*event_store || addressed.is_empty() {
+                return Ok(());
+            }
+            let tell = if batch.copying { NOTIFY_FLUSHED } else { NOTIFY };
+            let told = client.batch_execute(tell).await.map_err(DataStoreError::query("tell of events"));
+            told.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
         };
         let written = async {
             let written = destination.write(client, &addressed).await;
             written.map_err(|source| of_group(EngineError::Sink { slug: slug.clone(), source }))
         };
         // In this order: what is polled first is sent first, and its error counts first.
-        let ((), stats) = tokio::try_join!(biased; owned, written)?;
+        let ((), (), stats) = tokio::try_join!(biased; owned, told, written)?;
         self.nothing_is_missing(&stats)?;
         fault::point("after-copy");
         for (table, made) in self.states.iter().zip(&batch.made) {

@@ -86,6 +86,7 @@ pub async fn runner(
                 public_schemas: descriptor.public_schemas.clone(),
                 subscriptions: descriptor.subscriptions.clone(),
                 stateful: descriptor.stateful,
+                digest: hex::encode(component.digest()),
                 whole: descriptor.whole_transactions.then(|| Whole::new((limits(config).memory_mib as usize) << 20)),
                 transform: Arc::new(wasm::Transform::start(&component, options).await?),
             })

@@ -12,6 +12,8 @@
 //!     told      what an administrator's trigger tells of altered tables
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
+//!       publish rows → events, where the destination is an event store
+//! consume     the consumers of an event store into a destination: events → rows → sink → cursors
 //! ```
 //!
 //! [`repair`] is beside the line: it brings flows back whose slot was lost.
@@ -21,6 +23,7 @@
 
 mod apart;
 pub mod backfill;
+mod consume;
 mod copying;
 mod destination;
 mod dispatch;
@@ -32,6 +35,7 @@ mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod publish;
 mod reading;
 mod repair;
 mod snapshots;
@@ -54,7 +58,9 @@ use crate::wasm;
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
 pub use ownership::try_acquire;
-pub use plan::{FlowPlan, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan, Unsupported};
+pub use plan::{
+    ConsumerPlan, FlowPlan, GroupPlan, Plan, ReaderPlan, SourcePlan, TransformKind, TransformPlan, Unsupported,
+};
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
 pub use repair::{Differences, FlowRepair, Limits as RepairLimits, RepairOptions, Repaired, SourceRepair, repair};
@@ -96,8 +102,11 @@ impl Context {
 /// What stopped a flow for good, or a whole source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The source, or, where a consumer stopped, its event store.
     pub source: String,
     pub transform: Option<String>,
+    /// The consumer of an event store.
+    pub consumer: Option<String>,
     pub what: String,
     pub hint: Option<String>,
     /// A bug of ours, which has an exit code of its own.
@@ -109,6 +118,7 @@ impl Problem {
         Problem {
             source: source.to_owned(),
             transform: transform.map(str::to_owned),
+            consumer: None,
             what: error.told(),
             hint: error.hint(),
             bug: error.is_bug(),
@@ -116,6 +126,11 @@ impl Problem {
     }
 
     fn log(&self) {
+        if let Some(consumer) = &self.consumer {
+            let hint = self.hint.as_deref().unwrap_or("-");
+            tracing::error!(event_store = self.source, consumer, hint, "stopped: {}", self.what);
+            return;
+        }
         let transform = self.transform.as_deref().unwrap_or("-");
         let hint = self.hint.as_deref().unwrap_or("-");
         tracing::error!(source = self.source, transform, hint, "stopped: {}", self.what);
@@ -127,6 +142,7 @@ fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), 
     let setup = |what: String, hint: Option<String>| Problem {
         source: "-".to_owned(),
         transform: None,
+        consumer: None,
         what,
         hint,
         bug: false,
@@ -149,13 +165,25 @@ pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<b
     for source in plan.sources {
         sources.spawn(source::run(context.clone(), source, stop.clone()));
     }
+    let (done, published) = watch::channel(false);
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in plan.readers {
+        readers.spawn(consume::run(context.clone(), reader, published.clone(), stop.clone()));
+    }
     let mut problems = Vec::new();
-    while let Some(ended) = sources.join_next().await {
+    problems_of(&mut sources, &mut problems).await;
+    let _ = done.send(true);
+    problems_of(&mut readers, &mut problems).await;
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Waits for parts of a sync, and collects what stopped them.
+async fn problems_of(parts: &mut tokio::task::JoinSet<Result<(), Vec<Problem>>>, problems: &mut Vec<Problem>) {
+    while let Some(ended) = parts.join_next().await {
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(more)) => problems.extend(more),
             Err(error) => problems.push(Problem::of("-", None, &EngineError::Bug(error.to_string()))),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

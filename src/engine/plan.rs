@@ -2,9 +2,10 @@
 //!
 //! Nothing is connected here. What this version can't run is refused here, all of it at once.
 
+use crate::eventstore;
 use crate::manifest::{
-    ConsumerConfig, ConsumerSchemaDef, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef, SourceConfig,
-    TableDestination, TableName, TableProjection, WasmConfig,
+    ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef,
+    SourceConfig, TableDestination, TableName, TableProjection, WasmConfig,
 };
 
 /// What a manifest asks for.
@@ -12,6 +13,28 @@ use crate::manifest::{
 pub struct Plan {
     pub manifest: String,
     pub sources: Vec<SourcePlan>,
+    /// Who reads event stores, one entry for each store and destination.
+    pub readers: Vec<ReaderPlan>,
+}
+
+/// The consumers of one event store into one destination.
+#[derive(Clone, Debug)]
+pub struct ReaderPlan {
+    pub store: String,
+    pub store_connection: PostgresConnection,
+    pub destination: String,
+    pub connection: PostgresConnection,
+    pub consumers: Vec<ConsumerPlan>,
+}
+
+/// One consumer of an event store.
+#[derive(Clone, Debug)]
+pub struct ConsumerPlan {
+    pub name: String,
+    pub source_manifest: String,
+    pub public_schema: String,
+    pub major: u32,
+    pub table: TableDestination,
 }
 
 /// One source and where its flows go.
@@ -23,11 +46,13 @@ pub struct SourcePlan {
     pub groups: Vec<GroupPlan>,
 }
 
-/// The flows of one source into one destination.
+/// The flows of one source into one destination, or into one event store.
 #[derive(Clone, Debug)]
 pub struct GroupPlan {
     pub slug: String,
     pub connection: PostgresConnection,
+    /// Its rows are appended to the event store as events.
+    pub event_store: bool,
     pub transforms: Vec<TransformPlan>,
 }
 
@@ -56,6 +81,15 @@ pub struct FlowPlan {
     pub table: TableDestination,
 }
 
+impl ConsumerPlan {
+    /// Returns true when that is the stream that it reads.
+    pub fn reads(&self, stream: &eventstore::Stream) -> bool {
+        stream.manifest == self.source_manifest
+            && stream.public_schema == self.public_schema
+            && stream.major == self.major as i32
+    }
+}
+
 /// Something that the manifest asks for and this version can't do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -71,25 +105,101 @@ impl Plan {
     /// Everything in it that this version can't run.
     pub fn new(manifest: &Manifest) -> Result<Plan, Vec<Unsupported>> {
         let mut refused = Vec::new();
+        let mut plan = Plan { manifest: manifest.slug.clone(), sources: Vec::new(), readers: Vec::new() };
         for store in &manifest.event_stores {
-            refused.push(Unsupported {
-                what: format!("event store `{}`: event stores can't be run yet", store.slug),
-                hint: "remove `eventStores`: flows then go straight to their destinations".to_owned(),
-            });
-        }
-        let mut plan = Plan { manifest: manifest.slug.clone(), sources: Vec::new() };
-        for consumer in &manifest.consumer_schemas {
-            if let Err(unsupported) = plan.add(manifest, consumer) {
-                refused.push(unsupported);
+            for public in &manifest.public_schemas {
+                refused.extend(plan.publish(manifest, store, public).err());
             }
         }
-        if refused.is_empty() && plan.sources.is_empty() {
+        for consumer in &manifest.consumer_schemas {
+            let added = match manifest.event_stores.first() {
+                Some(store) => plan.read(manifest, store, consumer),
+                None => plan.add(manifest, consumer),
+            };
+            refused.extend(added.err());
+        }
+        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
             refused.push(Unsupported {
-                what: format!("manifest `{}` has no consumerSchemas, so there is nothing to sync", manifest.slug),
-                hint: "add a consumer schema that takes a public schema into a destination".to_owned(),
+                what: format!(
+                    "manifest `{}` has nothing to sync: no consumerSchemas, and no event store",
+                    manifest.slug
+                ),
+                hint:
+                    "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
+                       what is published"
+                        .to_owned(),
             });
         }
         if refused.is_empty() { Ok(plan) } else { Err(refused) }
+    }
+
+    /// Adds the flow of a public schema into an event store.
+    fn publish(
+        &mut self,
+        manifest: &Manifest,
+        store: &EventStore,
+        public: &PublicSchemaDef,
+    ) -> Result<(), Unsupported> {
+        let name = format!("{}@{}", public.name, public.version.major);
+        let refuse = |why: &str, hint: &str| Unsupported {
+            what: format!("public schema `{name}`: {why}"),
+            hint: hint.to_owned(),
+        };
+        let group = self.group(manifest, public, &store.slug, true, &refuse)?;
+        let table = TableDestination {
+            data_store: store.slug.clone(),
+            table: TableName { schema: eventstore::SCHEMA.to_owned(), name: "event".to_owned() },
+            create_table: false,
+            backfill: true,
+            at: public.at,
+        };
+        let flow = FlowPlan {
+            name: name.clone(),
+            public_schema: public.name.clone(),
+            major: public.version.major,
+            minor: public.version.minor,
+            table,
+        };
+        group.flows.push(flow);
+        Ok(())
+    }
+
+    /// Adds a consumer of an event store.
+    fn read(
+        &mut self,
+        manifest: &Manifest,
+        store: &EventStore,
+        consumer: &ConsumerSchemaDef,
+    ) -> Result<(), Unsupported> {
+        let refuse = |why: &str, hint: &str| Unsupported {
+            what: format!("consumer schema `{}`: {why}", consumer.name),
+            hint: hint.to_owned(),
+        };
+        let ConsumerConfig::Table(table) = &consumer.config else {
+            return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
+        };
+        let postgres = |slug: &str| postgres(manifest, slug, &refuse);
+        let reader = find_or_add(
+            &mut self.readers,
+            |reader| reader.store == store.slug && reader.destination == table.data_store,
+            || {
+                Ok(ReaderPlan {
+                    store: store.slug.clone(),
+                    store_connection: postgres(&store.slug)?,
+                    destination: table.data_store.clone(),
+                    connection: postgres(&table.data_store)?,
+                    consumers: Vec::new(),
+                })
+            },
+        )?;
+        reader.consumers.push(ConsumerPlan {
+            name: consumer.name.clone(),
+            source_manifest: consumer.source_manifest.clone(),
+            public_schema: consumer.public_schema.clone(),
+            major: consumer.major,
+            table: table.clone(),
+        });
+        Ok(())
     }
 
     fn add(&mut self, manifest: &Manifest, consumer: &ConsumerSchemaDef) -> Result<(), Unsupported> {
@@ -109,40 +219,7 @@ impl Plan {
         let Some(public) = manifest.public_schema(&consumer.public_schema, consumer.major) else {
             return Err(refuse("its public schema is not in the manifest", "add it to `publicSchemas`"));
         };
-        let in_memory = "the connection is in memory, which can't be run";
-        let postgres = |slug: &str| {
-            manifest.postgres(slug).ok_or_else(|| refuse(in_memory, "use connectionType `postgres`")).cloned()
-        };
-        let Some(config) = manifest.data_store(&public.source).and_then(|store| store.source.clone()) else {
-            return Err(refuse("its source has no `config`", "say how the source's data store is read"));
-        };
-        let (name, kind) = transform(manifest, public)
-            .ok_or_else(|| refuse("publicSchemaType `postgres` can't be run yet", "use `table` or `wasm`"))?;
-        let source = find_or_add(
-            &mut self.sources,
-            |source| source.slug == public.source,
-            || {
-                Ok(SourcePlan {
-                    slug: public.source.clone(),
-                    connection: postgres(&public.source)?,
-                    config,
-                    groups: Vec::new(),
-                })
-            },
-        )?;
-        let group = find_or_add(
-            &mut source.groups,
-            |group| group.slug == table.data_store,
-            || {
-                let connection = postgres(&table.data_store)?;
-                Ok(GroupPlan { slug: table.data_store.clone(), connection, transforms: Vec::new() })
-            },
-        )?;
-        let transform = find_or_add(
-            &mut group.transforms,
-            |transform| transform.name == name,
-            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new() }),
-        )?;
+        let transform = self.group(manifest, public, &table.data_store, false, &refuse)?;
         transform.flows.push(FlowPlan {
             name: consumer.name.clone(),
             public_schema: public.name.clone(),
@@ -152,6 +229,53 @@ impl Plan {
         });
         Ok(())
     }
+
+    /// Returns the transform that makes a public schema for a destination, adding what is not there yet.
+    fn group(
+        &mut self,
+        manifest: &Manifest,
+        public: &PublicSchemaDef,
+        destination: &str,
+        event_store: bool,
+        refuse: &impl Fn(&str, &str) -> Unsupported,
+    ) -> Result<&mut TransformPlan, Unsupported> {
+        let Some(config) = manifest.data_store(&public.source).and_then(|store| store.source.clone()) else {
+            return Err(refuse("its source has no `config`", "say how the source's data store is read"));
+        };
+        let (name, kind) = transform(manifest, public)
+            .ok_or_else(|| refuse("publicSchemaType `postgres` can't be run yet", "use `table` or `wasm`"))?;
+        let source = find_or_add(
+            &mut self.sources,
+            |source| source.slug == public.source,
+            || {
+                let connection = postgres(manifest, &public.source, refuse)?;
+                Ok(SourcePlan { slug: public.source.clone(), connection, config, groups: Vec::new() })
+            },
+        )?;
+        let group = find_or_add(
+            &mut source.groups,
+            |group| group.slug == destination,
+            || {
+                let connection = postgres(manifest, destination, refuse)?;
+                Ok(GroupPlan { slug: destination.to_owned(), connection, event_store, transforms: Vec::new() })
+            },
+        )?;
+        find_or_add(
+            &mut group.transforms,
+            |transform| transform.name == name,
+            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new() }),
+        )
+    }
+}
+
+/// Returns how a database is reached.
+fn postgres(
+    manifest: &Manifest,
+    slug: &str,
+    refuse: &impl Fn(&str, &str) -> Unsupported,
+) -> Result<PostgresConnection, Unsupported> {
+    let in_memory = || refuse("the connection is in memory, which can't be run", "use connectionType `postgres`");
+    manifest.postgres(slug).cloned().ok_or_else(in_memory)
 }
 
 impl SourcePlan {

@@ -11,6 +11,7 @@ use crate::wasm::{self, GuestError};
 use super::copying::Copying;
 use super::failure::EngineError;
 use super::projection::Projection;
+use super::publish::Publishing;
 use super::whole::{TooLarge, Whole};
 
 /// What a transform runs as.
@@ -23,6 +24,8 @@ pub enum Runner {
         stateful: bool,
         /// Where the pieces of large transactions wait, if it takes transactions whole.
         whole: Option<Whole>,
+        /// The component's SHA-256, in hexadecimal.
+        digest: String,
     },
 }
 
@@ -40,6 +43,14 @@ impl Runner {
     /// Returns true when it remembers something between batches.
     pub fn is_stateful(&self) -> bool {
         matches!(self, Runner::Wasm { stateful: true, .. })
+    }
+
+    /// Returns the digest of the component, where the transform is one.
+    pub fn component_digest(&self) -> Option<&str> {
+        match self {
+            Runner::Table(_) => None,
+            Runner::Wasm { digest, .. } => Some(digest),
+        }
     }
 
     /// Returns what the transform publishes.
@@ -74,6 +85,8 @@ pub struct Running {
     /// While rows that existed before its flows are being copied.
     pub copying: Option<Copying>,
     pub state: Option<StateTable>,
+    /// Where its rows become events.
+    pub publishing: Option<Publishing>,
 }
 
 /// What a transform made of a batch.

@@ -4,9 +4,12 @@
 //! defaults, so that what backfill reads equals what the stream delivers. The settings go into the startup message:
 //! there is no moment at which the session has others, and a reset brings them back.
 
+use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 
-use tokio_postgres::{CancelToken, Client, Config, NoTls};
+use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls};
 
 use super::{ConnectError, ServerError, stream};
 use crate::manifest::PostgresConnection;
@@ -79,6 +82,17 @@ impl Session {
 /// # Errors
 /// [`ConnectError`] says whether it is worth trying again and what to do.
 pub async fn connect(to: &PostgresConnection, session: &Session) -> Result<Client, ConnectError> {
+    connect_and_hear(to, session).await.map(|(client, _)| client)
+}
+
+/// The same; also returns what is told when the server sends a notification, of whatever it listens to.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_and_hear(
+    to: &PostgresConnection,
+    session: &Session,
+) -> Result<(Client, Arc<Notify>), ConnectError> {
     let stream = stream::open(to).await?;
     let mut config = Config::new();
     config.user(&to.user).dbname(&to.database).options(session.options());
@@ -87,19 +101,30 @@ pub async fn connect(to: &PostgresConnection, session: &Session) -> Result<Clien
         config.password(password.reveal());
     }
     let opening = config.connect_raw(stream, NoTls);
-    let (client, connection) = match tokio::time::timeout(STARTUP_TIMEOUT, opening).await {
+    let (client, mut connection) = match tokio::time::timeout(STARTUP_TIMEOUT, opening).await {
         Ok(opened) => opened.map_err(|e| startup_error(to, e))?,
         Err(_) => return Err(ConnectError::TimedOut { server: to.to_string(), after: STARTUP_TIMEOUT }),
     };
     let server = to.to_string();
+    let heard = Arc::new(Notify::new());
+    let tell = heard.clone();
     tokio::spawn(async move {
-        // Whoever waits for an answer of this session gets the error too and reports it.
-        if let Err(error) = connection.await {
-            tracing::debug!(%server, %error, "a session ended");
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notification(_)) => tell.notify_one(),
+                Ok(_) => {}
+                // Whoever waits for an answer of this session gets the error too and reports it.
+                Err(error) => {
+                    tracing::debug!(%server, %error, "a session ended");
+                    break;
+                }
+            }
         }
+        // Whoever waits for a notification finds out that the session is gone.
+        tell.notify_one();
     });
     client.batch_execute(NO_TRANSACTION_TIMEOUT).await.map_err(|e| startup_error(to, e))?;
-    Ok(client)
+    Ok((client, heard))
 }
 
 /// Pins what the startup message can't, for a server refuses a session that asks for a setting it does not know:

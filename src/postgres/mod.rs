@@ -26,7 +26,7 @@ mod stream;
 mod tls;
 
 pub use backoff::Backoff;
-pub use connect::{Session, cancel, connect};
+pub use connect::{Session, cancel, connect, connect_and_hear};
 pub use connect_error::ConnectError;
 pub use identity::SystemIdentity;
 pub use quote::{quote_ident, quote_literal, quote_table};

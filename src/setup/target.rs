@@ -128,7 +128,7 @@ pub fn destinations<'a>(
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for source in &plan.sources {
-        for group in &source.groups {
+        for group in source.groups.iter().filter(|group| !group.event_store) {
             let tables = tables(group, described, seen(&source.slug));
             let known = targets.iter_mut().find(|target| target.slug == group.slug);
             match known.map(|target| &mut target.side) {

@@ -15,10 +15,13 @@ use crate::change::{Kind, Value};
 
 /// A binary value of a kind that has no text form here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotText;
+pub struct NotText;
 
 /// Returns a value as text, `None` for NULL. `Unchanged` is NULL here: the planner sends no such column.
-pub(super) fn text<'a>(kind: &Kind, value: Value<'a>) -> Result<Option<Cow<'a, [u8]>>, NotText> {
+///
+/// # Errors
+/// The value is in binary form, and of a kind whose binary form is not plain.
+pub fn text<'a>(kind: &Kind, value: Value<'a>) -> Result<Option<Cow<'a, [u8]>>, NotText> {
     match value {
         Value::Null | Value::Unchanged => Ok(None),
         Value::Text(bytes) => Ok(Some(Cow::Borrowed(bytes))),

@@ -38,5 +38,6 @@ mod table;
 
 pub use create::MISSING_VALUE;
 pub use destination::{Addressed, Destination, WriteStats};
+pub use encode::{NotText, text as text_of};
 pub use error::{Refusal, SinkError};
 pub use table::{TableTarget, TableWriter, examine};

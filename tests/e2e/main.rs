@@ -13,6 +13,7 @@ mod backfill_reader;
 mod datastore;
 mod demo;
 mod doctor;
+mod events;
 mod flows_backfill;
 mod flows_destinations;
 mod flows_keys;

@@ -67,11 +67,12 @@ pub async fn history<C: GenericClient>(client: &C, set: &'static Set) -> Result<
             missing,
         });
     }
-    let unknown = recorded.into_iter().filter(|(version, _)| set.migration(*version).is_none());
-    entries.extend(unknown.map(|(version, found)| Entry {
+    let others = recorded.into_iter().filter(|(version, _)| set.migration(*version).is_none());
+    entries.extend(others.map(|(version, found)| Entry {
         version,
         description: found.description.unwrap_or_default(),
-        state: State::Unknown,
+        // What ReJot applied is taken over as it is.
+        state: if version < set.first() { State::Applied } else { State::Unknown },
         applied_at: found.applied_at,
         has_checksum: found.checksum.is_some(),
         missing: Vec::new(),

@@ -36,7 +36,7 @@ pub struct Set {
     pub place: &'static str,
     /// The advisory lock that serialises its migrations in one database.
     lock: i64,
-    /// Numbered from 1, without gaps.
+    /// Numbered without gaps. Those before the first are ReJot's.
     migrations: &'static [Migration],
 }
 
@@ -95,7 +95,23 @@ pub static ORDINARY: Set = Set {
         migration!(3, "released", "rejot_data_store/0003_released.sql", &[Column("flow", "released_at")]),
         migration!(4, "paused", "rejot_data_store/0004_paused.sql", &[Column("flow", "paused")]),
         migration!(5, "timeline", "rejot_data_store/0005_timeline.sql", &[Column("flow", "timeline")]),
+        migration!(6, "consumer", "rejot_data_store/0006_consumer.sql", &[Table("consumer")]),
     ],
+};
+
+/// `rejot_events`, at every event store. ReJot's own went up to version 7; what those made is taken over. Its lock follows
+/// the privileged one.
+pub static EVENTS: Set = Set {
+    schema: "rejot_events",
+    kind: "event store's",
+    place: "event store",
+    lock: 0x70_65_6C_74_6F_70,
+    migrations: &[migration!(
+        8,
+        "events",
+        "rejot_events/0008_events.sql",
+        &[Table("stream"), Table("shape"), Table("segment"), Table("event"), Table("consumer"), View("events")]
+    )],
 };
 
 /// `pelton`, at sources that want it. Its lock follows the ordinary one.
@@ -117,6 +133,11 @@ pub static PRIVILEGED: Set = Set {
 };
 
 impl Set {
+    /// Returns the first version that is ours.
+    fn first(&self) -> i32 {
+        self.migrations.first().expect("there are migrations").version
+    }
+
     /// Returns the newest version that is known.
     fn newest(&self) -> i32 {
         self.migrations.last().expect("there are migrations").version
@@ -193,10 +214,11 @@ mod tests {
         let sums =
             |set: &Set| set.migrations.iter().map(|m| m.checksum()[..8].to_owned()).collect::<Vec<_>>().join(" ");
         // A file that must change is a new migration.
-        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423");
+        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40");
+        assert_eq!(sums(&EVENTS), "69fff2b1");
         assert_eq!(sums(&PRIVILEGED), "cc6030a4 7ef01934 af3febaa");
-        for set in [&ORDINARY, &PRIVILEGED] {
-            assert!(set.migrations.iter().map(|m| m.version).eq(1..=set.newest()), "numbered without gaps");
+        for set in [&ORDINARY, &PRIVILEGED, &EVENTS] {
+            assert!(set.migrations.iter().map(|m| m.version).eq(set.first()..=set.newest()), "numbered without gaps");
         }
     }
 }

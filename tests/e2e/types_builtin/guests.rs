@@ -58,7 +58,7 @@ async fn component(line: &Line, guest: Guest) -> Vec<u8> {
 async fn arrives_through(guest: Guest) {
     let (line, cases) = line().await;
     let component = component(&line, guest).await;
-    arrives(&line, &cases, "publicSchemaType: wasm, component: guest.wasm", &component).await;
+    arrives(&line, &cases, "publicSchemaType: wasm, component: guest.wasm", &component, false).await;
 }
 
 #[tokio::test]

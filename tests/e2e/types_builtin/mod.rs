@@ -52,11 +52,16 @@ async fn line() -> (Line, Cases) {
     (line, cases)
 }
 
-/// Copies and streams all values through the flow of this `config`, into a table that was there and one that is made.
-async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8]) {
+/// Copies and streams all values through the flow of this `config`, straight or by way of an event store, into a table that
+/// was there and one that is made.
+async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8], event_store: bool) {
     // The name that guests by hand give to what they publish.
     let flow = Flow::new("t", config).into("types", "createTable: false").into("types_made", "createTable: true");
-    let manifest = line.manifest(&[flow]);
+    let mut manifest = line.manifest(&[flow]);
+    if event_store {
+        manifest =
+            manifest.replace("publicSchemas:", "eventStores:\n  - { connectionSlug: destination }\npublicSchemas:");
+    }
     let catch_up = async || {
         let mut pelton = Pelton::new(["sync", "--until-caught-up"]);
         pelton = pelton.file("pelton.yaml", &manifest).file("guest.wasm", component);
@@ -109,7 +114,13 @@ async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8]) {
 #[tokio::test]
 async fn every_type_arrives_as_it_was_copied_or_streamed() {
     let (line, cases) = line().await;
-    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"").await;
+    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", false).await;
+}
+
+#[tokio::test]
+async fn every_type_arrives_by_way_of_an_event_store() {
+    let (line, cases) = line().await;
+    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", true).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,128 @@
+//! Who reads an event store, and up to where they are done.
+
+use tokio_postgres::Client;
+use tokio_postgres::types::{PgLsn, ToSql};
+
+use super::{Position, Wanted, query};
+use crate::datastore::DataStoreError;
+
+/// A consumer, and a cursor that is durable at its destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered<'a> {
+    pub consumer: &'a str,
+    pub source_manifest: &'a str,
+    pub public_schema: &'a str,
+    pub major: i32,
+    pub cursor: Position,
+}
+
+/// Records how far consumers of a manifest are.
+///
+/// # Errors
+/// What the server says.
+pub async fn register_consumers(
+    client: &Client,
+    manifest: &str,
+    consumers: &[Registered<'_>],
+) -> Result<(), DataStoreError> {
+    let names: Vec<&str> = consumers.iter().map(|one| one.consumer).collect();
+    let manifests: Vec<&str> = consumers.iter().map(|one| one.source_manifest).collect();
+    let schemas: Vec<&str> = consumers.iter().map(|one| one.public_schema).collect();
+    let majors: Vec<i32> = consumers.iter().map(|one| one.major).collect();
+    let epochs: Vec<i32> = consumers.iter().map(|one| one.cursor.epoch).collect();
+    let lsns: Vec<PgLsn> = consumers.iter().map(|one| PgLsn::from(one.cursor.commit_lsn.0)).collect();
+    let ordinals: Vec<i64> = consumers.iter().map(|one| one.cursor.ordinal).collect();
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&manifest, &names, &manifests, &schemas, &majors, &epochs, &lsns, &ordinals];
+    let sql = "INSERT INTO rejot_events.consumer (manifest_slug, consumer, stream_id, epoch, commit_lsn, ordinal) \
+               SELECT $1, u.consumer, t.id, u.epoch, u.commit_lsn, u.ordinal \
+               FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::pg_lsn[], $8::bigint[]) \
+               AS u (consumer, source_manifest, public_schema, major, epoch, commit_lsn, ordinal) \
+               JOIN rejot_events.stream AS t ON t.manifest_slug = u.source_manifest \
+               AND t.public_schema_name = u.public_schema AND t.public_schema_major_version = u.major \
+               ON CONFLICT (manifest_slug, consumer) DO UPDATE SET stream_id = excluded.stream_id, epoch = excluded.epoch, \
+               commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal, updated_at = now()";
+    client.execute(sql, &parameters).await.map(drop).map_err(query("register consumers"))
+}
+
+/// Counts the events behind a position, up to a limit.
+///
+/// # Errors
+/// What the server says.
+pub async fn count(client: &Client, wanted: Wanted, limit: i64) -> Result<i64, DataStoreError> {
+    let sql = "SELECT count(*) FROM (SELECT FROM rejot_events.event WHERE stream_id = $1 \
+               AND (epoch, commit_lsn, ordinal) > ($2, $3, $4) ORDER BY epoch, commit_lsn, ordinal LIMIT $5) AS e";
+    let lsn = PgLsn::from(wanted.after.commit_lsn.0);
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&wanted.stream, &wanted.after.epoch, &lsn, &wanted.after.ordinal, &limit];
+    let row = client.query_one(sql, &parameters).await.map_err(query("count events"))?;
+    Ok(row.get(0))
+}
+
+/// Returns the position in front of the first event that was committed at a time, in any form that Postgres reads, or later;
+/// `None` when there is no such event.
+///
+/// # Errors
+/// It is no time, or what the server says.
+pub async fn before(client: &Client, stream: i32, time: &str) -> Result<Option<Position>, DataStoreError> {
+    // Rows that existed before have no time: they are older than all others.
+    let sql = "SELECT epoch, commit_lsn, ordinal - 1 FROM rejot_events.event WHERE stream_id = $1 \
+               AND commit_time >= $2::text::timestamptz ORDER BY stream_id, epoch, commit_lsn, ordinal LIMIT 1";
+    let row = client.query_opt(sql, &[&stream, &time]).await.map_err(query("look for a time"))?;
+    Ok(row.map(|row| super::stream::position(&row, 0)))
+}
+
+/// Forgets a consumer. Returns false when there is no such consumer.
+///
+/// # Errors
+/// What the server says.
+pub async fn forget_consumer(client: &Client, manifest: &str, consumer: &str) -> Result<bool, DataStoreError> {
+    if super::streams(client).await?.is_empty() {
+        return Ok(false);
+    }
+    let sql = "DELETE FROM rejot_events.consumer WHERE manifest_slug = $1 AND consumer = $2";
+    client.execute(sql, &[&manifest, &consumer]).await.map(|rows| rows > 0).map_err(query("forget a consumer"))
+}
+
+/// Returns the position of the event that so many others of these streams follow, or the first one; `None` without events.
+///
+/// # Errors
+/// What the server says.
+pub async fn last(client: &Client, streams: &[i32], events: i64) -> Result<Option<Position>, DataStoreError> {
+    let sql = "SELECT e.epoch, e.commit_lsn, e.ordinal FROM unnest($1::integer[]) AS s (id), LATERAL (SELECT epoch, \
+               commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = s.id \
+               ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT $2) AS e \
+               ORDER BY e.epoch DESC, e.commit_lsn DESC, e.ordinal DESC LIMIT $2";
+    let rows = client.query(sql, &[&streams, &events.max(1)]).await.map_err(query("read the last events"))?;
+    Ok(rows.last().map(|row| super::stream::position(row, 0)))
+}
+
+/// Counts the events of streams behind positions: (stream, operation, events).
+///
+/// # Errors
+/// What the server says.
+pub async fn count_all(
+    client: &Client,
+    wanted: &[Wanted],
+) -> Result<Vec<(i32, crate::change::Op, i64)>, DataStoreError> {
+    use crate::change::Op;
+    let streams: Vec<i32> = wanted.iter().map(|one| one.stream).collect();
+    let epochs: Vec<i32> = wanted.iter().map(|one| one.after.epoch).collect();
+    let lsns: Vec<PgLsn> = wanted.iter().map(|one| PgLsn::from(one.after.commit_lsn.0)).collect();
+    let ordinals: Vec<i64> = wanted.iter().map(|one| one.after.ordinal).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT e.stream_id, e.operation, count(*) FROM rejot_events.event AS e \
+               JOIN unnest($1::integer[], $2::integer[], $3::pg_lsn[], $4::bigint[]) AS u (id, epoch, commit_lsn, ordinal) \
+               ON e.stream_id = u.id AND (e.epoch, e.commit_lsn, e.ordinal) > (u.epoch, u.commit_lsn, u.ordinal) \
+               GROUP BY 1, 2";
+    let rows = client.query(sql, &[&streams, &epochs, &lsns, &ordinals]).await.map_err(query("count events"))?;
+    let op = |row: &tokio_postgres::Row| match row.get::<_, &str>(1) {
+        "insert" => Op::Insert,
+        "update" => Op::Update,
+        "delete" => Op::Delete,
+        _ => Op::Truncate,
+    };
+    Ok(rows.iter().map(|row| (row.get(0), op(row), row.get(2))).collect())
+}

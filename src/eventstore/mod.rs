@@ -1,0 +1,34 @@
+//! The event store: what was published, in a durable log that any number of consumers read at their own pace.
+//!
+//! A *stream* is one major version of a public schema of one manifest; its events have positions that only grow
+//! ([`Position`]). A flow into an event store appends them in the transaction that moves its checkpoint, through the same
+//! sink that writes any other table ([`append`]), so they are there exactly once. Whoever reads them ([`read`]) sees whole
+//! transactions of the source, for each was committed as a whole.
+//!
+//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`].
+
+mod append;
+mod consumer;
+mod json;
+mod object;
+mod read;
+mod stream;
+
+pub use crate::change::Position;
+use crate::datastore::DataStoreError;
+
+pub use append::{Appender, Origin, events_table, rfc3339};
+pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
+pub use object::BadEvent;
+pub use read::{Event, Events, Page, Reading, Wanted, events};
+pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};
+
+/// The schema that holds all of it.
+pub const SCHEMA: &str = "rejot_events";
+
+/// The channel on which an event store tells that something was appended. It says nothing else.
+pub const CHANNEL: &str = "rejot_events";
+
+fn query(act: &'static str) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
+    DataStoreError::query_in(SCHEMA, act)
+}

@@ -1,0 +1,182 @@
+//! Reading streams: their events in the order of their source, from where each reader is.
+
+use std::pin::Pin;
+
+use futures_util::TryStreamExt;
+use hashbrown::HashMap;
+use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, Row, RowStream, Statement};
+
+use super::object::{Documents, ObjectReader};
+use super::stream::position;
+use super::{BadEvent, Position, query};
+use crate::change::{Op, PublicSchema, TupleWriter};
+use crate::datastore::DataStoreError;
+
+/// A stream, and the position behind which it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub stream: i32,
+    pub after: Position,
+}
+
+/// One event as the server sent it.
+pub struct Event(Row);
+
+impl Event {
+    pub fn stream(&self) -> i32 {
+        self.0.get(0)
+    }
+
+    pub fn position(&self) -> Position {
+        position(&self.0, 1)
+    }
+
+    pub fn shape(&self) -> i32 {
+        self.0.get(4)
+    }
+
+    /// Microseconds since 1970-01-01 UTC; `None` for rows that existed before they were published.
+    pub fn commit_time(&self) -> Option<i64> {
+        self.0.get(6)
+    }
+
+    /// It belongs to no transaction: the row existed before it was published, or the stream begins anew.
+    pub fn is_copied(&self) -> bool {
+        self.xid() == 0 && self.commit_time().is_none()
+    }
+
+    /// 0 for rows that existed before they were published.
+    pub fn xid(&self) -> i64 {
+        self.0.get(10)
+    }
+
+    /// The columns of its key, as JSON.
+    pub fn key(&self) -> Option<&str> {
+        self.text(7)
+    }
+
+    /// Its columns, as JSON.
+    pub fn object(&self) -> Option<&str> {
+        self.text(8)
+    }
+
+    /// What `rejot_events.event.attributes` holds, as JSON.
+    pub fn attributes(&self) -> Option<&str> {
+        self.text(9)
+    }
+
+    /// Returns what it takes in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        [7, 8, 9].iter().map(|&column| self.text(column).map_or(0, str::len)).sum::<usize>() + 64
+    }
+
+    pub fn op(&self) -> Result<Op, BadEvent> {
+        match self.0.get::<_, &str>(5) {
+            "insert" => Ok(Op::Insert),
+            "update" => Ok(Op::Update),
+            "delete" => Ok(Op::Delete),
+            "truncate" => Ok(Op::Truncate),
+            _ => Err(BadEvent("its operation is unknown".to_owned())),
+        }
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        self.0.get(column)
+    }
+}
+
+/// Makes rows of a public schema of the events of its stream.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    reader: ObjectReader,
+}
+
+impl Reading {
+    /// Of events that were made under `written`, rows of `public`.
+    pub fn new(public: &PublicSchema, written: &PublicSchema) -> Reading {
+        Reading { reader: ObjectReader::new(public, written) }
+    }
+
+    /// Appends an event's row, and behind it its former key where there is one, which is what is returned.
+    ///
+    /// # Errors
+    /// It is no event of that public schema.
+    pub fn read(&self, out: &mut TupleWriter, event: &Event) -> Result<bool, BadEvent> {
+        let documents = Documents { key: event.key(), object: event.object(), attributes: event.attributes() };
+        self.reader.read(out, event.op()?, documents)
+    }
+}
+
+/// Reads the events of several streams over one session, page by page.
+pub struct Events {
+    /// Prepared for so many streams.
+    statements: HashMap<usize, Statement>,
+}
+
+/// Returns a reader of events.
+pub fn events() -> Events {
+    Events { statements: HashMap::new() }
+}
+
+/// The events of one page, as they come.
+pub struct Page(Pin<Box<RowStream>>);
+
+impl Page {
+    /// Returns the next one.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn next(&mut self) -> Result<Option<Event>, DataStoreError> {
+        let row = self.0.try_next().await.map_err(query("read events"))?;
+        Ok(row.map(Event))
+    }
+}
+
+impl Events {
+    /// Reads up to `limit` events of all of `wanted`, by position, as one snapshot shows them. So every transaction of a
+    /// source is there with all its events, or not at all, but for what lies behind the limit.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn page(&mut self, client: &Client, wanted: &[Wanted], limit: i64) -> Result<Page, DataStoreError> {
+        let statement = match self.statements.get(&wanted.len()) {
+            Some(statement) => statement.clone(),
+            None => {
+                let statement = client.prepare(&sql(wanted.len())).await.map_err(query("prepare to read events"))?;
+                self.statements.insert(wanted.len(), statement.clone());
+                statement
+            }
+        };
+        let lsns: Vec<PgLsn> = wanted.iter().map(|wanted| PgLsn::from(wanted.after.commit_lsn.0)).collect();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
+        for (wanted, lsn) in wanted.iter().zip(&lsns) {
+            parameters.extend([&wanted.stream as &(dyn ToSql + Sync), &wanted.after.epoch, lsn, &wanted.after.ordinal]);
+        }
+        let rows = client.query_raw(&statement, parameters).await.map_err(query("read events"))?;
+        Ok(Page(Box::pin(rows)))
+    }
+}
+
+/// Returns the statement for so many streams: the index gives each in order, and they are merged.
+fn sql(streams: usize) -> String {
+    let one = |index: usize| {
+        let first = 2 + 4 * index;
+        format!(
+            "(SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, commit_time, key, object, attributes, xid \
+             FROM rejot_events.event WHERE stream_id = ${} AND (epoch, commit_lsn, ordinal) > (${}, ${}, ${}) \
+             ORDER BY epoch, commit_lsn, ordinal LIMIT $1)",
+            first,
+            first + 1,
+            first + 2,
+            first + 3
+        )
+    };
+    let all: Vec<String> = (0..streams).map(one).collect();
+    format!(
+        "SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, \
+         (extract(epoch FROM commit_time) * 1000000)::bigint, key::text, object::text, attributes::text, xid \
+         FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT $1",
+        all.join(" UNION ALL ")
+    )
+}

@@ -1,0 +1,288 @@
+//! Streams, and what their rows look like.
+//!
+//! A publisher registers what it is going to append before it does ([`register`]); what has changed since it last ran (a
+//! column that was added, another component) is another *shape* of the same stream. Each event names its own.
+
+use serde_json::{Value, json};
+use tokio_postgres::Client;
+use tokio_postgres::types::PgLsn;
+
+use super::{Position, query};
+use crate::change::{Column, Kind, PublicSchema};
+use crate::datastore::DataStoreError;
+use crate::lsn::Lsn;
+
+/// What somebody publishes.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher<'a> {
+    pub manifest: &'a str,
+    pub source: &'a str,
+    pub public: &'a PublicSchema,
+    /// The SHA-256 of the component that makes it, in hexadecimal.
+    pub component_digest: Option<&'a str>,
+}
+
+/// A stream of an event store.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    pub id: i32,
+    pub manifest: String,
+    pub source: String,
+    pub public_schema: String,
+    pub major: i32,
+    /// The newest shape.
+    pub shape: i32,
+    /// The segment that events are appended to.
+    pub segment: i32,
+    /// A component makes it.
+    pub from_component: bool,
+    /// The position of its last event.
+    pub last: Position,
+}
+
+/// One of the shapes that a stream's rows have had.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub id: i32,
+    pub stream: i32,
+    pub public: PublicSchema,
+    pub component_digest: Option<String>,
+}
+
+/// A stream can't be published to from here.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamConflict {
+    #[error(
+        "public schema `{public_schema}@{major}` of `{manifest}` has been published from source `{found}`, whose positions \
+         don't compare with those of `{source_slug}`"
+    )]
+    OtherSource { manifest: String, public_schema: String, major: u32, found: String, source_slug: String },
+    #[error(transparent)]
+    DataStore(#[from] DataStoreError),
+}
+
+/// Two publishers must not make one shape twice. "pelton" in ASCII, with a number behind those of the migrations.
+const LOCK: i64 = 0x70_65_6C_74_6F_71;
+
+/// Registers a stream under its present shape, and returns it with the position of its last event.
+///
+/// # Errors
+/// The stream belongs to another source, or what the server says.
+pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+    let failed = |error| StreamConflict::from(query("register a stream")(error));
+    client.batch_execute("BEGIN").await.map_err(failed)?;
+    let registered = try_register(client, publisher).await;
+    let end = if registered.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = client.batch_execute(end).await.map_err(failed);
+    let stream = registered?;
+    ended.map(|()| stream)
+}
+
+/// Registers a stream in the transaction that is open.
+async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+    let Publisher { manifest, source, public, component_digest } = *publisher;
+    let failed = |error| StreamConflict::from(query("register a stream")(error));
+    transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
+    let (name, major, minor) = (&*public.name, public.major as i32, public.minor as i32);
+    let insert = "INSERT INTO rejot_events.stream (manifest_slug, source_slug, public_schema_name, \
+                  public_schema_major_version) SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM rejot_events.stream \
+                  WHERE manifest_slug = $1 AND public_schema_name = $3 AND public_schema_major_version = $4)";
+    transaction.execute(insert, &[&manifest, &source, &name, &major]).await.map_err(failed)?;
+    let find = "SELECT id, source_slug FROM rejot_events.stream \
+                WHERE manifest_slug = $1 AND public_schema_name = $2 AND public_schema_major_version = $3";
+    let row = transaction.query_one(find, &[&manifest, &name, &major]).await.map_err(failed)?;
+    let (id, found): (i32, String) = (row.get(0), row.get(1));
+    if found != source {
+        return Err(StreamConflict::OtherSource {
+            manifest: manifest.to_owned(),
+            public_schema: name.to_owned(),
+            major: public.major,
+            found,
+            source_slug: source.to_owned(),
+        });
+    }
+    let columns = Value::Array(public.columns.iter().map(column_document).collect()).to_string();
+    let attrs = attrs_document(&public.attrs).to_string();
+    // The newest shape alone counts: a component that is rolled back makes another one.
+    let find = "SELECT id FROM (SELECT * FROM rejot_events.shape WHERE stream_id = $1 ORDER BY id DESC LIMIT 1) AS newest \
+                WHERE public_schema_minor_version = $2 AND columns = $3::text::jsonb AND attrs = $4::text::jsonb \
+                AND component_digest IS NOT DISTINCT FROM $5";
+    let found =
+        transaction.query_opt(find, &[&id, &minor, &columns, &attrs, &component_digest]).await.map_err(failed)?;
+    let shape = match found {
+        Some(row) => row.get(0),
+        None => {
+            let insert = "INSERT INTO rejot_events.shape (stream_id, public_schema_minor_version, columns, attrs, \
+                          component_digest) VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5) RETURNING id";
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&id, &minor, &columns, &attrs, &component_digest];
+            transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
+        }
+    };
+    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
+                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
+    let last = transaction.query_opt(last, &[&id]).await.map_err(failed)?;
+    let last = last.map_or(Position::START, |row| position(&row, 0));
+    let segment = "SELECT max(id) FROM rejot_events.segment";
+    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
+    Ok(Stream {
+        id,
+        manifest: manifest.to_owned(),
+        source: source.to_owned(),
+        public_schema: name.to_owned(),
+        major,
+        shape,
+        segment,
+        from_component: component_digest.is_some(),
+        last,
+    })
+}
+
+/// Reads a position from three columns of a row.
+pub(super) fn position(row: &tokio_postgres::Row, first: usize) -> Position {
+    Position {
+        epoch: row.get(first),
+        commit_lsn: Lsn(row.get::<_, PgLsn>(first + 1).into()),
+        ordinal: row.get(first + 2),
+    }
+}
+
+/// Returns the streams of an event store, in the order in which they were registered; none where nothing was published.
+///
+/// # Errors
+/// What the server says.
+pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
+    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
+                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'stream')";
+    if !client.query_one(there, &[]).await.map_err(query("look for streams"))?.get::<_, bool>(0) {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT t.id, t.manifest_slug, t.source_slug, t.public_schema_name, t.public_schema_major_version, \
+               (SELECT max(s.id) FROM rejot_events.shape AS s WHERE s.stream_id = t.id), l.epoch, l.commit_lsn, l.ordinal, \
+               (SELECT max(g.id) FROM rejot_events.segment AS g), EXISTS (SELECT FROM rejot_events.shape AS s \
+               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL) \
+               FROM rejot_events.stream AS t LEFT JOIN LATERAL (SELECT e.epoch, e.commit_lsn, e.ordinal \
+               FROM rejot_events.event AS e WHERE e.stream_id = t.id \
+               ORDER BY e.stream_id DESC, e.epoch DESC, e.commit_lsn DESC, e.ordinal DESC LIMIT 1) AS l ON true ORDER BY t.id";
+    let rows = client.query(sql, &[]).await.map_err(query("read the streams"))?;
+    let stream = |row: &tokio_postgres::Row| Stream {
+        id: row.get(0),
+        manifest: row.get(1),
+        source: row.get(2),
+        public_schema: row.get(3),
+        major: row.get(4),
+        shape: row.get(5),
+        segment: row.get(9),
+        from_component: row.get(10),
+        last: row.get::<_, Option<i32>>(6).map_or(Position::START, |_| position(row, 6)),
+    };
+    Ok(rows.iter().map(stream).collect())
+}
+
+/// Returns shapes that streams have had, the newest first; `after` leaves out those up to it.
+///
+/// # Errors
+/// What the server says.
+pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<Shape>, DataStoreError> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT s.id, s.stream_id, t.public_schema_name, t.public_schema_major_version, s.public_schema_minor_version, \
+               s.columns::text, s.attrs::text, s.component_digest FROM rejot_events.shape AS s \
+               JOIN rejot_events.stream AS t ON t.id = s.stream_id WHERE s.stream_id = ANY ($1) AND s.id > $2 ORDER BY s.id DESC";
+    let rows = client.query(sql, &[&streams, &after]).await.map_err(query("read the shapes of streams"))?;
+    let shape = |row: &tokio_postgres::Row| {
+        let json = |column: usize| serde_json::from_str::<Value>(row.get(column)).unwrap_or_default();
+        let columns = json(5);
+        Shape {
+            id: row.get(0),
+            stream: row.get(1),
+            public: PublicSchema {
+                name: row.get::<_, String>(2).into(),
+                major: row.get::<_, i32>(3) as u32,
+                minor: row.get::<_, i32>(4) as u32,
+                columns: columns.as_array().into_iter().flatten().map(column_of).collect(),
+                attrs: attrs_of(&json(6)),
+            },
+            component_digest: row.get(7),
+        }
+    };
+    Ok(rows.iter().map(shape).collect())
+}
+
+fn column_document(column: &Column) -> Value {
+    let kind = match &column.kind {
+        Kind::Enumeration => "enum".to_owned(),
+        kind => kind.type_name(),
+    };
+    json!({
+        "name": column.name,
+        "type": kind,
+        "modifier": column.type_modifier,
+        "nullable": column.nullable,
+        "key": column.key,
+        "attrs": attrs_document(&column.attrs),
+    })
+}
+
+fn column_of(document: &Value) -> Column {
+    let text = |name: &str| document[name].as_str().unwrap_or_default();
+    let flag = |name: &str, default: bool| document[name].as_bool().unwrap_or(default);
+    let kind = match text("type") {
+        "enum" => Kind::Enumeration,
+        name => match (Kind::of_name(name), name.strip_suffix("[]")) {
+            (Some(kind), _) => kind,
+            (None, Some(element)) => Kind::Array(element.into()),
+            (None, None) => Kind::Other(name.into()),
+        },
+    };
+    Column {
+        name: text("name").into(),
+        kind,
+        type_oid: 0,
+        type_modifier: document["modifier"].as_i64().and_then(|modifier| modifier.try_into().ok()).unwrap_or(-1),
+        nullable: flag("nullable", true),
+        key: flag("key", false),
+        attrs: attrs_of(&document["attrs"]),
+    }
+}
+
+/// As pairs, for an attribute's order may matter, and jsonb keeps none of an object's.
+fn attrs_document(attrs: &[(String, String)]) -> Value {
+    attrs.iter().map(|(name, value)| json!([name, value])).collect()
+}
+
+fn attrs_of(document: &Value) -> Vec<(String, String)> {
+    let pair = |pair: &Value| Some((pair[0].as_str()?.to_owned(), pair[1].as_str()?.to_owned()));
+    document.as_array().into_iter().flatten().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_read_back_as_they_were() {
+        let kinds = [
+            Kind::Int32,
+            Kind::Numeric,
+            Kind::Enumeration,
+            Kind::Array("text".into()),
+            Kind::Other("public.mood".into()),
+            Kind::Timestamptz,
+            Kind::Text,
+        ];
+        for kind in kinds {
+            let column = Column {
+                name: "é\"x".into(),
+                kind,
+                type_oid: 0,
+                type_modifier: 655_366,
+                nullable: false,
+                key: true,
+                attrs: vec![("b".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())],
+            };
+            assert_eq!(column_of(&column_document(&column)), column);
+        }
+    }
+}
