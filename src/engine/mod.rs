@@ -55,6 +55,7 @@ pub use ownership::try_acquire;
 pub use plan::{FlowPlan, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan, Unsupported};
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
+pub use reading::table_name;
 pub use repair::{Differences, FlowRepair, RepairOptions, Repaired, SourceRepair, repair};
 
 /// How a sync is run.

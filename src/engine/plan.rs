@@ -70,6 +70,18 @@ impl Plan {
     /// # Errors
     /// Everything in it that this version can't run.
     pub fn new(manifest: &Manifest) -> Result<Plan, Vec<Unsupported>> {
+        let (plan, mut refused) = Plan::of_what_runs(manifest);
+        if refused.is_empty() && plan.sources.is_empty() {
+            refused.push(Unsupported {
+                what: format!("manifest `{}` has no consumerSchemas, so there is nothing to sync", manifest.slug),
+                hint: "add a consumer schema that takes a public schema into a destination".to_owned(),
+            });
+        }
+        if refused.is_empty() { Ok(plan) } else { Err(refused) }
+    }
+
+    /// Plans what can be run of a manifest, and says what can't.
+    pub fn of_what_runs(manifest: &Manifest) -> (Plan, Vec<Unsupported>) {
         let mut refused = Vec::new();
         for store in &manifest.event_stores {
             refused.push(Unsupported {
@@ -83,13 +95,7 @@ impl Plan {
                 refused.push(unsupported);
             }
         }
-        if refused.is_empty() && plan.sources.is_empty() {
-            refused.push(Unsupported {
-                what: format!("manifest `{}` has no consumerSchemas, so there is nothing to sync", manifest.slug),
-                hint: "add a consumer schema that takes a public schema into a destination".to_owned(),
-            });
-        }
-        if refused.is_empty() { Ok(plan) } else { Err(refused) }
+        (plan, refused)
     }
 
     fn add(&mut self, manifest: &Manifest, consumer: &ConsumerSchemaDef) -> Result<(), Unsupported> {
