@@ -128,14 +128,14 @@ fn what_breaks_the_floors_is_noticed() {
     check(
         "sink/x.rs",
         "use crate::{change::{Row, wasm}, engine};",
-        &["sink/x.rs: floor 2 imports `engine` of floor 3"],
+        &["sink/x.rs: floor 2 imports `engine` of floor 4"],
     );
     check("lsn.rs", "use crate::*;", &["lsn.rs: `crate::*` does not say which module it means"]);
-    check("lsn.rs", "use super::engine;", &["lsn.rs: floor 0 imports `engine` of floor 3"]);
+    check("lsn.rs", "use super::engine;", &["lsn.rs: floor 0 imports `engine` of floor 4"]);
     check(
         "sink/a/x.rs",
         "mod t { use super::super::super::super::cli; }",
-        &["sink/a/x.rs: floor 2 imports `cli` of floor 5"],
+        &["sink/a/x.rs: floor 2 imports `cli` of floor 6"],
     );
     check("sink/a/x.rs", "mod t { use super::super::super::cli; } use super::super::cli;", &[]);
     check("sink/x.rs", "#[derive(clap::Args)] struct A;", &["sink/x.rs: `clap` belongs to cli/"]);

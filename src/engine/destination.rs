@@ -521,7 +521,7 @@ impl Part<'_> {
         publishing: Option<&mut Publishing>,
         epoch: i32,
     ) -> Result<Vec<TableWriter>, EngineError> {
-        let Part { client, group, source, transform, owned, start, .. } = *self;
+        let Part { client, group, source, transform, owned, start, anew, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
         let flows: Vec<String> = together.flows.iter().map(|flow| flow.name.clone()).collect();
@@ -563,12 +563,12 @@ impl Part<'_> {
         let ended = client.batch_execute(end).await.map_err(server("end a transaction"));
         begun.and(ended)?;
         fault::point("after-anew");
-        tracing::info!(
-            source = source.slug,
-            destination = group.slug,
-            transform = transform.name,
-            "begins anew: what was written is emptied and copied again"
-        );
+        let what = match (anew, &events) {
+            (true, None) => "was released: its tables are emptied and copied anew",
+            (true, Some(_)) => "was released: its streams begin anew",
+            (false, _) => "is new to streams that have events: they begin anew",
+        };
+        tracing::info!(source = source.slug, destination = group.slug, transform = transform.name, "{what}");
         Ok(if events.is_none() { destination.into_tables() } else { Vec::new() })
     }
 }

@@ -63,6 +63,7 @@ pub use plan::{
 };
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
+pub use reading::table_name;
 pub use repair::{Differences, FlowRepair, Limits as RepairLimits, RepairOptions, Repaired, SourceRepair, repair};
 
 /// How a sync is run.

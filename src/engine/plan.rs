@@ -104,6 +104,22 @@ impl Plan {
     /// # Errors
     /// Everything in it that this version can't run.
     pub fn new(manifest: &Manifest) -> Result<Plan, Vec<Unsupported>> {
+        let (plan, mut refused) = Plan::of_what_runs(manifest);
+        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
+            let nothing = "no consumerSchemas, and no event store";
+            refused.push(Unsupported {
+                what: format!("manifest `{}` has nothing to sync: {nothing}", manifest.slug),
+                hint:
+                    "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
+                       what is published"
+                        .to_owned(),
+            });
+        }
+        if refused.is_empty() { Ok(plan) } else { Err(refused) }
+    }
+
+    /// Plans what can be run of a manifest, and says what can't.
+    pub fn of_what_runs(manifest: &Manifest) -> (Plan, Vec<Unsupported>) {
         let mut refused = Vec::new();
         let mut plan = Plan { manifest: manifest.slug.clone(), sources: Vec::new(), readers: Vec::new() };
         for store in &manifest.event_stores {
@@ -118,19 +134,7 @@ impl Plan {
             };
             refused.extend(added.err());
         }
-        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
-            refused.push(Unsupported {
-                what: format!(
-                    "manifest `{}` has nothing to sync: no consumerSchemas, and no event store",
-                    manifest.slug
-                ),
-                hint:
-                    "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
-                       what is published"
-                        .to_owned(),
-            });
-        }
-        if refused.is_empty() { Ok(plan) } else { Err(refused) }
+        (plan, refused)
     }
 
     /// Adds the flow of a public schema into an event store.

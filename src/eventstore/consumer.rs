@@ -89,6 +89,9 @@ pub async fn forget_consumer(client: &Client, manifest: &str, consumer: &str) ->
 /// # Errors
 /// What the server says.
 pub async fn last(client: &Client, streams: &[i32], events: i64) -> Result<Option<Position>, DataStoreError> {
+    if streams.is_empty() {
+        return Ok(None);
+    }
     let sql = "SELECT e.epoch, e.commit_lsn, e.ordinal FROM unnest($1::integer[]) AS s (id), LATERAL (SELECT epoch, \
                commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = s.id \
                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT $2) AS e \

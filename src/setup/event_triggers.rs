@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 
 use super::item::{Item, Severity, Statement};
 use super::sql;
-use super::wish::{Job, SourceWish};
+use super::target::Target;
+use super::wish::Asked;
 use crate::postgres::QueryError;
 
 struct Trigger {
@@ -38,17 +39,17 @@ const TELL: Trigger = Trigger {
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn items(client: &Client, job: &Job, source: &SourceWish) -> Result<Vec<Item>, QueryError> {
+pub async fn items(client: &Client, target: &Target, asked: &Asked) -> Result<Vec<Item>, QueryError> {
     let mut items = Vec::new();
-    for (wished, trigger) in [(source.keep_identity, &KEEP), (source.ddl_messages, &TELL)] {
+    for (wished, trigger) in [(asked.keep_identity, &KEEP), (asked.ddl_messages, &TELL)] {
         if wished {
-            items.push(item(client, job, source, trigger).await?);
+            items.push(item(client, target, asked, trigger).await?);
         }
     }
     Ok(items)
 }
 
-async fn item(client: &Client, job: &Job, source: &SourceWish, trigger: &Trigger) -> Result<Item, QueryError> {
+async fn item(client: &Client, target: &Target, asked: &Asked, trigger: &Trigger) -> Result<Item, QueryError> {
     let Trigger { name, tags, function, does, without } = trigger;
     let found = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = $1 AND evtenabled <> 'D'), \
                         EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = $1), \
@@ -57,20 +58,20 @@ async fn item(client: &Client, job: &Job, source: &SourceWish, trigger: &Trigger
     let row = client.query_one(found, &[name, &format!("pelton.{function}()")]).await.map_err(failed)?;
     let (enabled, exists, has_function): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
     if enabled {
-        return Ok(Item::right("event-trigger", &job.place, format!("event trigger {name}: {does}")));
+        return Ok(Item::right("event-trigger", target.place(), format!("event trigger {name}: {does}")));
     }
     let what = format!("there is no event trigger {name}");
-    let item = Item::amiss(Severity::Warning, "event-trigger", &job.place, what, *without);
+    let item = Item::amiss(Severity::Warning, "event-trigger", target.place(), what, *without);
     if exists {
         let enable = format!("ALTER EVENT TRIGGER {name} ENABLE");
         return Ok(item.sql(Statement::new(format!("event trigger {name}: {does}"), enable).by_admin()));
     }
-    if !has_function && !source.helpers {
+    if !has_function && !asked.helpers {
         return Ok(item.step("its function comes with the schema pelton: leave out --no-helpers"));
     }
     let make = format!(
         "CREATE EVENT TRIGGER {name} ON ddl_command_end WHEN TAG IN ({tags}) EXECUTE FUNCTION pelton.{function}()"
     );
-    let exists = format!("EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = '{name}')");
-    Ok(item.sql(Statement::new(format!("event trigger {name}: {does}"), sql::unless(&exists, &make)).by_admin()))
+    let absent = format!("NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtname = '{name}')");
+    Ok(item.sql(Statement::new(format!("event trigger {name}: {does}"), sql::when(&absent, &[make])).by_admin()))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::postgres::publication::PublicationError;
-use crate::postgres::slot::SlotError;
 use crate::postgres::{ConnectError, QueryError};
 
 /// What keeps a database from being prepared.
@@ -19,8 +18,6 @@ pub enum SetupError {
     NotRestarted { place: String, after: Duration },
     #[error(transparent)]
     Publication(#[from] PublicationError),
-    #[error(transparent)]
-    Slot(#[from] SlotError),
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("stopped; nothing is half done")]
@@ -42,7 +39,6 @@ impl SetupError {
                 Some("restart it, then run `pelton setup` again: it goes on where it was".to_owned())
             }
             SetupError::Publication(error) => error.hint(),
-            SetupError::Slot(error) => error.hint(),
             SetupError::Query(error) => error.hint(),
             SetupError::Stopped => Some("run `pelton setup` again: it goes on where it was".to_owned()),
         }

@@ -1,15 +1,17 @@
 //! Shared ownership, on request: a group owns the published tables, and the role is in it, so that it can look after the
 //! publication by itself. It is the widest of the ways, for it makes the role an owner.
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Client;
 
 use super::here::Here;
 use super::item::{Item, Severity, Statement};
 use super::sql;
-use super::wish::Job;
+use super::target::Target;
 use crate::postgres::catalog::TableName;
 use crate::postgres::quote::ident_for_people;
-use crate::postgres::{QueryError, quote_ident, quote_literal};
+use crate::postgres::{QueryError, quote_ident};
 
 /// Returns what makes `group` the owner of `tables`.
 ///
@@ -18,12 +20,12 @@ use crate::postgres::{QueryError, quote_ident, quote_literal};
 pub async fn items(
     client: &Client,
     here: &Here,
-    job: &Job,
+    target: &Target,
     group: &str,
-    tables: &[TableName],
+    tables: BTreeSet<TableName>,
 ) -> Result<Vec<Item>, QueryError> {
     let failed = |error| QueryError::new("ask who owns the tables", error);
-    let place = format!("{}, group {}", job.place, ident_for_people(group));
+    let place = target.within(format_args!("group {}", ident_for_people(group)));
     let why = "the owner of all published tables may look after the publication";
     let amiss = |what: String, statement: Statement| {
         Item::amiss(Severity::Error, "replication-group", &place, what, why).sql(statement.by_admin())
@@ -33,9 +35,9 @@ pub async fn items(
     let exists =
         client.query_opt("SELECT FROM pg_catalog.pg_roles WHERE rolname = $1", &[&group]).await.map_err(failed)?;
     if exists.is_none() {
-        let there = format!("EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {})", quote_literal(group));
         let make = format!("CREATE ROLE {quoted} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE");
-        items.push(amiss("does not exist".to_owned(), Statement::new("the group", sql::unless(&there, &make))));
+        let make = sql::when(&sql::no_role(group), &[make]);
+        items.push(amiss("does not exist".to_owned(), Statement::new("the group", make)));
     }
     let sql = "SELECT n.nspname::text, c.relname::text, o.rolname::text, \
                       g.oid IS NOT NULL AND pg_catalog.has_schema_privilege(g.oid, n.oid, 'CREATE') \
@@ -94,7 +96,7 @@ pub async fn items(
         items.push(amiss(what, Statement::new("the right to make publications", grant)));
     }
     if items.is_empty() {
-        items.push(Item::right("replication-group", &place, format!("owns the {} published tables", tables.len())));
+        items.push(Item::right("replication-group", &place, format!("owns the {} published tables", rows.len())));
     }
     Ok(items)
 }

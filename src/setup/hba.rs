@@ -122,7 +122,6 @@ mod tests {
             me: "postgres".to_owned(),
             superuser: true,
             administrator: true,
-            standby: false,
             provider: Provider::SelfManaged,
             address: Some("2001:db8::7".to_owned()),
             tls: true,

@@ -69,13 +69,16 @@ pub struct Statement {
     pub part: Part,
     /// False for what refuses to run inside a transaction (`ALTER SYSTEM`).
     pub transactional: bool,
+    /// A person is to decide: it rewrites a table, takes disk, lets the role past policies, or alters what somebody else
+    /// made. The doctor's plan has it, which is read before it is run; setup shows it and runs nothing.
+    pub by_person: bool,
 }
 
 impl Statement {
     /// A statement of the ordinary role that may run in a transaction.
     pub fn new(comment: impl Into<String>, sql: impl Into<String>) -> Statement {
         let (comment, sql) = (comment.into(), sql.into());
-        Statement { comment, sql, printed: None, part: Part::Ordinary, transactional: true }
+        Statement { comment, sql, printed: None, part: Part::Ordinary, transactional: true, by_person: false }
     }
 
     /// Leaves it to an administrator.
@@ -87,6 +90,12 @@ impl Statement {
     #[must_use]
     pub fn outside_a_transaction(self) -> Statement {
         Statement { transactional: false, ..self }
+    }
+
+    /// Leaves it to a person to decide.
+    #[must_use]
+    pub fn by_person(self) -> Statement {
+        Statement { by_person: true, ..self }
     }
 
     /// Prints something else in its place: it holds a secret.
@@ -147,6 +156,33 @@ impl Item {
             State::Failed(_) => Some(Severity::Error),
             State::Right | State::Changed => None,
         }
+    }
+
+    /// Has its statements run by the role itself, which may.
+    #[must_use]
+    pub fn by_role(mut self) -> Item {
+        self.each(|statement| statement.part = Part::Ordinary);
+        self
+    }
+
+    /// Leaves it to a person whether its statements are run, with what to do about that.
+    #[must_use]
+    pub fn by_person(mut self, step: impl Into<String>) -> Item {
+        self.each(|statement| statement.by_person = true);
+        self.step(step)
+    }
+
+    fn each(&mut self, change: impl Fn(&mut Statement)) {
+        for mend in &mut self.mends {
+            if let Mend::Sql(statement) = mend {
+                change(statement);
+            }
+        }
+    }
+
+    /// Returns true when what mends it is for a person to decide on.
+    pub fn is_by_person(&self) -> bool {
+        self.statements().any(|statement| statement.by_person)
     }
 
     /// Returns the statements that mend it.

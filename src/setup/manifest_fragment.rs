@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
-use super::wish::{Job, Scope, SourceWish};
+use super::target::SourceTarget;
+use super::wish::Job;
 use crate::manifest::SslMode;
+use crate::postgres::publication::Wanted;
 
 /// Returns `connections` and `dataStores` for a source. The password is named, not told.
-pub fn fragment(job: &Job, source: &SourceWish) -> String {
+pub fn fragment(job: &Job, source: &SourceTarget) -> String {
     let to = &job.connection;
     let user = job.role.as_ref().map_or(&to.user, |role| &role.name);
     let mut out = String::from("connections:\n  - slug: source\n    config:\n      connectionType: postgres\n");
@@ -26,16 +28,17 @@ pub fn fragment(job: &Job, source: &SourceWish) -> String {
     writeln!(out, "      connectionType: postgres\n      slotName: {}", text(&source.slot))
         .expect("writing to a String");
     writeln!(out, "      publicationName: {}", text(&source.publication)).expect("writing to a String");
-    match (&source.scope, source.listed()) {
-        (Scope::Listed(_), Some(tables)) if !tables.is_empty() => {
+    let tables = source.named();
+    match source.wanted {
+        Wanted::Listed(_) if !tables.is_empty() => {
             out.push_str("      tables:\n");
             for table in tables {
                 writeln!(out, "        - {}", text(&table.to_string())).expect("writing to a String");
             }
         }
+        Wanted::All if source.asked.schemas.is_empty() => out.push_str("      allTables: true\n"),
         // The tables of some schemas are those that public schemas read.
-        (Scope::Schemas(_), _) | (Scope::Listed(_), _) => {}
-        (Scope::All, _) => out.push_str("      allTables: true\n"),
+        _ => {}
     }
     out
 }

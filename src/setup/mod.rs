@@ -10,7 +10,8 @@
 //! How it goes: a manifest, or a command line, says what each server is to be ([`Target`]); one that can be reached is looked
 //! at ([`inspect`]) and judged ([`rules`]), one that can't be is judged by that ([`unreachable`]).
 //!
-//! Setup takes its steps one after the other ([`run()`](run::run)), each looked at when the ones before it are done.
+//! Setup takes the rules' steps one after the other ([`run()`](run::run)), each looked at when the ones before it are done.
+//! What takes a person's decision (a statement that is [`Statement::by_person`]) it shows and leaves.
 //!
 //! So what the doctor complains of is what setup does, and what it did is not complained of again.
 
@@ -26,23 +27,21 @@ pub mod wish;
 
 mod event_triggers;
 mod failure;
-mod grants;
 mod group;
 mod hba;
 mod helpers;
 mod here;
 mod item;
-mod publish;
+mod password;
 mod replica_identity;
-mod roles;
 mod rules;
 mod script;
-mod server;
+mod settle;
 mod sql;
 mod target;
 mod wait;
 
-pub use facts::{Facts, inspect};
+pub use facts::{Facts, checkpoints, inspect};
 pub use failure::SetupError;
 pub use item::{Item, Mend, Part, Severity, State, Statement};
 pub use rules::{not_inspected, rules, unreachable};

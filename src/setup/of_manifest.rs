@@ -1,87 +1,55 @@
 //! What a manifest asks of its databases: one job for each connection that is used.
+//!
+//! What can't be run yet (flows of SQL) can be prepared all the same.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use super::target::{self, Described, DestinationTarget, Side, SourceTarget, Target};
+use super::wish::{Job, RoleWish};
+use crate::engine::{self, Plan};
+use crate::manifest::{ConnectionConfig, Manifest, PublicSchemaConfig};
 
-use super::tables::Entry;
-use super::wish::{DestinationWish, IdentityWish, Job, RoleWish, Scope, SourceWish};
-use crate::manifest::{self, ConnectionConfig, ConsumerConfig, DataStore, Manifest, PublicSchemaConfig, Tables};
-use crate::postgres::catalog::TableName;
-
-/// Returns the jobs. `read` has the tables that each component reads; a component that can't be loaded is left out.
-pub fn jobs(manifest: &Manifest, read: &HashMap<PathBuf, Vec<TableName>>) -> Vec<Job> {
+/// Returns the jobs. `described` has what components say of themselves; one that can't be loaded is left out.
+pub fn jobs(manifest: &Manifest, described: &Described) -> Vec<Job> {
+    let (plan, _) = Plan::of_what_runs(manifest);
+    let mut planned = target::sources(&plan, described);
+    planned.extend(target::destinations(&plan, described, |_| None));
     let mut jobs = Vec::new();
     for connection in &manifest.connections {
         let ConnectionConfig::Postgres(to) = &connection.config else { continue };
-        let slug = &connection.slug;
-        let store = manifest.data_stores.iter().find(|store| store.slug == *slug);
-        let source = store.and_then(|store| source(manifest, store, read));
-        let destination = destination(manifest, slug);
-        let event_store = manifest.event_stores.iter().any(|store| store.slug == *slug);
-        let side = match (&source, &destination) {
-            (Some(_), _) => "source",
-            (None, Some(_)) => "destination",
-            (None, None) if event_store => "event store",
-            (None, None) => continue,
-        };
-        jobs.push(Job {
-            place: format!("{side} {slug}"),
-            connection: to.clone(),
-            role: Some(RoleWish { name: to.user.clone(), password: to.password.clone() }),
-            source,
-            destination,
-            event_store,
-        });
+        let slug = connection.slug.as_str();
+        let role = RoleWish { name: to.user.clone(), password: to.password.clone() };
+        let has = |targets: &[Target], of: fn(&Side) -> bool| targets.iter().any(|target| of(&target.side));
+        let of_it = planned.iter().filter(|target| target.slug == slug).cloned();
+        let mut targets: Vec<Target> = of_it.collect();
+        let add = |side: Side| Target::new(slug, to.clone(), side);
+        if !has(&targets, |side| matches!(side, Side::Source(_)))
+            && let Some(source) = idle_source(manifest, slug)
+        {
+            targets.insert(0, add(Side::Source(source)));
+        }
+        let written = manifest.consumer_schemas.iter().any(|consumer| consumer.config.destination() == slug);
+        if written && !has(&targets, |side| matches!(side, Side::Destination(_))) {
+            let (manifest, sources, tables) = (manifest.slug.clone(), Vec::new(), Vec::new());
+            targets.push(add(Side::Destination(DestinationTarget { manifest, sources, tables })));
+        }
+        if manifest.event_stores.iter().any(|store| store.slug == *slug) {
+            targets.push(add(Side::EventStore));
+        }
+        targets.iter_mut().for_each(|target| target.role = Some(role.name.clone()));
+        if let Some(first) = targets.first() {
+            let place = first.place.clone();
+            jobs.push(Job { place, connection: to.clone(), role: Some(role), targets });
+        }
     }
     jobs
 }
 
-fn source(manifest: &Manifest, store: &DataStore, read: &HashMap<PathBuf, Vec<TableName>>) -> Option<SourceWish> {
-    let config = store.source.as_ref()?;
-    let scope = match &config.tables {
-        Tables::All => Scope::All,
-        Tables::Listed(tables) => Scope::Listed(tables.iter().map(|table| Entry::of(name(table))).collect()),
-        Tables::Needed => {
-            let schemas = manifest.public_schemas.iter().filter(|schema| schema.source == store.slug);
-            let mut tables: Vec<TableName> = schemas
-                .flat_map(|schema| match &schema.config {
-                    PublicSchemaConfig::Table(projection) => vec![name(&projection.table)],
-                    PublicSchemaConfig::Wasm(config) => read.get(&config.component).cloned().unwrap_or_default(),
-                    PublicSchemaConfig::Postgres(_) => Vec::new(),
-                })
-                .collect();
-            tables.sort();
-            tables.dedup();
-            Scope::Listed(tables.into_iter().map(Entry::of).collect())
-        }
-    };
-    Some(SourceWish {
-        publication: config.publication_name.clone(),
-        publication_named: false,
-        slot: config.slot_name.clone(),
-        scope,
-        identity: IdentityWish::Leave,
-        keep_identity: false,
-        ddl_messages: false,
-        add: Vec::new(),
-        drop: Vec::new(),
-        group: None,
-        helpers: true,
-    })
-}
-
-fn destination(manifest: &Manifest, slug: &str) -> Option<DestinationWish> {
-    let mut tables = Vec::new();
-    let mut written = false;
-    for consumer in manifest.consumer_schemas.iter().filter(|consumer| consumer.config.destination() == slug) {
-        written = true;
-        if let ConsumerConfig::Table(table) = &consumer.config {
-            tables.push((name(&table.table), table.create_table));
-        }
-    }
-    written.then_some(DestinationWish { tables })
-}
-
-fn name(table: &manifest::TableName) -> TableName {
-    TableName::new(table.schema.clone(), table.name.clone())
+/// A source that no flow reads yet: what its public schemas name is wanted.
+fn idle_source(manifest: &Manifest, slug: &str) -> Option<SourceTarget> {
+    let config = manifest.data_store(slug)?.source.as_ref()?;
+    let schemas = manifest.public_schemas.iter().filter(|schema| schema.source == slug);
+    let needed = schemas.filter_map(|schema| match &schema.config {
+        PublicSchemaConfig::Table(projection) => Some(engine::table_name(&projection.table)),
+        _ => None,
+    });
+    Some(SourceTarget::new(config, needed.collect(), Vec::new()))
 }

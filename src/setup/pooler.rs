@@ -138,22 +138,12 @@ async fn process(client: &tokio_postgres::Client) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::SslMode;
+    use crate::setup::target::tests::nowhere;
 
     #[test]
     fn poolers_are_known_by_their_addresses() {
         let check = |host: &str, port: u16, expected: Option<&str>| {
-            let connection = PostgresConnection {
-                host: host.to_owned(),
-                port,
-                user: "u".to_owned(),
-                password: None,
-                database: "d".to_owned(),
-                sslmode: SslMode::Prefer,
-                sslrootcert: None,
-                sslcert: None,
-                sslkey: None,
-            };
+            let connection = PostgresConnection { host: host.to_owned(), port, ..nowhere() };
             assert_eq!(by_name(&connection).map(|(name, _)| name), expected, "{host}:{port}");
         };
         check("aws-0-eu-central-1.pooler.supabase.com", 6543, Some("Supabase's pooler in transaction mode"));

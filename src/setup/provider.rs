@@ -7,7 +7,7 @@ use super::{Mend, Statement};
 use crate::postgres::{quote_ident, quote_literal};
 
 /// Who runs a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provider {
     Rds,
     Aurora,
@@ -17,6 +17,7 @@ pub enum Provider {
     Neon,
     Railway,
     Crunchy,
+    #[default]
     SelfManaged,
 }
 
@@ -164,11 +165,7 @@ impl Provider {
                  restart by themselves",
             )],
             Provider::Crunchy => vec![step("it is logical on every cluster of Crunchy Bridge: ask its support")],
-            Provider::Railway | Provider::SelfManaged => {
-                let sql = "ALTER SYSTEM SET wal_level = 'logical'";
-                let statement = Statement::new("writes what logical decoding needs into the log, after a restart", sql);
-                vec![Mend::Sql(statement.by_admin().outside_a_transaction()), Mend::Step(self.restart())]
-            }
+            Provider::Railway | Provider::SelfManaged => alter_system(self, "wal_level", "logical", true),
         }
     }
 
@@ -242,16 +239,15 @@ impl Provider {
 }
 
 fn alter_system(provider: Provider, name: &'static str, value: &str, restart: bool) -> Vec<Mend> {
-    let sql = format!("ALTER SYSTEM SET {name} = {}", quote_literal(value));
-    let comment = format!("{name}: {value}{}", if restart { ", after a restart" } else { "" });
-    let mut mends = vec![Mend::Sql(Statement::new(comment, sql).by_admin().outside_a_transaction())];
-    mends.push(match restart {
-        true => Mend::Step(provider.restart()),
-        false => {
-            let reload = Statement::new("reads the settings that were changed", "SELECT pg_catalog.pg_reload_conf()");
-            Mend::Sql(reload.by_admin().outside_a_transaction())
-        }
-    });
+    let alone =
+        |comment: String, sql: String| Mend::Sql(Statement::new(comment, sql).by_admin().outside_a_transaction());
+    let set = format!("ALTER SYSTEM SET {name} = {}", quote_literal(value));
+    let mut mends = vec![
+        alone(format!("{name} = {value}{}", if restart { ", from the next restart on" } else { "" }), set),
+        // Each by itself, however many settings there are: it has to come behind its own.
+        alone(format!("{name}: the server reads what was set"), "SELECT pg_catalog.pg_reload_conf()".to_owned()),
+    ];
+    mends.extend(restart.then(|| Mend::Step(provider.restart())));
     mends
 }
 
@@ -294,7 +290,7 @@ mod tests {
         for provider in [Rds, Aurora, CloudSql, Azure, Supabase, Neon, Railway, Crunchy, SelfManaged] {
             let mends = provider.wal_level();
             let sql = mends.iter().filter(|mend| matches!(mend, Mend::Sql(_))).count();
-            assert_eq!(sql, usize::from(provider.has_superuser()), "{provider:?}");
+            assert_eq!(sql > 0, provider.has_superuser(), "{provider:?}");
             assert!(!provider.restart().is_empty() && !mends.is_empty());
             assert!(!provider.set("max_wal_senders", "20", true).is_empty());
             let right = format!("{:?}", provider.may_replicate("a\"b"));

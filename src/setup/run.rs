@@ -1,30 +1,31 @@
-//! Prepares a database: looks, runs what is missing, and says of each thing how it stands.
+//! Prepares a database: looks, runs what mends it, and says of each thing how it stands.
 //!
-//! The settings come first, each by itself, for the server refuses them inside a transaction. Then everything else but
-//! the slot is one transaction, in which each item has a savepoint: what is refused is reported and the rest goes on, and
-//! whoever interrupts it leaves nothing half done. Each rule looks after what came before it was run, so that it sees the
-//! role that was just made. The slot comes last: it decodes with the catalog of its time, so the publication must be
-//! there before it.
+//! What there is to do is what the rules say ([`super::rules`]), step by step, each looked at when the steps before it are
+//! done, so that it sees the role that was just made. Settings come first, each by itself, for the server refuses them
+//! inside a transaction. Then everything else but the slot is one transaction, in which each item has a savepoint: what is
+//! refused is reported and the rest goes on, and whoever interrupts it leaves nothing half done. The slot comes last: it
+//! decodes with the catalog of its time, so the publication must be there before it.
 //!
-//! To print a script the same rules look at the database as it is, and nothing is run.
+//! What no rule asks for, and only setup does, stands between the steps: the role's password, the schema `pelton`, REPLICA
+//! IDENTITY FULL, the group of owners, event triggers, the slot.
+//!
+//! To print a script the same rules judge the database as it is, and nothing is run.
 
 use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use super::facts::{self, Facts, VERSION_MIN};
 use super::failure::SetupError;
 use super::here::{Here, here};
-use super::item::{Item, Mend, Part, Severity, State, Statement};
-use super::server::{SLOTS_AND_SENDERS, Settings, WAL_LEVEL};
+use super::item::{Item, Part, Severity, State, Statement};
+use super::rules::{RESTART, Step, judge, to_publish, waits_for_restart};
+use super::target::{Side, SourceTarget, Target};
 use super::wait::{self, Stop};
-use super::wish::{Job, SourceWish};
-use super::{event_triggers, grants, group, hba, helpers, publish, replica_identity, roles, server};
-use crate::postgres::QueryError;
-use crate::postgres::catalog::{self, Which};
-use crate::postgres::quote::quote_literal;
-use crate::postgres::slot;
-
-const RESTART: &str = "restart";
+use super::wish::{Job, Way};
+use super::{event_triggers, group, hba, helpers, password, replica_identity};
+use crate::engine::Chain;
+use crate::postgres::{QueryError, quote_literal, slot};
 
 /// How a database is prepared.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +53,13 @@ pub struct Done {
 }
 
 /// One run.
-struct Run<'a> {
-    how: How,
-    stop: &'a Stop,
-    tell: &'a mut (dyn FnMut(&Item) + Send),
-    done: Done,
+pub(super) struct Run<'a> {
+    pub how: How,
+    pub stop: &'a Stop,
+    pub tell: &'a mut (dyn FnMut(&Item) + Send),
+    pub done: Done,
+    /// Each with what was seen last of it.
+    found: Vec<(Target, Facts)>,
 }
 
 /// Prepares a database, and tells of each item as soon as it is known.
@@ -66,20 +69,30 @@ struct Run<'a> {
 pub async fn run(job: &Job, how: How, stop: &Stop, tell: &mut (dyn FnMut(&Item) + Send)) -> Result<Done, SetupError> {
     let place = &job.place;
     let mut client = wait::connect(&job.connection, place, how.patience, stop).await?;
-    let here = here(&client, job).await?;
-    if here.version < 14 {
+    let mut found = Vec::new();
+    for mut target in job.targets.iter().cloned() {
+        if let Side::Source(source) = &mut target.side {
+            source.asked.way = if how.print { Way::Script } else { Way::Steps };
+        }
+        let facts = facts::inspect(&client, &target).await?;
+        found.push((target, facts));
+    }
+    let here = here(&client, &found[0].1).await?;
+    if here.version < VERSION_MIN {
         return Err(SetupError::TooOld { place: place.clone(), version: here.version_text });
     }
-    if here.standby {
+    if found[0].1.server.in_recovery {
         return Err(SetupError::Standby { place: place.clone() });
     }
     let done = Done { here, items: Vec::new(), helpers: None, statements: Vec::new(), last: Vec::new() };
-    let mut run = Run { how, stop, tell, done };
-    let settings = match &job.source {
-        None => None,
-        Some(source) => Some(run.settings(&client, job, source).await?),
-    };
-    if job.source.as_ref().is_some_and(|source| source.helpers) && run.takes(Part::Admin) {
+    let mut run = Run { how, stop, tell, done, found };
+    for at in 0..run.found.len() {
+        for step in [Step::Server, Step::Log] {
+            run.settle(&client, run.judge(at, step), false).await?;
+        }
+        run.settings(&client, at).await?;
+    }
+    if job.source().is_some_and(|source| source.asked.helpers) && run.takes(Part::Admin) {
         if how.print {
             run.done.helpers = Some(helpers::script());
         } else {
@@ -89,36 +102,18 @@ pub async fn run(job: &Job, how: How, stop: &Stop, tell: &mut (dyn FnMut(&Item) 
     }
     let begin = "BEGIN; SET LOCAL lock_timeout = '10s'";
     client.batch_execute(begin).await.map_err(|error| QueryError::new("begin a transaction", error))?;
-    let published = run.together(&client, job).await?;
+    for step in Step::together() {
+        for at in 0..run.found.len() {
+            run.step(&client, job, at, step).await?;
+        }
+    }
     let end = if how.print { "ROLLBACK" } else { "COMMIT" };
     client.batch_execute(end).await.map_err(|error| QueryError::new("commit what was prepared", error))?;
-    if let (Some(source), Some(settings)) = (&job.source, settings) {
-        // Whoever waits may have somebody else turn the knob meanwhile.
-        let wait = how.wait.filter(|_| !how.as_admin && !how.print);
-        if !settings.decodes && !how.print && (settings.restart_due || wait.is_some()) {
-            let restart = run.done.here.provider.restart();
-            let amiss = |severity, what: String| {
-                Item::amiss(severity, RESTART, place, what, "wal_level is read when the server starts").step(restart)
-            };
-            let what = "the server has to be restarted before the slot can be made".to_owned();
-            match wait {
-                None if how.as_admin => run.say(amiss(Severity::Advice, what)),
-                None => {
-                    let item = amiss(Severity::Error, what);
-                    run.say(item.step("then run `pelton setup` again; with --wait it waits for the restart"));
-                    return Ok(run.done);
-                }
-                Some(patience) => {
-                    let what = format!("waiting up to {} s until wal_level is logical", patience.as_secs());
-                    run.say(amiss(Severity::Advice, what));
-                    client = wait::restarted(&job.connection, place, patience, stop).await?;
-                    run.done.items.retain(|item| ![WAL_LEVEL, SLOTS_AND_SENDERS, RESTART].contains(&item.rule));
-                    run.say(Item { state: State::Changed, ..Item::right(RESTART, place, "the server was restarted") });
-                    run.settings(&client, job, source).await?;
-                }
-            }
+    if let Some(at) = run.found.iter().position(|(target, _)| matches!(target.side, Side::Source(_))) {
+        if !run.restarted(&mut client, job, at).await? {
+            return Ok(run.done);
         }
-        run.slot(&client, job, source, published).await?;
+        run.slot(&client, at).await?;
     }
     if let Some(item) = hba::item(&client, &run.done.here, job).await? {
         run.say(item);
@@ -127,109 +122,159 @@ pub async fn run(job: &Job, how: How, stop: &Stop, tell: &mut (dyn FnMut(&Item) 
 }
 
 impl Run<'_> {
-    /// Settles the settings. What was refused, or is left to somebody, makes no restart due.
-    async fn settings(&mut self, client: &Client, job: &Job, source: &SourceWish) -> Result<Settings, SetupError> {
-        let mut settings = server::settings(client, &self.done.here, job, &source.slot).await?;
-        let before = self.done.items.len();
-        self.settle(client, std::mem::take(&mut settings.items), false).await?;
-        let refused = |item: &Item| item.rule == WAL_LEVEL && item.severity() == Some(Severity::Error);
-        settings.restart_due &= !self.done.items[before..].iter().any(refused);
-        Ok(settings)
+    fn judge(&self, at: usize, step: Step) -> Vec<Item> {
+        let (target, facts) = &self.found[at];
+        judge(step, target, facts)
     }
 
-    /// Everything that is one transaction. Returns whether the publication is there, or will be.
-    async fn together(&mut self, client: &Client, job: &Job) -> Result<bool, SetupError> {
-        let here = self.done.here.clone();
-        self.settle(client, roles::items(client, &here, job).await?, true).await?;
-        if let Some(item) = roles::password_item(client, &here, job).await? {
-            self.settle(client, vec![item], true).await?;
-        }
-        self.settle(client, vec![grants::connect(client, &here, job).await?], true).await?;
-        let mut published = true;
-        if let Some(source) = &job.source {
-            published = self.source(client, job, source).await?;
-        }
-        if let Some(destination) = &job.destination {
-            self.settle(client, vec![grants::own_schema(client, &here, job, "rejot_data_store").await?], true).await?;
-            self.settle(client, grants::destination(client, &here, job, destination).await?, true).await?;
-        }
-        if job.event_store {
-            self.settle(client, vec![grants::own_schema(client, &here, job, "rejot_events").await?], true).await?;
-        }
-        Ok(published)
-    }
-
-    async fn source(&mut self, client: &Client, job: &Job, source: &SourceWish) -> Result<bool, SetupError> {
-        let here = self.done.here.clone();
-        let names = source.listed().map(|mut names| {
-            names.extend(source.drop.iter().cloned());
-            names
-        });
-        let which = match &names {
-            Some(names) => Which::WithPartitions(names),
-            None => Which::All,
-        };
-        let mut tables = catalog::load(client, which).await?;
-        let items = replica_identity::items(client, job, source, &mut tables).await?;
-        self.settle(client, items, true).await?;
-        if let Some(name) = &source.group {
-            let taken = tables.iter().filter(|table| table.partition_root.is_none() && source.takes(&table.name));
-            let taken = taken.filter(|table| replica_identity::is_fit(table)).map(|table| table.name.clone());
-            let items = group::items(client, &here, job, name, &taken.collect::<Vec<_>>()).await?;
-            self.settle(client, items, true).await?;
-        }
-        let published = publish::items(client, &here, job, source, &tables).await?;
-        self.settle(client, published.items, true).await?;
-        self.settle(client, grants::source(client, &here, job, source, &published.tables).await?, true).await?;
-        self.settle(client, event_triggers::items(client, job, source).await?, true).await?;
-        let bad = |item: &Item| item.rule == "publication" && item.severity() == Some(Severity::Error);
-        Ok(self.how.print || !self.done.items.iter().any(bad))
-    }
-
-    async fn slot(
-        &mut self,
-        client: &Client,
-        job: &Job,
-        source: &SourceWish,
-        published: bool,
-    ) -> Result<(), SetupError> {
-        let name = &source.slot;
-        let place = format!("{}, slot {name}", job.place);
-        if let Some(found) = slot::look_up(client, name).await? {
-            match found.usable(&self.done.here.database) {
-                Ok(()) => self.say(Item::right("slot", place, "the slot is there")),
-                Err(error) => {
-                    let item =
-                        Item::amiss(Severity::Error, "slot", place, error.to_string(), "no stream can be read from it");
-                    self.say(error.hint().into_iter().fold(item, Item::step));
-                }
-            }
+    /// Looks anew; a script is made of what was seen first.
+    async fn look(&mut self, client: &Client, at: usize) -> Result<(), SetupError> {
+        if self.how.print {
             return Ok(());
         }
+        let (target, seen) = &mut self.found[at];
+        let mut facts = facts::look(client, target).await?;
+        // What can't be asked inside a transaction does not change in it either.
+        if let (Some(store), Some(seen)) = (&mut facts.store, seen.store.take()) {
+            store.history = seen.history;
+        }
+        *seen = facts;
+        Ok(())
+    }
+
+    /// Settles the settings. That something waits for a restart is said by [`Run::restarted`], once everything else is done.
+    async fn settings(&mut self, client: &Client, at: usize) -> Result<(), SetupError> {
+        let mut items = self.judge(at, Step::Settings);
+        for item in items.iter_mut().filter(|item| item.rule == RESTART) {
+            item.state = State::Amiss(Severity::Advice);
+        }
+        self.settle(client, items, false).await?;
+        self.look(client, at).await
+    }
+
+    /// Takes a step of those that are one transaction, and what only setup does beside it.
+    async fn step(&mut self, client: &Client, job: &Job, at: usize, step: Step) -> Result<(), SetupError> {
+        self.look(client, at).await?;
+        if step == Step::Tables {
+            let items = self.identity(at);
+            self.settle(client, items, true).await?;
+            self.look(client, at).await?;
+        }
+        if step == Step::Publication {
+            self.compare(client, at).await?;
+        }
+        self.settle(client, self.judge(at, step), true).await?;
+        if step == Step::Role
+            && at == 0
+            && let Some(item) = password::item(client, &self.done.here, job).await?
+        {
+            self.settle(client, vec![item], true).await?;
+        }
+        let (target, facts) = &self.found[at];
+        let (Side::Source(wanted), Some(source)) = (&target.side, &facts.source) else { return Ok(()) };
+        let items = match (step, &wanted.asked.group) {
+            (Step::Tables, Some(name)) => {
+                group::items(client, &self.done.here, target, name, to_publish(wanted, source)).await?
+            }
+            (Step::Privileges, _) => event_triggers::items(client, target, &wanted.asked).await?,
+            _ => return Ok(()),
+        };
+        self.settle(client, items, true).await
+    }
+
+    fn identity(&mut self, at: usize) -> Vec<Item> {
+        let (target, facts) = &mut self.found[at];
+        match (&target.side, &mut facts.source) {
+            (Side::Source(wanted), Some(source)) => replica_identity::items(target, wanted, source),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Compares the publication with the columns and rows that were asked for.
+    async fn compare(&mut self, client: &Client, at: usize) -> Result<(), SetupError> {
+        let (target, facts) = &mut self.found[at];
+        if let (Side::Source(wanted), Some(source)) = (&target.side, &mut facts.source) {
+            source.differing = facts::differing(client, wanted, source).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what was set is in effect. Returns false when it is not, so that no slot can be made.
+    async fn restarted(&mut self, client: &mut Client, job: &Job, at: usize) -> Result<bool, SetupError> {
+        let (place, how) = (&job.place, self.how);
+        // Whoever waits may have somebody else turn the knob meanwhile.
+        let wait = how.wait.filter(|_| !how.as_admin && !how.print);
+        let facts = &self.found[at].1;
+        let decodes = !self
+            .judge(at, Step::Settings)
+            .iter()
+            .any(|item| item.severity() == Some(Severity::Error) && ["wal-level", RESTART].contains(&item.rule));
+        if how.print || decodes || !(waits_for_restart(facts) || wait.is_some()) {
+            return Ok(true);
+        }
+        let restart = self.done.here.provider.restart();
+        let amiss = |severity, what: String| {
+            Item::amiss(severity, RESTART, place, what, "wal_level is read when the server starts").step(restart)
+        };
+        let what = "the server has to be restarted before the slot can be made".to_owned();
+        match wait {
+            None if how.as_admin => self.say(amiss(Severity::Advice, what)),
+            None => {
+                let item = amiss(Severity::Error, what);
+                self.say(item.step("then run `pelton setup` again; with --wait it waits for the restart"));
+                return Ok(false);
+            }
+            Some(patience) => {
+                let what = format!("waiting up to {} s until wal_level is logical", patience.as_secs());
+                self.say(amiss(Severity::Advice, what));
+                *client = wait::restarted(&job.connection, place, patience, self.stop).await?;
+                let settings = ["wal-level", "free-slots", "free-senders", RESTART];
+                self.done.items.retain(|item| !settings.contains(&item.rule));
+                self.say(Item { state: State::Changed, ..Item::right(RESTART, place, "the server was restarted") });
+                self.look(client, at).await?;
+                self.settings(client, at).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the slot, unless it is there, or its flows have lost it.
+    async fn slot(&mut self, client: &Client, at: usize) -> Result<(), SetupError> {
+        self.look(client, at).await?;
+        let items = self.judge(at, Step::Slot);
+        let (target, facts) = &self.found[at];
+        let (Side::Source(SourceTarget { slot: name, .. }), Some(source)) = (&target.side, &facts.source) else {
+            return Ok(());
+        };
+        if source.slot.is_some() || items.iter().any(|item| item.severity().is_some()) {
+            return self.settle(client, items, false).await;
+        }
+        let name = name.clone();
         let why = "from where it is made on, nothing is missed";
-        let item = Item::amiss(Severity::Error, "slot", &place, "the slot does not exist", why);
+        let place = target.within(format_args!("slot {name}"));
+        let item = Item::amiss(Severity::Error, "slot", place, "it does not exist", why);
         // The same as `slot::create`, for a script: nothing happens where it is there.
         let failover = if self.done.here.version >= 17 { ", false, false, true" } else { "" };
         let sql = format!(
             "SELECT pg_catalog.pg_create_logical_replication_slot({name}, 'pgoutput'{failover}) \
              WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = {name})",
-            name = quote_literal(name)
+            name = quote_literal(&name)
         );
-        let item = item.sql(Statement::new("the slot, behind the publication", sql).outside_a_transaction());
-        if self.how.print {
-            if !self.how.as_admin {
-                self.done.last.extend(item.statements().cloned());
+        let statement = Statement::new("the slot, behind the publication", sql).outside_a_transaction();
+        let is_wrong = |item: &Item| item.rule.starts_with("publication") && item.severity() == Some(Severity::Error);
+        match self.how {
+            How { as_admin: true, print: true, .. } => {}
+            How { as_admin: true, .. } => self.leave(item, Part::Ordinary),
+            How { print: true, .. } => self.done.last.push(statement),
+            _ if self.done.items.iter().any(is_wrong) => {
+                self.say(item.step("it comes behind the publication, which is not as it should be yet"));
             }
-            return Ok(());
+            _ => self.make_slot(client, &name, item).await?,
         }
-        if self.how.as_admin {
-            self.leave(item, Part::Ordinary);
-            return Ok(());
-        }
-        if !published {
-            self.say(item.step("it comes behind the publication, which is not there yet"));
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    async fn make_slot(&mut self, client: &Client, name: &str, item: Item) -> Result<(), SetupError> {
         tracing::info!(slot = name, "making the slot; it waits for the transactions that are running now");
         match slot::create(client, name).await {
             Ok(at) => self.say(Item { state: State::Changed, what: format!("made, at {at}"), ..item }),
@@ -238,146 +283,10 @@ impl Run<'_> {
                 return Err(SetupError::Stopped);
             }
             Err(error) => {
-                let told = crate::engine::Chain(&error).to_string();
-                let item = Item { state: State::Failed(told), mends: Vec::new(), ..item };
+                let item = Item { state: State::Failed(Chain(&error).to_string()), mends: Vec::new(), ..item };
                 self.say(error.hint().into_iter().fold(item, Item::step));
             }
         }
         Ok(())
-    }
-
-    /// Whether this run is for a part.
-    fn takes(&self, part: Part) -> bool {
-        let here = &self.done.here;
-        match part {
-            _ if self.how.as_admin => part == Part::Admin,
-            Part::Ordinary => true,
-            // Somebody else than the role came, and may be the owner of the tables.
-            Part::Admin => here.administrator || (here.me != here.role && !self.how.print),
-        }
-    }
-
-    /// Runs what mends the items, or notes it for a script, and tells of each.
-    async fn settle(&mut self, client: &Client, items: Vec<Item>, inside: bool) -> Result<(), SetupError> {
-        for item in items {
-            if self.stop.is_asked() {
-                return Err(SetupError::Stopped);
-            }
-            let statements: Vec<Statement> = item.statements().cloned().collect();
-            let foreign = statements.iter().map(|statement| statement.part).find(|part| !self.takes(*part));
-            match foreign {
-                _ if statements.is_empty() => self.say(item),
-                Some(part) => self.leave(item, part),
-                None if self.how.print => {
-                    self.done.statements.extend(statements);
-                    // What a script can't do is said beside it.
-                    let steps: Vec<Mend> =
-                        item.mends.iter().filter(|mend| matches!(mend, Mend::Step(_))).cloned().collect();
-                    if !steps.is_empty() {
-                        self.say(Item { mends: steps, ..item });
-                    }
-                }
-                None => {
-                    let failed = self.execute(client, &statements, inside).await?;
-                    let item = match failed {
-                        None => changed(item),
-                        Some(error) => refused(item, &error, &self.done.here),
-                    };
-                    self.say(item);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs statements; returns what the server refused.
-    async fn execute(
-        &self,
-        client: &Client,
-        statements: &[Statement],
-        inside: bool,
-    ) -> Result<Option<QueryError>, SetupError> {
-        let control = |error| QueryError::new("run a step by itself", error);
-        if inside {
-            client.batch_execute("SAVEPOINT item").await.map_err(control)?;
-        }
-        for statement in statements {
-            // A secret is kept out of the server's log too, where we may say so.
-            let hush = inside && statement.printed.is_some() && self.done.here.superuser;
-            if hush {
-                client.batch_execute("SET LOCAL log_statement = 'none'; SET LOCAL log_min_duration_statement = -1; SET LOCAL log_min_error_statement = 'panic'").await.map_err(control)?;
-            }
-            if let Err(error) = client.batch_execute(&statement.sql).await {
-                let error = QueryError::new(statement.comment.clone(), error);
-                if self.stop.is_asked() {
-                    return Err(SetupError::Stopped);
-                }
-                if !matches!(error, QueryError::Refused { .. }) {
-                    return Err(error.into());
-                }
-                if inside {
-                    client.batch_execute("ROLLBACK TO SAVEPOINT item").await.map_err(control)?;
-                }
-                return Ok(Some(error));
-            }
-            if hush {
-                client.batch_execute("SET LOCAL log_statement TO DEFAULT; SET LOCAL log_min_duration_statement TO DEFAULT; SET LOCAL log_min_error_statement TO DEFAULT").await.map_err(control)?;
-            }
-        }
-        if inside {
-            client.batch_execute("RELEASE SAVEPOINT item").await.map_err(control)?;
-        }
-        Ok(None)
-    }
-
-    /// Tells of something that is for somebody else to do.
-    fn leave(&mut self, item: Item, part: Part) {
-        match part {
-            Part::Admin if self.how.print => {
-                self.say(item.step("it is the administrator's part: `pelton setup --as-admin --print` writes it"));
-            }
-            Part::Admin => {
-                self.say(item.step("an administrator does it, with `pelton setup --as-admin`, or with this SQL"))
-            }
-            Part::Ordinary if self.how.print => {}
-            Part::Ordinary => {
-                let what = format!("{}: left to `pelton setup` as the role itself", item.what);
-                self.say(Item { state: State::Amiss(Severity::Advice), what, mends: Vec::new(), why: None, ..item });
-            }
-        }
-    }
-
-    fn say(&mut self, item: Item) {
-        (self.tell)(&item);
-        self.done.items.push(item);
-    }
-}
-
-/// What was done stands in the comments of what did it.
-fn changed(item: Item) -> Item {
-    let mut did: Vec<&str> = item.statements().map(|statement| statement.comment.as_str()).collect();
-    did.dedup();
-    let what = did.join("; ");
-    Item { state: State::Changed, what, ..item }
-}
-
-fn refused(item: Item, error: &QueryError, here: &Here) -> Item {
-    let QueryError::Refused { source, .. } = error else { return item };
-    let denied = &*source.code == "42501";
-    let told = source.to_string();
-    let hint = source.hint.as_ref().map(ToString::to_string);
-    let item = match item.state {
-        State::Amiss(Severity::Error) => Item { state: State::Failed(told.clone()), ..item },
-        _ => Item { what: format!("{}: the server refuses: {told}", item.what), ..item },
-    };
-    let item = hint.into_iter().fold(item, Item::step);
-    match &*source.code {
-        "55P03" => item.step("somebody uses the table just now: run `pelton setup` again"),
-        _ if denied => item.step(format!(
-            "role {} may not do that: a superuser, the owner, or the provider's administrator does it, with `pelton setup --as-admin` or this SQL",
-            crate::postgres::quote::ident_for_people(&here.me)
-        )),
-        _ if told.contains("plaintext password") => item.step("set the password in the provider's console"),
-        _ => item,
     }
 }

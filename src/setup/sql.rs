@@ -8,11 +8,6 @@ pub fn when(condition: &str, statements: &[String]) -> String {
     block(&format!("BEGIN\n  IF {condition} THEN\n{body}  END IF;\nEND"))
 }
 
-/// Returns a block that runs `statement` unless `condition` holds.
-pub fn unless(condition: &str, statement: &str) -> String {
-    when(&format!("NOT {condition}"), &[statement.to_owned()])
-}
-
 /// Returns a block of statements, each with its semicolon.
 pub fn steps(statements: &str) -> String {
     block(&format!("BEGIN {statements} END"))

@@ -14,9 +14,6 @@ pub struct Entry {
     pub columns: Option<Vec<String>>,
     /// With its parentheses.
     pub filter: Option<String>,
-    /// It says all that there is to say: a table without columns and filter is published whole. A manifest says less: what
-    /// is published of its tables is left as it is.
-    pub exact: bool,
 }
 
 /// What is wrong with a list of tables.
@@ -50,7 +47,12 @@ impl BadTables {
 impl Entry {
     /// A table of which nothing more is said.
     pub fn of(table: TableName) -> Entry {
-        Entry { table, columns: None, filter: None, exact: false }
+        Entry { table, columns: None, filter: None }
+    }
+
+    /// Returns true for all of its columns and rows.
+    pub fn is_whole(&self) -> bool {
+        self.columns.is_none() && self.filter.is_none()
     }
 
     /// Returns what stands in `CREATE PUBLICATION … FOR TABLE`.
@@ -107,7 +109,7 @@ fn entry(text: &str) -> Result<Entry, BadTables> {
     let (name, mut rest) = (&text[..end], text[end..].trim_start());
     let table: manifest::TableName =
         name.parse().map_err(|source| BadTables::Name { text: text.to_owned(), source })?;
-    let mut entry = Entry { exact: true, ..Entry::of(TableName::new(table.schema, table.name)) };
+    let mut entry = Entry::of(TableName::new(table.schema, table.name));
     if rest.starts_with('(') {
         let (inside, behind) = parenthesised(rest).ok_or_else(shape)?;
         entry.columns = Some(columns(inside).ok_or_else(shape)?);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use super::facts::SourceFacts;
+use super::facts::{Checkpoint, SourceFacts};
+use super::wish::Asked;
 use crate::change::{Op, PublicSchema, Relation};
-use crate::engine::{self, GroupPlan, Plan, SourcePlan, TransformKind, TransformPlan};
+use crate::engine::{self, GroupPlan, Plan, TransformKind, TransformPlan, table_name};
 use crate::lsn::Lsn;
-use crate::manifest::{self, PostgresConnection, Tables};
-use crate::postgres::catalog::TableName;
-use crate::postgres::publication::Wanted;
+use crate::manifest::{PostgresConnection, SourceConfig, Tables};
+use crate::postgres::catalog::{Table, TableName};
+use crate::postgres::publication::{self, Wanted, judge};
 use crate::wasm::Descriptor;
 
 /// One server, and what it is to be.
@@ -17,6 +18,8 @@ use crate::wasm::Descriptor;
 pub struct Target {
     /// Names it in messages: the slug of its connection.
     pub slug: String,
+    /// Where it is, as people write it: `source shop`.
+    pub place: String,
     pub connection: PostgresConnection,
     /// The role that Pelton is to run as; `None`: the one that the connection logs in as. Whoever looks may be another.
     pub role: Option<String>,
@@ -42,6 +45,8 @@ pub struct SourceTarget {
     pub reads: Vec<Read>,
     /// Flows that have a checkpoint, so that the slot must be there. Known once the destinations were looked at.
     pub begun: Vec<Begun>,
+    /// What somebody asks for beyond that.
+    pub asked: Asked,
 }
 
 /// A flow that has a checkpoint.
@@ -51,6 +56,12 @@ pub struct Begun {
     pub lsn: Lsn,
     /// It counts on the changes of its tables: they are copied, or are being copied.
     pub has_read: bool,
+}
+
+impl From<Checkpoint> for Begun {
+    fn from(checkpoint: Checkpoint) -> Begun {
+        Begun { flow: checkpoint.flow, lsn: checkpoint.lsn, has_read: checkpoint.has_read }
+    }
 }
 
 /// What flows read of one table.
@@ -91,33 +102,99 @@ pub struct DestinationTable {
 pub type Described = HashMap<PathBuf, Descriptor>;
 
 impl SourceTarget {
+    /// What a manifest asks of a source. Tables are wanted as its `config` says; where that leaves it open, as `needed`.
+    pub fn new(config: &SourceConfig, needed: Vec<TableName>, reads: Vec<Read>) -> SourceTarget {
+        let wanted = match &config.tables {
+            Tables::All => Wanted::All,
+            Tables::Listed(tables) => Wanted::Listed(tables.iter().map(table_name).collect()),
+            Tables::Needed => Wanted::Listed(needed),
+        };
+        let (publication, slot) = (config.publication_name.clone(), config.slot_name.clone());
+        SourceTarget { publication, slot, wanted, reads, begun: Vec::new(), asked: Asked::default() }
+    }
+
+    /// Returns what flows read of a table.
+    pub fn read(&self, table: &TableName) -> Option<&Read> {
+        self.reads.iter().find(|read| read.table == *table)
+    }
+
     /// Returns the flows that count on the changes of a table.
     pub fn begun_of<'a>(&'a self, read: &'a Read) -> impl Iterator<Item = &'a str> {
         let begun = |flow: &&String| self.begun.iter().any(|begun| begun.flow == **flow && begun.has_read);
         read.flows.iter().filter(begun).map(String::as_str)
     }
+
+    /// Returns true for a table that is to be published, if it can be: flows read it, or somebody wants it.
+    pub fn takes(&self, table: &TableName) -> bool {
+        let Asked { schemas, add, drop, .. } = &self.asked;
+        let wanted = || match &self.wanted {
+            Wanted::All => schemas.is_empty() || schemas.contains(&table.schema),
+            Wanted::Listed(tables) => tables.contains(table),
+        };
+        !drop.contains(table) && (self.read(table).is_some() || add.contains(table) || wanted())
+    }
+
+    /// Returns the tables that are named, by flows, by a list, or by hand.
+    pub fn named(&self) -> Vec<TableName> {
+        let listed = match &self.wanted {
+            Wanted::All => &[],
+            Wanted::Listed(tables) => &tables[..],
+        };
+        let read = self.reads.iter().map(|read| &read.table);
+        let mut names: Vec<TableName> = read.chain(listed).chain(&self.asked.add).cloned().collect();
+        names.sort();
+        names.dedup();
+        names.retain(|table| self.takes(table));
+        names
+    }
+
+    /// Judges which of the tables that are taken can be published.
+    pub fn judge(&self, tables: &[Table]) -> publication::Plan {
+        let mut plan = judge(tables, &Wanted::Listed(self.named()));
+        if self.wanted == Wanted::All {
+            let all = judge(tables, &Wanted::All);
+            plan.publish.extend(all.publish.into_iter().filter(|table| self.takes(table)));
+            plan.refused.extend(all.refused.into_iter().filter(|refused| self.takes(&refused.table)));
+        }
+        plan.publish.sort();
+        plan.publish.dedup();
+        plan
+    }
 }
 
 impl Target {
-    /// Returns where it is, as people write it: `source shop`.
-    pub fn place(&self) -> String {
-        let side = match self.side {
+    /// A database that a manifest names by the slug of its connection, for the role that the connection logs in as.
+    pub fn new(slug: &str, connection: PostgresConnection, side: Side) -> Target {
+        let word = match side {
             Side::Source(_) => "source",
             Side::Destination(_) => "destination",
             Side::EventStore => "event store",
         };
-        format!("{side} {}", self.slug)
+        Target { slug: slug.to_owned(), place: format!("{word} {slug}"), connection, role: None, side }
+    }
+
+    /// Returns where it is, as people write it: `source shop`.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Returns a place in it: `source shop, table public.orders`.
     pub fn within(&self, what: impl std::fmt::Display) -> String {
-        format!("{}, {what}", self.place())
+        format!("{}, {what}", self.place)
     }
 }
 
 /// Returns what a manifest asks of its sources.
 pub fn sources(plan: &Plan, described: &Described) -> Vec<Target> {
-    plan.sources.iter().map(|source| source_target(source, described)).collect()
+    let target = |source: &engine::SourcePlan| {
+        let mut reads: Vec<Read> = Vec::new();
+        let transforms = source.groups.iter().flat_map(|group| &group.transforms);
+        transforms.flat_map(|transform| reads_of(transform, described)).for_each(|read| add(&mut reads, read));
+        let needed = reads.iter().map(|read| read.table.clone()).collect();
+        let side = Side::Source(SourceTarget::new(&source.config, needed, reads));
+        Target::new(&source.slug, source.connection.clone(), side)
+    };
+    plan.sources.iter().map(target).collect()
 }
 
 /// Returns what a manifest asks of its destinations, each database once. `seen` gives what was found at a source.
@@ -128,52 +205,44 @@ pub fn destinations<'a>(
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for source in &plan.sources {
-        for group in source.groups.iter().filter(|group| !group.event_store) {
-            let tables = tables(group, described, seen(&source.slug));
+        for group in &source.groups {
+            // What an event store has of flows is kept as at any destination; its own tables come with its migrations.
+            let tables = if group.event_store { Vec::new() } else { tables(group, described, seen(&source.slug)) };
             let known = targets.iter_mut().find(|target| target.slug == group.slug);
             match known.map(|target| &mut target.side) {
                 Some(Side::Destination(known)) => {
                     known.sources.push(source.slug.clone());
                     known.tables.extend(tables);
                 }
-                _ => targets.push(Target {
-                    slug: group.slug.clone(),
-                    connection: group.connection.clone(),
-                    role: None,
-                    side: Side::Destination(DestinationTarget {
-                        manifest: plan.manifest.clone(),
-                        sources: vec![source.slug.clone()],
-                        tables,
-                    }),
-                }),
+                _ => {
+                    let (manifest, sources) = (plan.manifest.clone(), vec![source.slug.clone()]);
+                    let side = Side::Destination(DestinationTarget { manifest, sources, tables });
+                    targets.push(Target::new(&group.slug, group.connection.clone(), side));
+                }
+            }
+        }
+    }
+    for reader in &plan.readers {
+        let table = |consumer: &engine::ConsumerPlan| DestinationTable {
+            name: table_name(&consumer.table.table),
+            flow: consumer.name.clone(),
+            create: consumer.table.create_table,
+            // The event store knows it, once it is published.
+            public: None,
+            exact: false,
+        };
+        let tables = reader.consumers.iter().map(table);
+        match targets.iter_mut().find(|target| target.slug == reader.destination).map(|target| &mut target.side) {
+            Some(Side::Destination(known)) => known.tables.extend(tables),
+            _ => {
+                let manifest = plan.manifest.clone();
+                let side = DestinationTarget { manifest, sources: Vec::new(), tables: tables.collect() };
+                let side = Side::Destination(side);
+                targets.push(Target::new(&reader.destination, reader.connection.clone(), side));
             }
         }
     }
     targets
-}
-
-fn source_target(plan: &SourcePlan, described: &Described) -> Target {
-    let mut reads: Vec<Read> = Vec::new();
-    let transforms = plan.groups.iter().flat_map(|group| &group.transforms);
-    transforms.flat_map(|transform| reads_of(transform, described)).for_each(|read| add(&mut reads, read));
-    let name = |table: &manifest::TableName| TableName::new(table.schema.clone(), table.name.clone());
-    let wanted = match &plan.config.tables {
-        Tables::All => Wanted::All,
-        Tables::Listed(tables) => Wanted::Listed(tables.iter().map(name).collect()),
-        Tables::Needed => Wanted::Listed(reads.iter().map(|read| read.table.clone()).collect()),
-    };
-    Target {
-        slug: plan.slug.clone(),
-        connection: plan.connection.clone(),
-        role: None,
-        side: Side::Source(SourceTarget {
-            publication: plan.config.publication_name.clone(),
-            slot: plan.config.slot_name.clone(),
-            wanted,
-            reads,
-            begun: Vec::new(),
-        }),
-    }
 }
 
 /// Adds what one transform reads to what the others do.
@@ -195,9 +264,8 @@ fn reads_of(transform: &TransformPlan, described: &Described) -> Vec<Read> {
     match &transform.kind {
         TransformKind::Table { projection, .. } => {
             let columns = projection.columns.iter().flatten().map(|column| column.source.clone());
-            let TableName { schema, name } =
-                TableName::new(projection.table.schema.clone(), projection.table.name.clone());
-            vec![Read { table: TableName { schema, name }, columns: columns.collect(), ops: Vec::new(), flows }]
+            let table = table_name(&projection.table);
+            vec![Read { table, columns: columns.collect(), ops: Vec::new(), flows }]
         }
         TransformKind::Wasm(config) => {
             let subscriptions = described.get(&config.component).map(|found| &found.subscriptions[..]).unwrap_or(&[]);
@@ -220,7 +288,7 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
         for flow in &transform.flows {
             let public = match &transform.kind {
                 TransformKind::Table { projection, name, major, minor } => {
-                    let wanted = TableName::new(projection.table.schema.clone(), projection.table.name.clone());
+                    let wanted = table_name(&projection.table);
                     let found = seen.and_then(|seen| Some((seen, seen.table(&wanted)?)));
                     found.and_then(|(seen, table)| {
                         let published = seen.publication.as_ref().and_then(|publication| publication.table(&wanted));
@@ -235,7 +303,7 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
                 }),
             };
             tables.push(DestinationTable {
-                name: TableName::new(flow.table.table.schema.clone(), flow.table.table.name.clone()),
+                name: table_name(&flow.table.table),
                 flow: flow.name.clone(),
                 create: flow.table.create_table,
                 public,
@@ -244,4 +312,52 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
         }
     }
     tables
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::manifest::SslMode;
+
+    /// A server that nobody connects to.
+    pub fn nowhere() -> PostgresConnection {
+        PostgresConnection {
+            host: "h".to_owned(),
+            port: 1,
+            user: "u".to_owned(),
+            password: None,
+            database: "d".to_owned(),
+            sslmode: SslMode::Prefer,
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+        }
+    }
+
+    /// A source of which all tables are wanted.
+    pub fn source_of_all() -> SourceTarget {
+        let config = SourceConfig {
+            publication_name: "p".to_owned(),
+            slot_name: "s".to_owned(),
+            tables: Tables::All,
+            detached_wal_max_bytes: None,
+        };
+        SourceTarget::new(&config, Vec::new(), Vec::new())
+    }
+
+    #[test]
+    fn what_is_taken_follows_schemas_what_is_added_and_what_is_dropped() {
+        let mut source = source_of_all();
+        let takes = |source: &SourceTarget| {
+            let tables = [("a", "t"), ("a", "u"), ("b", "t")];
+            let taken = tables.iter().filter(|(schema, name)| source.takes(&TableName::new(*schema, *name)));
+            taken.map(|(schema, name)| format!("{schema}.{name}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(takes(&source), "a.t a.u b.t");
+        source.asked.schemas = vec!["a".to_owned()];
+        assert_eq!(takes(&source), "a.t a.u");
+        source.asked.add = vec![TableName::new("b", "t")];
+        source.asked.drop = vec![TableName::new("a", "t")];
+        assert_eq!(takes(&source), "a.u b.t");
+    }
 }

@@ -454,6 +454,9 @@ async fn events_are_shown_counted_exported_and_followed() {
     let manifest = store.manifest(&["items"], &[]);
     let said = run(&manifest, &["events", "count"], 0).await;
     assert_eq!(said.lines().count(), 1, "nothing was published yet: {said}");
+    for command in ["tail", "show", "export"] {
+        assert_eq!(run(&manifest, &["events", command], 0).await, "", "nor is there anything to {command}");
+    }
     store.catch_up(&manifest).await;
     store
         .source

@@ -168,6 +168,33 @@ async fn slots_that_are_read_and_what_other_manifests_share_are_left_alone() {
 }
 
 #[tokio::test]
+async fn what_setup_made_for_a_role_goes_and_so_does_a_slot_of_the_derived_name() {
+    let line = Line::new().await;
+    let (role, name) = (format!("reader_{}", line.source.name()), line.source.name());
+    line.source(&format!("CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role} LOGIN REPLICATION")).await;
+    let superusers = line.manifest(&[table("t")]);
+    let manifest = superusers.replacen("postgres@", &format!("{role}@"), 1);
+    let admin = ["setup", "--connection", "source", "--no-helpers", "--admin-url", &line.source.url()];
+    run(&manifest, &admin, 0).await;
+    let mark = "SELECT obj_description(oid, 'pg_publication') FROM pg_publication";
+    assert!(line.source.value(mark).await.starts_with("Made by pelton setup"), "an administrator's, not the role's");
+    let system = line.source.value("SELECT system_identifier FROM pg_control_system()").await;
+    let derived = pelton::postgres::slot::derived_name(system.parse().expect("a number"), name, "line");
+    line.source(&format!("SELECT pg_create_logical_replication_slot('{derived}', 'pgoutput')")).await;
+
+    // The role may not drop what is an administrator's: it says who may, and does the rest.
+    let said = run(&manifest, &["teardown", "--yes"], 0).await;
+    assert!(said.contains("publication \"pelton\": it belongs to postgres: let that role"), "{said}");
+    for slot in [name, &derived] {
+        assert!(said.contains(&format!("removed replication slot \"{slot}\"")), "{slot}: {said}");
+        assert_eq!(line.source.value(&left(slot)).await, "publication", "{said}");
+    }
+    let said = run(&superusers, &["teardown", "--yes"], 0).await;
+    assert!(said.contains("removed publication \"pelton\""), "{said}");
+    assert_eq!(line.source.value(&left(name)).await, "");
+}
+
+#[tokio::test]
 async fn a_slot_that_somebody_reads_stops_it_before_anything_is_removed() {
     let (line, manifest) = line().await;
     let file = Pelton::new(["check"]).file("pelton.yaml", &manifest);

@@ -97,7 +97,7 @@ fn begun(destination: &Server, source: &str) -> Vec<Begun> {
     let facts = destination.facts.as_ref().and_then(|facts| facts.destination.as_ref());
     let flows = facts.and_then(|facts| facts.checkpoints.as_ref());
     let flows = flows.into_iter().flatten().filter(|flow| flow.source == source);
-    flows.map(|flow| Begun { flow: flow.flow.clone(), lsn: flow.lsn, has_read: flow.has_read }).collect()
+    flows.map(|flow| flow.clone().into()).collect()
 }
 
 /// Looks at servers, all at once; with each that can't be looked at comes why.

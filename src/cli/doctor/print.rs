@@ -97,6 +97,7 @@ fn mend(mend: &Mend) -> Value {
             "sql": statement.printed.as_ref().unwrap_or(&statement.sql),
             "part": match statement.part { Part::Admin => "admin", Part::Ordinary => "ordinary" },
             "comment": statement.comment,
+            "bySetup": !statement.by_person,
         }),
     }
 }

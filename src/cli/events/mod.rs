@@ -225,7 +225,8 @@ impl Condition {
         self.columns.iter().zip(&self.values).all(|(column, value)| match &key[column.as_str()] {
             serde_json::Value::String(text) => text == value,
             serde_json::Value::Null => false,
-            other => other.to_string() == *value,
+            // A number or a truth value, as JSON spells it.
+            other => serde_json::from_str(value).is_ok_and(|value: serde_json::Value| value == *other),
         })
     }
 }

@@ -1,22 +1,21 @@
 //! Which databases are prepared, by whom and for whom: from a manifest, from a URL, or from the variables of libpq.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Args;
-use crate::change::Relation;
 use crate::cli::files;
 use crate::cli::report::Failure;
 use crate::engine;
-use crate::manifest::{self, Environment, Manifest, PostgresConnection, PublicSchemaConfig, Secret, System};
+use crate::manifest::{self, Environment, Manifest, PostgresConnection, Secret, System};
 use crate::postgres::catalog::TableName;
-use crate::postgres::slot;
-use crate::setup::of_manifest;
+use crate::postgres::publication::Wanted;
+use crate::postgres::{self, Session, slot};
 use crate::setup::tables::{self, Entry};
-use crate::setup::wish::{Job, RoleWish, Scope, SourceWish};
+use crate::setup::wish::{Asked, Job, RoleWish};
+use crate::setup::{self, Begun, Described, Side, SourceTarget, Target, of_manifest};
 use crate::wasm;
 
 /// The administrator's URL, password included.
@@ -44,14 +43,18 @@ pub async fn jobs(args: &Args) -> Result<(Vec<Job>, bool), Failure> {
     let mut jobs = if by_hand { vec![one(args)?] } else { of_manifest(args).await? };
     let named = |names: &[String]| names.iter().map(|name| table(name)).collect::<Result<Vec<_>, _>>();
     let (add, drop) = (named(&args.add_table)?, named(&args.drop_table)?);
-    for source in jobs.iter_mut().filter_map(|job| job.source.as_mut()) {
-        source.identity = args.replica_identity.into();
-        source.keep_identity = args.keep_replica_identity;
-        source.ddl_messages = args.ddl_messages;
-        source.group = args.replication_group.clone();
-        source.helpers = !args.no_helpers;
-        source.add = add.clone();
-        source.drop = drop.clone();
+    for source in jobs.iter_mut().filter_map(Job::source_mut) {
+        source.asked = Asked {
+            identity: args.replica_identity.into(),
+            publication_named: args.publication.is_some(),
+            keep_identity: args.keep_replica_identity,
+            ddl_messages: args.ddl_messages,
+            group: args.replication_group.clone(),
+            helpers: !args.no_helpers,
+            add: add.clone(),
+            drop: drop.clone(),
+            ..std::mem::take(&mut source.asked)
+        };
         // A manifest could not name it otherwise.
         if !slot::is_slot_name(&source.publication) {
             let what = format!("\"{}\" is no name for a publication of Pelton's", source.publication);
@@ -81,29 +84,27 @@ fn one(args: &Args) -> Result<Job, Failure> {
         Some(name) => Some(RoleWish { name: name.clone(), password: password(args)? }),
         None => None,
     };
-    let scope = scope(args)?;
-    let slot = args.slot.clone().unwrap_or_else(|| slot_name(&connection.database));
-    let source = SourceWish {
+    let entries = entries(args)?;
+    let wanted = match entries.is_empty() {
+        true => Wanted::All,
+        false => Wanted::Listed(entries.iter().map(|entry| entry.table.clone()).collect()),
+    };
+    let source = SourceTarget {
         publication: args.publication.clone().unwrap_or_else(|| "pelton".to_owned()),
-        publication_named: args.publication.is_some(),
-        slot,
-        scope,
-        identity: args.replica_identity.into(),
-        keep_identity: false,
-        ddl_messages: false,
-        add: Vec::new(),
-        drop: Vec::new(),
-        group: None,
-        helpers: true,
+        slot: args.slot.clone().unwrap_or_else(|| slot_name(&connection.database)),
+        wanted,
+        reads: Vec::new(),
+        begun: Vec::new(),
+        asked: Asked { schemas: args.schemas.clone(), entries, ..Asked::default() },
     };
     let place = format!("database {}", connection.database);
-    Ok(Job { place, connection, role, source: Some(source), destination: None, event_store: false })
+    let mut target = Target::new(&connection.database, connection.clone(), Side::Source(source));
+    (target.place, target.role) = (place.clone(), role.as_ref().map(|role| role.name.clone()));
+    Ok(Job { place, connection, role, targets: vec![target] })
 }
 
-fn scope(args: &Args) -> Result<Scope, Failure> {
-    if !args.schemas.is_empty() {
-        return Ok(Scope::Schemas(args.schemas.clone()));
-    }
+/// The tables that are named; none stands for all.
+fn entries(args: &Args) -> Result<Vec<Entry>, Failure> {
     let mut texts = args.tables.clone();
     if let Some(file) = &args.tables_file {
         let text = std::fs::read_to_string(file).map_err(|error| {
@@ -115,7 +116,7 @@ fn scope(args: &Args) -> Result<Scope, Failure> {
         texts.extend(text.lines().map(str::trim).filter(|line| !line.starts_with('#')).map(str::to_owned));
     }
     if args.tables.is_empty() && args.tables_file.is_none() {
-        return Ok(Scope::All);
+        return Ok(Vec::new());
     }
     let mut entries: Vec<Entry> = Vec::new();
     for text in &texts {
@@ -128,14 +129,14 @@ fn scope(args: &Args) -> Result<Scope, Failure> {
     if entries.is_empty() {
         return Err(Failure::new("no table is named", Some("name some, or take --all-tables".to_owned())));
     }
-    Ok(Scope::Listed(entries))
+    Ok(entries)
 }
 
 fn table(text: &str) -> Result<TableName, Failure> {
     let table: manifest::TableName = text
         .parse()
         .map_err(|error: manifest::BadTableName| Failure::new(format!("`{text}`: {error}"), error.hint()))?;
-    Ok(TableName::new(table.schema, table.name))
+    Ok(engine::table_name(&table))
 }
 
 /// A slot's name has fewer characters than a database's.
@@ -173,19 +174,16 @@ fn password(args: &Args) -> Result<Option<Secret>, Failure> {
 
 async fn of_manifest(args: &Args) -> Result<Vec<Job>, Failure> {
     let manifest = files::load_one(args.manifest.as_deref())?;
-    let mut jobs = of_manifest::jobs(&manifest, &read(&manifest).await?);
-    if let Some(slug) = &args.connection {
-        if !manifest.connections.iter().any(|connection| connection.slug == *slug) {
-            let known =
-                manifest.connections.iter().map(|connection| connection.slug.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Failure::new(
-                format!("the manifest has no connection `{slug}`"),
-                Some(format!("it has {known}")),
-            ));
-        }
-        // A place ends with the slug of its connection.
-        jobs.retain(|job| job.place.rsplit(' ').next() == Some(slug));
+    let described = described(&manifest).await?;
+    let mut jobs = of_manifest::jobs(&manifest, &described);
+    if let Some(slug) = &args.connection
+        && !manifest.connections.iter().any(|connection| connection.slug == *slug)
+    {
+        let known =
+            manifest.connections.iter().map(|connection| connection.slug.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Failure::new(format!("the manifest has no connection `{slug}`"), Some(format!("it has {known}"))));
     }
+    let is_named = |job: &Job| args.connection.as_ref().is_some_and(|slug| job.targets[0].slug == *slug);
     let admin = match (&args.admin_url, variable(ADMIN_URL)?) {
         (Some(url), _) => Some(connection(url, "--admin-url")?),
         (None, Some(url)) => Some(read_url(&url)?),
@@ -195,7 +193,7 @@ async fn of_manifest(args: &Args) -> Result<Vec<Job>, Failure> {
         let mut used = false;
         for job in &mut jobs {
             let to = &job.connection;
-            if args.connection.is_some() || (to.host == admin.host && to.port == admin.port) {
+            if is_named(job) || (to.host == admin.host && to.port == admin.port) {
                 let database = to.database.clone();
                 job.connection = PostgresConnection { database, ..admin.clone() };
                 used = true;
@@ -208,16 +206,15 @@ async fn of_manifest(args: &Args) -> Result<Vec<Job>, Failure> {
             ));
         }
     }
-    for source in jobs.iter_mut().filter_map(|job| job.source.as_mut()) {
-        match &args.publication {
-            Some(name) if *name != source.publication => {
-                return Err(Failure::new(
-                    format!("the manifest's publication is {}, not {name}", source.publication),
-                    Some("change publicationName in the manifest, or name the publication that it has".to_owned()),
-                ));
-            }
-            named => source.publication_named = named.is_some(),
-        }
+    // Of those that are left out, too.
+    find_begun(&mut jobs).await;
+    jobs.retain(|job| args.connection.is_none() || is_named(job));
+    let other = |source: &&SourceTarget| args.publication.as_ref().is_some_and(|name| *name != source.publication);
+    if let Some(source) = jobs.iter().filter_map(Job::source).find(other) {
+        return Err(Failure::new(
+            format!("the manifest's publication is {}, not the one that was named", source.publication),
+            Some("change publicationName in the manifest, or name the publication that it has".to_owned()),
+        ));
     }
     if jobs.is_empty() {
         return Err(Failure::new(
@@ -228,26 +225,44 @@ async fn of_manifest(args: &Args) -> Result<Vec<Job>, Failure> {
     Ok(jobs)
 }
 
-/// Returns the tables that the manifest's components read.
-async fn read(manifest: &Manifest) -> Result<HashMap<PathBuf, Vec<TableName>>, Failure> {
-    let mut read = HashMap::new();
-    let configs = manifest.public_schemas.iter().filter_map(|schema| match &schema.config {
-        PublicSchemaConfig::Wasm(config) => Some(config),
-        _ => None,
-    });
-    let mut host = None;
-    for config in configs {
-        if host.is_none() {
-            let options = wasm::HostOptions { cache_dir: files::cache_dir() };
-            host = Some(Arc::new(wasm::Host::new(options).map_err(|error| Failure::of(&error, error.hint()))?));
+/// Asks the destinations how far flows are: what is missing at a source that they have read must not be made anew. One
+/// that can't be asked, since its role is still to be made, has no flows.
+async fn find_begun(jobs: &mut [Job]) {
+    let mut begun: Vec<(String, Begun)> = Vec::new();
+    for job in jobs.iter() {
+        let destinations = job.targets.iter().filter_map(|target| match &target.side {
+            Side::Destination(wanted) if !wanted.sources.is_empty() => Some(wanted),
+            _ => None,
+        });
+        for wanted in destinations {
+            let session = Session::destination("pelton setup");
+            let Ok(client) = postgres::connect(&job.connection, &session).await else { continue };
+            let found = setup::checkpoints(&client, wanted).await.into_iter().flatten();
+            begun.extend(found.map(|found| (found.source.clone(), found.into())));
         }
-        let Some(host) = &host else { continue };
-        let component = engine::component(host, config).await.map_err(|error| Failure::of(&error, error.hint()))?;
-        let tables = component.descriptor().subscriptions.iter().filter(|one| one.schema != Relation::MESSAGE_SCHEMA);
-        let tables = tables.map(|one| TableName::new(one.schema.clone(), one.table.clone())).collect();
-        read.insert(config.component.clone(), tables);
     }
-    Ok(read)
+    for target in jobs.iter_mut().flat_map(|job| &mut job.targets) {
+        if let Side::Source(source) = &mut target.side {
+            source.begun = begun.iter().filter(|(slug, _)| *slug == target.slug).map(|(_, one)| one.clone()).collect();
+        }
+    }
+}
+
+/// Returns what the manifest's components say of themselves: which tables they read.
+async fn described(manifest: &Manifest) -> Result<Described, Failure> {
+    let mut described = Described::new();
+    let transforms = manifest.transforms();
+    if transforms.is_empty() {
+        return Ok(described);
+    }
+    let options = wasm::HostOptions { cache_dir: files::cache_dir() };
+    let host = Arc::new(wasm::Host::new(options).map_err(|error| Failure::of(&error, error.hint()))?);
+    for transform in transforms {
+        let component = engine::component(&host, transform.config).await;
+        let component = component.map_err(|error| Failure::of(&error, error.hint()))?;
+        described.insert(transform.config.component.clone(), component.descriptor().clone());
+    }
+    Ok(described)
 }
 
 /// Reads a URL of the command line, which everybody on the machine can see.

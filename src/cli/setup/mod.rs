@@ -166,7 +166,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             print_script(job, &done, jobs.len() > 1);
         } else {
             report::connection(job, &done);
-            if let Some(source) = job.source.as_ref().filter(|_| !from_manifest) {
+            if let Some(source) = job.source().filter(|_| !from_manifest) {
                 print!("\nFor the manifest:\n\n{}", manifest_fragment::fragment(job, source));
             }
         }

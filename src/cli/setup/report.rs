@@ -97,7 +97,7 @@ pub fn connection(job: &Job, done: &Done) {
         ("role", done.here.role.clone()),
         ("sslmode", manifest_fragment::ssl_mode(to.sslmode).to_owned()),
     ];
-    if let Some(source) = &job.source {
+    if let Some(source) = job.source() {
         lines.push(("publication", source.publication.clone()));
         lines.push(("slot", source.slot.clone()));
     }

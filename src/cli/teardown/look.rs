@@ -9,8 +9,8 @@ use crate::cli::report::Failure;
 use crate::cli::slots;
 use crate::datastore::{self, ORDINARY, PRIVILEGED, Remembered};
 use crate::manifest::{ConsumerConfig, Manifest, SourceConfig};
-use crate::postgres::slot::{self, Listed, PLUGIN, SlotError};
-use crate::postgres::{QueryError, preflight, publication};
+use crate::postgres::slot::{self, Listed, PLUGIN, SlotError, derived_name};
+use crate::postgres::{QueryError, preflight, publication, quote_ident};
 
 const APPLICATION: &str = "pelton teardown";
 
@@ -59,8 +59,11 @@ async fn source(manifest: &Manifest, database: Database) -> Result<Found, Failur
     let facts = preflight::facts(&client).await.map_err(failed)?;
     let slots = slot::list(&client).await.map_err(failed)?;
     let (mut steps, mut stays) = (Vec::new(), Vec::new());
-    let ours = slots.iter().find(|slot| slot.name == config.slot_name);
-    if let Some(slot) = ours {
+    // What somebody made under the derived name is this manifest's too.
+    let derived = derived_name(facts.identity.system_identifier, &facts.database, &manifest.slug);
+    let (ours, others): (Vec<Listed>, Vec<Listed>) =
+        slots.into_iter().partition(|slot| slot.name == config.slot_name || slot.name == derived);
+    for slot in &ours {
         match of_slot(slot, &facts.database) {
             Ok(step) => steps.push(step),
             Err(Refused::Active(error)) => {
@@ -70,7 +73,12 @@ async fn source(manifest: &Manifest, database: Database) -> Result<Found, Failur
             Err(Refused::Theirs(why)) => stays.push(why),
         }
     }
-    of_publication(&database, &client, config, &slots, &facts.database, &mut steps, &mut stays).await?;
+    let others: Vec<&str> = others
+        .iter()
+        .filter(|slot| slot.database.as_ref() == Some(&facts.database) && slot.plugin.as_deref() == Some(PLUGIN))
+        .map(|slot| slot.name.as_str())
+        .collect();
+    of_publication(&database, &client, config, &others, &mut steps, &mut stays).await?;
     helpers(&database, &client, config, &mut steps, &mut stays).await?;
     stays.push("tables, roles and their privileges".to_owned());
     Ok(Found { database, client, steps, stays })
@@ -94,13 +102,13 @@ fn of_slot(slot: &Listed, database: &str) -> Result<Step, Refused> {
     Ok(Step::Slot { name, retained })
 }
 
-/// A publication is dropped when it bears our mark, or has a name of ours, and nobody else is known to read it.
+/// A publication is dropped when it bears a mark of ours, or has a name of ours, and nobody else is known to read it:
+/// neither a process nor one of the `others`, slots that may.
 async fn of_publication(
     database: &Database,
     client: &Client,
     config: &SourceConfig,
-    slots: &[Listed],
-    own: &str,
+    others: &[&str],
     steps: &mut Vec<Step>,
     stays: &mut Vec<String>,
 ) -> Result<(), Failure> {
@@ -108,7 +116,8 @@ async fn of_publication(
     let found = publication::look_up(client, name).await;
     let Some(found) = found.map_err(|error| database.failed(&error, error.hint()))? else { return Ok(()) };
     let mut by_hand = |why: String| stays.push(format!("publication \"{name}\": {why}"));
-    if !found.ours && !name.starts_with("pelton_") {
+    let marked = found.ours || found.by_setup;
+    if !marked && !name.starts_with("pelton_") {
         by_hand("somebody else made it".to_owned());
         return Ok(());
     }
@@ -125,14 +134,22 @@ async fn of_publication(
         return Ok(());
     }
     // Which publications the reader of a slot asks for is nowhere written down.
-    let others: Vec<&str> = slots
-        .iter()
-        .filter(|slot| slot.name != config.slot_name && slot.database.as_deref() == Some(own))
-        .filter(|slot| slot.plugin.as_deref() == Some(PLUGIN))
-        .map(|slot| slot.name.as_str())
-        .collect();
-    if !found.ours && !others.is_empty() {
+    if !marked && !others.is_empty() {
         by_hand(format!("whether it is read by slot {} can't be known", others.join(", ")));
+        return Ok(());
+    }
+    let owner = "SELECT o.rolname::text, pg_catalog.pg_has_role(o.oid, 'USAGE') FROM pg_catalog.pg_publication p \
+                 JOIN pg_catalog.pg_roles o ON o.oid = p.pubowner WHERE p.pubname = $1";
+    let owner = client.query_opt(owner, &[name]).await.map_err(|error| {
+        let error = QueryError::new("ask who owns the publication", error);
+        database.failed(&error, error.hint())
+    })?;
+    if let Some(row) = owner.filter(|row| !row.get::<_, bool>(1)) {
+        let owner: &str = row.get(0);
+        by_hand(format!(
+            "it belongs to {owner}: let that role, or a superuser, run DROP PUBLICATION {}",
+            quote_ident(name)
+        ));
         return Ok(());
     }
     steps.push(Step::Publication { name: name.clone(), tables: found.tables.len() });

@@ -120,6 +120,29 @@ impl History {
         self.entries.iter().all(|entry| entry.state == State::Pending)
     }
 
+    /// Returns the versions that are not applied.
+    pub fn pending(&self) -> Vec<i32> {
+        let pending = self.entries.iter().filter(|entry| entry.state == State::Pending);
+        pending.map(|entry| entry.version).collect()
+    }
+
+    /// Returns the tables that applying the rest will alter, which takes their owner.
+    pub fn alters(&self) -> Vec<&'static str> {
+        let pending = self.pending();
+        let migrations = self.set.migrations.iter().filter(|migration| pending.contains(&migration.version));
+        let columns = migrations.flat_map(|migration| migration.makes).filter_map(|object| match object {
+            Object::Column(table, _) => Some(*table),
+            _ => None,
+        });
+        let mut tables: Vec<&str> = columns.collect();
+        // ReJot recorded no checksums, and a table without that column gets it first.
+        if !self.is_absent() && self.entries.iter().all(|entry| !entry.has_checksum) {
+            tables.push("schema_migrations");
+        }
+        tables.dedup();
+        tables
+    }
+
     /// Says what is not as this version of Pelton expects it, one sentence each.
     pub fn differences(&self) -> Vec<String> {
         self.entries.iter().filter_map(|entry| entry.difference(self.set)).collect()
@@ -127,7 +150,8 @@ impl History {
 }
 
 impl Entry {
-    fn difference(&self, set: &Set) -> Option<String> {
+    /// Says in one sentence what is not as this version of Pelton expects it.
+    pub fn difference(&self, set: &Set) -> Option<String> {
         let Entry { version, description, missing, .. } = self;
         let named = format!("migration {version} of `{}` ({description})", set.schema);
         match self.state {

@@ -47,6 +47,21 @@ pub enum Reason {
     Ours,
 }
 
+impl Reason {
+    /// Returns true when a replica identity would mend it.
+    pub fn is_identity(&self) -> bool {
+        match self {
+            Reason::NoIdentity { .. }
+            | Reason::KeyNotUsable { .. }
+            | Reason::IdentityNothing
+            | Reason::IdentityIndexGone
+            | Reason::GeneratedKey { .. } => true,
+            Reason::Partition { reason, .. } => reason.is_identity(),
+            _ => false,
+        }
+    }
+}
+
 /// A table that is not published, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Row};
 
-use super::{MARK, PublicationError};
+use super::{MARK, PublicationError, SETUP_MARK};
 use crate::postgres::QueryError;
 use crate::postgres::catalog::TableName;
 
@@ -20,6 +20,8 @@ pub struct Publication {
     pub via_partition_root: bool,
     /// We made it, and nobody took the mark off since.
     pub ours: bool,
+    /// An administrator made it for us, by `pelton setup`, and nobody took the mark off since.
+    pub by_setup: bool,
     /// Ordered by schema and name; with `via_partition_root` tables at the top, otherwise partitions.
     pub tables: Vec<PublishedTable>,
 }
@@ -48,6 +50,7 @@ impl Publication {
             truncate: false,
             via_partition_root: false,
             ours: false,
+            by_setup: false,
             tables: Vec::new(),
         }
     }
@@ -71,7 +74,8 @@ impl Publication {
 
 const PUBLICATION: &str = "\
     SELECT p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, \
-           coalesce(pg_catalog.obj_description(p.oid, 'pg_publication') = $2::text, false) \
+           coalesce(pg_catalog.obj_description(p.oid, 'pg_publication') = $2::text, false), \
+           coalesce(pg_catalog.obj_description(p.oid, 'pg_publication') = $3::text, false) \
     FROM pg_catalog.pg_publication p WHERE p.pubname = $1::text";
 
 // PostgreSQL 14 has neither column lists nor row filters; through jsonb their absence is no error.
@@ -98,7 +102,9 @@ const TABLES: &str = "\
 /// [`PublicationError::Query`].
 pub async fn look_up(client: &Client, name: &str) -> Result<Option<Publication>, PublicationError> {
     let failed = |error| QueryError::new(format!("look up the publication \"{name}\""), error);
-    let Some(row) = client.query_opt(PUBLICATION, &[&name, &MARK]).await.map_err(failed)? else { return Ok(None) };
+    let Some(row) = client.query_opt(PUBLICATION, &[&name, &MARK, &SETUP_MARK]).await.map_err(failed)? else {
+        return Ok(None);
+    };
     let tables = client.query(&tables_sql(), &[&name]).await.map_err(failed)?;
     let read = || -> Result<Publication, tokio_postgres::Error> {
         Ok(Publication {
@@ -110,6 +116,7 @@ pub async fn look_up(client: &Client, name: &str) -> Result<Option<Publication>,
             truncate: row.try_get(4)?,
             via_partition_root: row.try_get(5)?,
             ours: row.try_get(6)?,
+            by_setup: row.try_get(7)?,
             tables: tables.iter().map(published).collect::<Result<_, _>>()?,
         })
     };

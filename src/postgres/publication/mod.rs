@@ -8,7 +8,8 @@
 //! been there all the time: adding them would hide that changes are missing.
 //!
 //! # Whose publication it is
-//! Ours bears a comment and is kept up to date. One that somebody else made is respected: what it lacks, and what it
+//! Ours bears a comment and is kept up to date. One that an administrator made for us, by `pelton setup`, bears another
+//! one: setup alters it, and a start leaves it, since its role may not. One that somebody else made is respected: what it lacks, and what it
 //! endangers, is reported and left alone. So is any that a standby has: it is made and altered at the primary.
 
 mod judge;
@@ -28,6 +29,10 @@ use super::quote::{quote_ident, quote_literal};
 
 /// The comment by which a publication of ours is known.
 pub const MARK: &str = "Made by Pelton, which adds tables at its start. Remove this comment to keep it as it is.";
+
+/// The comment on one that an administrator made for us: `pelton setup` looks after it, a start does not.
+pub const SETUP_MARK: &str =
+    "Made by pelton setup, which adds tables when it is run again. Remove this comment to keep it as it is.";
 
 /// Which tables are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,27 +186,32 @@ pub fn add_statement(name: &str, tables: &[TableName]) -> String {
 }
 
 fn table_list(tables: &[TableName]) -> String {
-    // ONLY, since tables that inherit are listed, and judged, in their own right.
-    let tables = tables.iter().map(|table| format!("ONLY {}", table.quoted()));
-    format!("TABLE {}", tables.collect::<Vec<_>>().join(", "))
+    format!("TABLE {}", tables.iter().map(whole).collect::<Vec<_>>().join(", "))
+}
+
+/// Returns a table as it stands in `FOR TABLE`: with ONLY, since tables that inherit are listed, and judged, in their own
+/// right.
+pub fn whole(table: &TableName) -> String {
+    format!("ONLY {}", table.quoted())
 }
 
 fn create_statement(name: &str, tables: &[TableName]) -> String {
-    create_statements(name, tables, true).join("; ")
+    create_statements(name, &tables.iter().map(whole).collect::<Vec<_>>(), MARK).join("; ")
 }
 
-/// Returns the statements that make a publication; one that is `ours` is kept up to date.
+/// Returns the statements that make a publication of `tables`, each as it stands in `FOR TABLE`, with a mark.
 ///
 /// Changes of partitions are published as those of their table, which is what a manifest names.
-pub fn create_statements(name: &str, tables: &[TableName], ours: bool) -> Vec<String> {
-    let of = if tables.is_empty() { String::new() } else { format!(" FOR {}", table_list(tables)) };
+pub fn create_statements(name: &str, tables: &[String], mark: &str) -> Vec<String> {
+    let of = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {}", tables.join(", ")) };
     let name = quote_ident(name);
-    let make = format!(
-        "CREATE PUBLICATION {name}{of} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = \
-         true)"
-    );
-    let mark = ours.then(|| format!("COMMENT ON PUBLICATION {name} IS {}", quote_literal(MARK)));
-    [Some(make), mark].into_iter().flatten().collect()
+    vec![
+        format!(
+            "CREATE PUBLICATION {name}{of} WITH (publish = 'insert, update, delete, truncate', \
+             publish_via_partition_root = true)"
+        ),
+        format!("COMMENT ON PUBLICATION {name} IS {}", quote_literal(mark)),
+    ]
 }
 
 /// Drops a publication; one that is not there is no error.
@@ -212,14 +222,14 @@ pub async fn drop_publication(client: &Client, name: &str) -> Result<(), Publica
     run(client, name, "drop", format!("DROP PUBLICATION IF EXISTS {}", quote_ident(name))).await
 }
 
-/// Returns the other publications of this database that bear our mark: those of other manifests.
+/// Returns the other publications of this database that bear a mark of ours: those of other manifests.
 ///
 /// # Errors
 /// What the server says.
 pub async fn others_of_ours(client: &Client, name: &str) -> Result<Vec<String>, QueryError> {
     let sql = "SELECT p.pubname::text FROM pg_catalog.pg_publication AS p WHERE p.pubname <> $1::text \
-               AND pg_catalog.obj_description(p.oid, 'pg_publication') = $2::text ORDER BY 1";
-    let rows = client.query(sql, &[&name, &MARK]).await;
+               AND pg_catalog.obj_description(p.oid, 'pg_publication') = ANY ($2::text[]) ORDER BY 1";
+    let rows = client.query(sql, &[&name, &vec![MARK, SETUP_MARK]]).await;
     let rows = rows.map_err(|error| QueryError::new("look for other publications", error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

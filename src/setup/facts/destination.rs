@@ -1,4 +1,4 @@
-//! What a destination shows: the tables that flows write, `rejot_data_store`, and how far its flows are.
+//! What a destination shows: the tables that flows write, and how far its flows are.
 
 use tokio_postgres::Client;
 
@@ -11,21 +11,10 @@ use crate::sink::{self, SinkError, TableTarget};
 
 #[derive(Debug, Default)]
 pub struct DestinationFacts {
-    pub data_store: DataStoreFacts,
     /// Of each table that is wanted, in their order.
     pub tables: Vec<TableState>,
-    /// `None` where the role may not see them.
+    /// `None` where whoever looks may not see them, or has not looked.
     pub checkpoints: Option<Vec<Checkpoint>>,
-}
-
-/// `rejot_data_store` and the role's rights to it.
-#[derive(Clone, Debug, Default)]
-pub struct DataStoreFacts {
-    pub exists: bool,
-    pub usage: bool,
-    pub create: bool,
-    /// Tables in it that the role may not read and write.
-    pub lacking: Vec<String>,
 }
 
 /// A destination table and the role's rights to it.
@@ -56,23 +45,13 @@ pub struct Checkpoint {
     pub has_read: bool,
 }
 
-const DATA_STORE: &str = "\
-    SELECT pg_catalog.has_schema_privilege($1::oid, n.oid, 'USAGE'), \
-           pg_catalog.has_schema_privilege($1::oid, n.oid, 'CREATE'), \
-           ARRAY(SELECT c.relname::text FROM pg_catalog.pg_class c \
-                 WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND NOT ( \
-                     pg_catalog.has_table_privilege($1::oid, c.oid, 'SELECT') \
-                     AND pg_catalog.has_table_privilege($1::oid, c.oid, 'INSERT') \
-                     AND pg_catalog.has_table_privilege($1::oid, c.oid, 'UPDATE') \
-                     AND pg_catalog.has_table_privilege($1::oid, c.oid, 'DELETE')) ORDER BY 1) \
-    FROM pg_catalog.pg_namespace n WHERE n.nspname = 'rejot_data_store'";
-
 const TABLE: &str = "\
     SELECT pg_catalog.has_schema_privilege($1::oid, n.oid, 'USAGE'), \
            pg_catalog.has_schema_privilege($1::oid, n.oid, 'CREATE'), c.oid IS NOT NULL, \
            coalesce($1::oid <> 0 AND pg_catalog.pg_has_role($1::oid, c.relowner, 'USAGE'), false), \
-           ARRAY(SELECT p FROM pg_catalog.unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) WITH ORDINALITY AS v(p, o) \
-                 WHERE c.relkind IN ('r', 'p') AND NOT CASE p WHEN 'DELETE' THEN pg_catalog.has_table_privilege($1::oid, c.oid, p) \
+           ARRAY(SELECT p FROM pg_catalog.unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) WITH ORDINALITY AS v(p, o) \
+                 WHERE c.relkind IN ('r', 'p') \
+                   AND NOT CASE WHEN p IN ('DELETE', 'TRUNCATE') THEN pg_catalog.has_table_privilege($1::oid, c.oid, p) \
                        ELSE pg_catalog.has_any_column_privilege($1::oid, c.oid, p) END ORDER BY o), \
            coalesce(c.relrowsecurity AND NOT $2::bool \
                AND (c.relforcerowsecurity OR $1::oid = 0 OR NOT pg_catalog.pg_has_role($1::oid, c.relowner, 'USAGE')), false) \
@@ -84,16 +63,10 @@ pub async fn look(
     wanted: &DestinationTarget,
     role: &RoleFacts,
 ) -> Result<DestinationFacts, QueryError> {
-    let failed = |error| QueryError::new("look at the destination", error);
     let mut facts = DestinationFacts::default();
-    if let Some(row) = client.query_opt(DATA_STORE, &[&role.oid]).await.map_err(failed)? {
-        let (usage, create, lacking) = (row.get(0), row.get(1), row.get(2));
-        facts.data_store = DataStoreFacts { exists: true, usage, create, lacking };
-    }
     for table in &wanted.tables {
         facts.tables.push(table_state(client, table, role).await?);
     }
-    facts.checkpoints = checkpoints(client, wanted).await;
     Ok(facts)
 }
 
@@ -127,8 +100,8 @@ async fn table_state(client: &Client, table: &DestinationTable, role: &RoleFacts
     Ok(state)
 }
 
-/// Returns how far the flows are, as far as the role may see it.
-async fn checkpoints(client: &Client, wanted: &DestinationTarget) -> Option<Vec<Checkpoint>> {
+/// Returns how far the flows are, as far as whoever looks may see it: it may fail, so not inside a transaction.
+pub async fn checkpoints(client: &Client, wanted: &DestinationTarget) -> Option<Vec<Checkpoint>> {
     let mut checkpoints = Vec::new();
     for source in &wanted.sources {
         let scope = Scope { manifest: wanted.manifest.clone(), source: source.clone() };

@@ -3,20 +3,28 @@
 //! Nothing is judged and nothing is changed here. What a role may not see is `None`, never guessed. A server that is too
 //! old to be read from is asked for its version alone: it lacks the catalogs that the rest needs.
 
+mod as_wished;
 mod destination;
 mod source;
+mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
-pub use destination::{Checkpoint, DataStoreFacts, DestinationFacts, TableState};
+pub use as_wished::differing;
+pub use destination::{Checkpoint, DestinationFacts, TableState, checkpoints};
 pub use source::{OwnedSchema, Reader, SourceFacts, TableRights};
+pub use store::StoreFacts;
 
 use super::pooler;
 use super::provider::{self, Provider, Signs};
 use super::target::{Side, Target};
 use crate::postgres::{QueryError, Session};
+
+/// The schemas where Pelton keeps what is its own.
+pub const DATA_STORE: &str = "rejot_data_store";
+pub const EVENT_STORE: &str = "rejot_events";
 
 /// The oldest version with `messages` in pgoutput.
 pub const VERSION_MIN: u32 = 14;
@@ -34,7 +42,7 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// What a server says of itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Facts {
     pub server: ServerFacts,
     pub provider: Provider,
@@ -46,6 +54,8 @@ pub struct Facts {
     pub source: Option<SourceFacts>,
     /// Of a destination.
     pub destination: Option<DestinationFacts>,
+    /// Of a destination or an event store: the schema where Pelton keeps what is its own.
+    pub store: Option<StoreFacts>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -63,6 +73,10 @@ pub struct ServerFacts {
     pub senders: u32,
     /// As the server's configuration has them, in their base units; those that the server does not know are not here.
     pub settings: BTreeMap<String, String>,
+    /// As they will be after a restart, as far as the configuration may be read.
+    pub next: BTreeMap<String, String>,
+    /// Those that were changed and wait for a restart.
+    pub pending: BTreeSet<String>,
 }
 
 /// A role, and what it may do in this database.
@@ -81,6 +95,8 @@ pub struct RoleFacts {
     pub connect: bool,
     /// CREATE on the database.
     pub create: bool,
+    /// `SUPERUSER`, `CREATEDB`, …: what Pelton has no use for.
+    pub excess: Vec<&'static str>,
     /// As it will hold for the role's sessions, in milliseconds.
     pub sender_timeout_ms: Option<u64>,
 }
@@ -103,13 +119,11 @@ impl ServerFacts {
     }
 }
 
-/// Looks at a server.
-///
-/// A source is watched for a second, for the rate of its write-ahead log.
+/// Looks at a server, in whatever transaction is open: nothing that is asked makes it fail.
 ///
 /// # Errors
 /// [`QueryError`]: the connection was lost, or the server refused what every role may ask.
-pub async fn inspect(client: &Client, target: &Target) -> Result<Facts, QueryError> {
+pub async fn look(client: &Client, target: &Target) -> Result<Facts, QueryError> {
     let failed = |error| QueryError::new("look into the server's settings", error);
     let role_name = match &target.role {
         Some(role) => role.clone(),
@@ -117,31 +131,57 @@ pub async fn inspect(client: &Client, target: &Target) -> Result<Facts, QueryErr
     };
     let server = server(client).await.map_err(failed)?;
     let signs = signs(client, &target.connection.host).await.map_err(failed)?;
-    let provider = provider::recognise(&signs);
-    if server.version < VERSION_MIN {
-        let role = RoleFacts { name: role_name, ..RoleFacts::default() };
-        return Ok(Facts { server, provider, role, pooler: None, source: None, destination: None });
+    let mut facts = Facts { server, provider: provider::recognise(&signs), ..Facts::default() };
+    if facts.server.version < VERSION_MIN {
+        facts.role.name = role_name;
+        return Ok(facts);
     }
-    let role = role(client, &role_name, target.role.is_none()).await.map_err(failed)?;
-    let mut facts = Facts { server, provider, role, pooler: None, source: None, destination: None };
+    facts.role = role(client, &role_name, target.role.is_none()).await.map_err(failed)?;
     match &target.side {
         Side::Source(wanted) => {
-            let name = "pelton doctor";
-            let session = Session::source(name);
-            facts.pooler = match pooler::probe(&target.connection, name).await {
-                Some(sign) => Some(sign),
-                None if pooler::shares(&target.connection, client, &session).await => Some(pooler::Sign::SharedProcess),
-                None => pooler::by_name(&target.connection).map(|_| pooler::Sign::HostName),
-            };
             facts.source = Some(source::look(client, wanted, &facts.role, &facts.server).await?);
         }
         Side::Destination(wanted) => {
-            let session = Session::destination("pelton doctor");
-            facts.pooler = match pooler::shares(&target.connection, client, &session).await {
-                true => Some(pooler::Sign::SharedProcess),
-                false => None,
-            };
+            facts.store = Some(store::look(client, DATA_STORE, &facts.role).await?);
             facts.destination = Some(destination::look(client, wanted, &facts.role).await?);
+        }
+        Side::EventStore => facts.store = Some(store::look(client, EVENT_STORE, &facts.role).await?),
+    }
+    Ok(facts)
+}
+
+/// Looks at a server as [`look`] does, and at what takes time or sessions of its own: whether there is a pooler in
+/// between, how fast a source writes its log (it is watched for a second), how far the flows at a destination are.
+///
+/// # Errors
+/// As [`look`].
+pub async fn inspect(client: &Client, target: &Target) -> Result<Facts, QueryError> {
+    let mut facts = look(client, target).await?;
+    let connection = &target.connection;
+    match &target.side {
+        Side::Source(_) => {
+            let name = "pelton doctor";
+            let Some(source) = &mut facts.source else { return Ok(facts) };
+            let pooler = async {
+                match pooler::probe(connection, name).await {
+                    Some(sign) => Some(sign),
+                    None if pooler::shares(connection, client, &Session::source(name)).await => {
+                        Some(pooler::Sign::SharedProcess)
+                    }
+                    None => pooler::by_name(connection).map(|_| pooler::Sign::HostName),
+                }
+            };
+            (facts.pooler, ()) = tokio::join!(pooler, source::watch(client, source));
+        }
+        Side::Destination(wanted) => {
+            let Some(destination) = &mut facts.destination else { return Ok(facts) };
+            let session = Session::destination("pelton doctor");
+            let is_shared = pooler::shares(connection, client, &session).await;
+            facts.pooler = is_shared.then_some(pooler::Sign::SharedProcess);
+            destination.checkpoints = checkpoints(client, wanted).await;
+            if let Some(store) = &mut facts.store {
+                store.history = store::history(client).await;
+            }
         }
         Side::EventStore => {}
     }
@@ -152,7 +192,7 @@ async fn server(client: &Client) -> Result<ServerFacts, tokio_postgres::Error> {
     // Base units, as `pg_settings` has them; what is not there has no row.
     let settings = client
         .query(
-            "SELECT name::text, setting::text FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[])",
+            "SELECT name::text, setting::text, pending_restart FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[])",
             &[&SETTINGS],
         )
         .await?;
@@ -163,9 +203,16 @@ async fn server(client: &Client) -> Result<ServerFacts, tokio_postgres::Error> {
                  WHERE datname = pg_catalog.current_database()), \
                pg_catalog.pg_is_in_recovery(), \
                (SELECT pg_catalog.count(*)::int4 FROM pg_catalog.pg_replication_slots), \
-               (SELECT pg_catalog.count(*)::int4 FROM pg_catalog.pg_stat_replication)";
+               (SELECT pg_catalog.count(*)::int4 FROM pg_catalog.pg_stat_replication), \
+               pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')";
     let row = client.query_one(sql, &[]).await?;
     let count = |at: usize| u32::try_from(row.get::<_, i32>(at)).unwrap_or(0);
+    let next = match row.get(7) {
+        // The last one counts.
+        true => client.query(NEXT, &[&SETTINGS]).await?,
+        false => Vec::new(),
+    };
+    let pending = settings.iter().filter(|row| row.get(2));
     Ok(ServerFacts {
         version: count(0) / 10_000,
         version_text: row.get(1),
@@ -175,8 +222,13 @@ async fn server(client: &Client) -> Result<ServerFacts, tokio_postgres::Error> {
         slots: count(5),
         senders: count(6),
         settings: settings.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        next: next.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        pending: pending.map(|row| row.get(0)).collect(),
     })
 }
+
+const NEXT: &str = "SELECT name::text, setting::text FROM pg_catalog.pg_file_settings \
+                    WHERE name = ANY ($1::text[]) AND setting IS NOT NULL ORDER BY seqno";
 
 /// Placeholders are not in `pg_settings`, and read as empty once they were reset.
 async fn signs(client: &Client, host: &str) -> Result<Signs, tokio_postgres::Error> {
@@ -201,13 +253,15 @@ async fn role(client: &Client, name: &str, is_ours: bool) -> Result<RoleFacts, t
                        pg_catalog.unnest(s.setconfig) c \
                  WHERE c LIKE 'wal\\_sender\\_timeout=%' AND s.setrole IN (0, r.oid) AND s.setdatabase IN (0, d.oid) \
                  ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1), \
-               (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout') \
+               (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'), \
+               r.rolcreatedb, r.rolcreaterole \
         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d \
         WHERE r.rolname = $1::text AND d.datname = pg_catalog.current_database()";
     let Some(row) = client.query_opt(sql, &[&name]).await? else {
         return Ok(RoleFacts { name: name.to_owned(), ..RoleFacts::default() });
     };
     let (own, session): (Option<String>, Option<String>) = (row.get(8), row.get(9));
+    let excess = [(1, "SUPERUSER"), (10, "CREATEDB"), (11, "CREATEROLE")];
     let timeout = if is_ours { session } else { own.or(session) };
     Ok(RoleFacts {
         name: name.to_owned(),
@@ -219,6 +273,7 @@ async fn role(client: &Client, name: &str, is_ours: bool) -> Result<RoleFacts, t
         connect: row.get(5),
         create: row.get(6),
         rds_replication: row.get(7),
+        excess: excess.iter().filter(|(at, _)| row.get(*at)).map(|(_, name)| *name).collect(),
         sender_timeout_ms: timeout.as_deref().and_then(milliseconds),
     })
 }

@@ -25,6 +25,10 @@ pub struct SourceFacts {
     /// The schemas of `tables`.
     pub schemas: Vec<OwnedSchema>,
     pub publication: Option<Publication>,
+    /// The role has the rights of its owner.
+    pub owns_publication: bool,
+    /// Tables that it publishes with other columns or rows than was asked for by hand; see [`super::differing`].
+    pub differing: Vec<TableName>,
     /// Schemas that the publication has as a whole; PostgreSQL 15 and newer.
     pub published_schemas: Vec<String>,
     pub slot: Option<Slot>,
@@ -60,7 +64,7 @@ pub struct TableRights {
 pub struct OwnedSchema {
     pub name: String,
     pub usage: bool,
-    /// Owners of its tables whose later tables the role could not read.
+    /// Those who own its tables, or may make some in it, whose later tables the role could not read.
     pub without_defaults: Vec<String>,
 }
 
@@ -109,15 +113,22 @@ const RIGHTS: &str = "\
 
 const SCHEMAS: &str = "\
     SELECT n.nspname::text, pg_catalog.has_schema_privilege($1::oid, n.oid, 'USAGE'), \
-           ARRAY(SELECT DISTINCT o.rolname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles o ON o.oid = c.relowner \
-                 WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') \
-                   AND NOT pg_catalog.pg_has_role($1::oid, c.relowner, 'USAGE') \
-                   AND NOT pg_catalog.pg_has_role($1::oid, 'pg_read_all_data', 'USAGE') \
+           ARRAY(SELECT o.rolname::text FROM ( \
+                     SELECT c.relowner FROM pg_catalog.pg_class c \
+                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') \
+                     UNION SELECT n.nspowner \
+                     UNION SELECT d.datdba FROM pg_catalog.pg_database d, pg_catalog.pg_roles b \
+                     WHERE d.datname = pg_catalog.current_database() \
+                       AND b.oid = n.nspowner AND b.rolname = 'pg_database_owner') AS m (oid) \
+                 JOIN pg_catalog.pg_roles o ON o.oid = m.oid AND o.rolname <> 'pg_database_owner' \
+                 WHERE ($1::oid = 0 OR NOT pg_catalog.pg_has_role($1::oid, o.oid, 'USAGE')) \
+                   AND ($1::oid = 0 OR NOT pg_catalog.pg_has_role($1::oid, 'pg_read_all_data', 'USAGE')) \
                    AND NOT EXISTS ( \
                        SELECT FROM pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a \
-                       WHERE d.defaclrole = c.relowner AND d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, n.oid) \
+                       WHERE d.defaclrole = o.oid AND d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, n.oid) \
                          AND a.privilege_type = 'SELECT' \
-                         AND (a.grantee = 0 OR pg_catalog.pg_has_role($1::oid, a.grantee, 'USAGE')))) \
+                         AND (a.grantee = 0 OR $1::oid <> 0 AND pg_catalog.pg_has_role($1::oid, a.grantee, 'USAGE'))) \
+                 ORDER BY 1) \
     FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY ($2::text[]) ORDER BY 1";
 
 // `age` counts from now, so that the younger of two transactions has the lesser one. A slot decodes with the catalog from
@@ -143,21 +154,21 @@ pub async fn look(
     server: &ServerFacts,
 ) -> Result<SourceFacts, QueryError> {
     let failed = |error| QueryError::new("look at the source", error);
-    let began = Instant::now();
-    let first = position(client).await;
     let mut facts = SourceFacts { publication: publication(client, &wanted.publication).await?, ..Default::default() };
 
-    let mut names: Vec<TableName> = wanted.reads.iter().map(|read| read.table.clone()).collect();
+    let mut names = wanted.named();
+    names.extend(wanted.asked.drop.iter().cloned());
     if let Some(publication) = &facts.publication {
         names.extend(publication.tables.iter().map(|table| table.name.clone()));
+        let sql = "SELECT $2::oid <> 0 AND pg_catalog.pg_has_role($2::oid, p.pubowner, 'USAGE') \
+                   FROM pg_catalog.pg_publication p WHERE p.pubname = $1::text";
+        let owner = client.query_opt(sql, &[&publication.name, &role.oid]).await.map_err(failed)?;
+        facts.owns_publication = owner.is_some_and(|row| row.get(0));
     }
+    names.sort();
+    names.dedup();
     facts.tables = match &wanted.wanted {
-        Wanted::Listed(tables) => {
-            names.extend(tables.iter().cloned());
-            names.sort();
-            names.dedup();
-            catalog::load(client, Which::WithPartitions(&names)).await?
-        }
+        Wanted::Listed(_) => catalog::load(client, Which::WithPartitions(&names)).await?,
         Wanted::All => {
             let mut tables = catalog::load(client, Which::All).await?;
             // What is read and is no table at all shows why it can't be.
@@ -184,6 +195,7 @@ pub async fn look(
         })
         .collect();
     let mut schemas: Vec<&str> = facts.tables.iter().map(|table| table.name.schema.as_str()).collect();
+    schemas.extend(wanted.asked.schemas.iter().map(String::as_str));
     schemas.sort_unstable();
     schemas.dedup();
     let rows = client.query(SCHEMAS, &[&role.oid, &schemas]).await.map_err(failed)?;
@@ -210,6 +222,13 @@ pub async fn look(
     }
     facts.has_standbys = client.query_one(STANDBYS, &[]).await.map_err(failed)?.get(0);
 
+    Ok(facts)
+}
+
+/// Watches the write-ahead log for a second. What it asks may be refused, so not inside a transaction.
+pub async fn watch(client: &Client, facts: &mut SourceFacts) {
+    let began = Instant::now();
+    let first = position(client).await;
     facts.wal.mean = mean(client).await;
     if let Some(first) = first {
         tokio::time::sleep(WATCHED.saturating_sub(began.elapsed())).await;
@@ -217,7 +236,6 @@ pub async fn look(
         let seconds = began.elapsed().as_secs_f64();
         facts.wal.now = facts.position.map(|now| now.bytes_since(first) as f64 / seconds);
     }
-    Ok(facts)
 }
 
 async fn publication(client: &Client, name: &str) -> Result<Option<Publication>, QueryError> {

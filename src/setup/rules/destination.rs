@@ -1,21 +1,17 @@
-//! A destination: that it can be written, has room for what Pelton keeps there, and tables that take the rows.
+//! A destination: that it can be written, and has tables that take the rows. How a table is made is its owner's to decide.
 
-use crate::postgres::{quote_ident, quote_literal, quote_table};
+use crate::postgres::{quote_ident, quote_literal};
 use crate::setup::facts::{DestinationFacts, Facts, TableState};
 use crate::setup::target::{DestinationTable, DestinationTarget, Target};
 use crate::setup::{Item, Severity, Statement, sql};
 use crate::sink::SinkError;
 
 pub fn rules(target: &Target, wanted: &DestinationTarget, facts: &Facts, found: &DestinationFacts) -> Vec<Item> {
-    let mut items = vec![writable(target, facts), connect(target, facts)];
-    items.extend(data_store(target, facts, found));
-    for (table, state) in wanted.tables.iter().zip(&found.tables) {
-        items.extend(table_items(target, facts, table, state));
-    }
-    items
+    let tables = wanted.tables.iter().zip(&found.tables);
+    tables.flat_map(|(table, state)| table_items(target, facts, table, state)).collect()
 }
 
-fn writable(target: &Target, facts: &Facts) -> Item {
+pub fn writable(target: &Target, facts: &Facts) -> Item {
     const RULE: &str = "read-only";
     if facts.server.in_recovery {
         let why = "nothing can be written to a standby";
@@ -36,60 +32,7 @@ fn writable(target: &Target, facts: &Facts) -> Item {
     Item::amiss(Severity::Error, RULE, target.place(), "default_transaction_read_only is on", why)
         .sql(Statement::new("for the statements that follow", here).outside_a_transaction())
         .sql(Statement::new("lets the role write by default", set).by_admin())
-        .step("if the server refuses writes for a reason (a full disk, a failover), see to that first")
-}
-
-fn connect(target: &Target, facts: &Facts) -> Item {
-    const RULE: &str = "database-connect";
-    if facts.role.connect {
-        return Item::right(RULE, target.place(), "the role may connect to the database");
-    }
-    let (database, role) = (&facts.server.database, &facts.role.name);
-    let what = format!("role {role} may not connect to database {database}");
-    let grant = format!("GRANT CONNECT ON DATABASE {} TO {}", quote_ident(database), quote_ident(role));
-    Item::amiss(Severity::Error, RULE, target.place(), what, "Pelton connects as it")
-        .sql(Statement::new("lets the role connect", grant).by_admin())
-}
-
-/// Checkpoints live beside the rows that they stand for, so the schema must be there, or be made.
-fn data_store(target: &Target, facts: &Facts, found: &DestinationFacts) -> Vec<Item> {
-    const RULE: &str = "data-store";
-    let store = &found.data_store;
-    let role = quote_ident(&facts.role.name);
-    let place = target.within("schema rejot_data_store");
-    let why = "Pelton keeps there how far every flow is, in the transaction that writes its rows";
-    if !store.exists {
-        if facts.role.create {
-            return vec![Item::right(RULE, place, "it does not exist yet: `pelton sync` makes it at its start")];
-        }
-        let what = format!("it does not exist, and role {} may not make it", facts.role.name);
-        let make = format!("CREATE SCHEMA IF NOT EXISTS rejot_data_store AUTHORIZATION {role}");
-        return vec![
-            Item::amiss(Severity::Error, RULE, place, what, why)
-                .sql(Statement::new("makes the schema of Pelton's own, and gives it to the role", make).by_admin()),
-        ];
-    }
-    let mut items = Vec::new();
-    if store.usage && store.create {
-        items.push(Item::right(RULE, place.clone(), "it exists, and the role may make tables in it"));
-    } else {
-        let what = format!("role {} may not make tables in it", facts.role.name);
-        let grant = format!("GRANT USAGE, CREATE ON SCHEMA rejot_data_store TO {role}");
-        items.push(
-            Item::amiss(Severity::Error, RULE, place.clone(), what, why)
-                .sql(Statement::new("lets the role make Pelton's tables", grant).by_admin()),
-        );
-    }
-    if !store.lacking.is_empty() {
-        let what = format!("role {} may not read and write its tables {}", facts.role.name, store.lacking.join(", "));
-        let tables: Vec<String> = store.lacking.iter().map(|table| quote_table("rejot_data_store", table)).collect();
-        let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {role}", tables.join(", "));
-        items.push(
-            Item::amiss(Severity::Error, "data-store-tables", place, what, why)
-                .sql(Statement::new("lets the role keep how far its flows are", grant).by_admin()),
-        );
-    }
-    items
+        .by_person("if the server refuses writes for a reason (a full disk, a failover), see to that first")
 }
 
 fn table_items(target: &Target, facts: &Facts, table: &DestinationTable, state: &TableState) -> Vec<Item> {
@@ -112,10 +55,13 @@ fn table_items(target: &Target, facts: &Facts, table: &DestinationTable, state: 
         items.push(Item::right("destination-table", place.clone(), "it exists, and the role may write to it"));
     } else {
         let what = format!("role {} lacks {} on it", facts.role.name, state.lacks.join(", "));
-        let why = format!("flow {} writes to it, and reads by key what is there", table.flow);
+        let (severity, why) = match state.lacks.as_slice() {
+            [one] if one == "TRUNCATE" => (Severity::Advice, "its rows are deleted one by one instead".to_owned()),
+            _ => (Severity::Error, format!("flow {} writes to it, and reads by key what is there", table.flow)),
+        };
         let lacks = format!("{} ON TABLE {}", state.lacks.join(", "), table.name.quoted());
         items.push(
-            Item::amiss(Severity::Error, "destination-privileges", place.clone(), what, why)
+            Item::amiss(severity, "destination-privileges", place.clone(), what, why)
                 .sql(grant("lets the role keep the table equal", lacks)),
         );
     }
@@ -124,8 +70,9 @@ fn table_items(target: &Target, facts: &Facts, table: &DestinationTable, state: 
         let why = "a policy may refuse rows, or hide those that are to be changed; and rows can't go in by COPY";
         let bypass = format!("ALTER ROLE {role} BYPASSRLS");
         items.push(
-            Item::amiss(Severity::Warning, "row-security", place.clone(), what, why)
-                .sql(Statement::new("lets the role write all rows, whatever policies say", bypass).by_admin()),
+            Item::amiss(Severity::Warning, "row-security", place.clone(), what, why).sql(
+                Statement::new("lets the role write all rows, whatever policies say", bypass).by_admin().by_person(),
+            ),
         );
     }
     let key = |name: &str| table.public.iter().flat_map(|public| &public.columns).any(|c| *c.name == *name && c.key);
@@ -181,7 +128,7 @@ fn problem_item(place: &str, table: &DestinationTable, problem: &SinkError) -> I
     let item = Item::amiss(Severity::Error, rule, place, problem.to_string(), why);
     let alter = |comment: &str, column: &str, what: &str| {
         let sql = format!("ALTER TABLE {} ALTER COLUMN {} {what}", table.name.quoted(), quote_ident(column));
-        Statement::new(comment, sql).by_admin()
+        Statement::new(comment, sql).by_admin().by_person()
     };
     match problem {
         SinkError::ColumnMissing { column, type_name, .. } => {
@@ -190,7 +137,7 @@ fn problem_item(place: &str, table: &DestinationTable, problem: &SinkError) -> I
                 table.name.quoted(),
                 quote_ident(column)
             );
-            item.sql(Statement::new("adds the column that the public schema has", sql).by_admin())
+            item.sql(Statement::new("adds the column that the public schema has", sql).by_admin().by_person())
         }
         SinkError::WrongType { column, expected, .. } | SinkError::FewerDigits { column, expected, .. } => {
             // A second time it would make the column's indexes anew for nothing.
@@ -226,7 +173,7 @@ fn problem_item(place: &str, table: &DestinationTable, problem: &SinkError) -> I
                 table.name.quoted(),
                 columns.join(", ")
             );
-            item.sql(Statement::new("finds rows by the public schema's key", sql).by_admin())
+            item.sql(Statement::new("finds rows by the public schema's key", sql).by_admin().by_person())
         }
         other => match other.hint() {
             Some(hint) => item.step(hint),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::postgres::catalog::{OWN_SCHEMAS, TableKind, TableName, is_system_schema};
+use crate::postgres::catalog::{OWN_SCHEMAS, Table, TableKind, TableName, is_system_schema};
 use crate::postgres::publication::Wanted;
 use crate::postgres::quote_ident;
 use crate::setup::facts::{Facts, SourceFacts};
@@ -10,28 +10,31 @@ use crate::setup::target::{SourceTarget, Target};
 use crate::setup::{Item, Severity, Statement};
 
 pub fn rules(target: &Target, wanted: &SourceTarget, facts: &Facts, source: &SourceFacts) -> Vec<Item> {
-    let mut items = vec![connect(target, facts)];
     let read = tables(wanted, source);
-    let schemas: BTreeSet<&str> = read.iter().map(|table| table.schema.as_str()).collect();
+    let mut schemas: BTreeSet<&str> = read.iter().map(|table| table.schema.as_str()).collect();
+    schemas.extend(wanted.asked.schemas.iter().map(String::as_str));
     let role = quote_ident(&facts.role.name);
     // What no flow reads is only published; of what is asked for by hand, all is wanted.
-    let is_read = |wants: &dyn Fn(&TableName) -> bool| {
-        wanted.reads.is_empty() || wanted.reads.iter().any(|read| wants(&read.table))
+    let severity = |is_it: &dyn Fn(&TableName) -> bool| match wanted.reads.is_empty()
+        || wanted.reads.iter().any(|read| is_it(&read.table))
+    {
+        true => Severity::Error,
+        false => Severity::Warning,
     };
-    let severity = |is_read: bool| if is_read { Severity::Error } else { Severity::Warning };
+    let mut items = Vec::new();
     for schema in source.schemas.iter().filter(|schema| schemas.contains(schema.name.as_str())) {
         let place = target.within(format_args!("schema {}", schema.name));
         if schema.usage {
             items.push(Item::right("schema-usage", place.clone(), "the role may use it"));
-        } else {
-            let what = format!("role {} may not use it", facts.role.name);
-            let read = is_read(&|table| table.schema == schema.name);
-            let grant = format!("GRANT USAGE ON SCHEMA {} TO {role}", quote_ident(&schema.name));
-            items.push(
-                Item::amiss(severity(read), "schema-usage", place.clone(), what, "its tables can't be copied")
-                    .sql(Statement::new("lets the role see into the schema", grant).by_admin()),
-            );
+            continue;
         }
+        let what = format!("role {} may not use it", facts.role.name);
+        let grant = format!("GRANT USAGE ON SCHEMA {} TO {role}", quote_ident(&schema.name));
+        let severity = severity(&|table| table.schema == schema.name);
+        items.push(
+            Item::amiss(severity, "schema-usage", place.clone(), what, "its tables can't be copied")
+                .sql(Statement::new("lets the role see into the schema", grant).by_admin()),
+        );
     }
     for table in &read {
         let Some(rights) = source.rights(table) else { continue };
@@ -42,22 +45,18 @@ pub fn rules(target: &Target, wanted: &SourceTarget, facts: &Facts, source: &Sou
         }
         let what = format!("role {} may not read it", facts.role.name);
         let grant = format!("GRANT SELECT ON TABLE {} TO {role}", table.quoted());
+        let severity = severity(&|one| one == *table);
         items.push(
-            Item::amiss(
-                severity(is_read(&|one| one == *table)),
-                "table-select",
-                place,
-                what,
-                "the rows that exist can't be copied",
-            )
-            .sql(Statement::new("lets the role copy the table", grant).by_admin()),
+            Item::amiss(severity, "table-select", place, what, "the rows that exist can't be copied")
+                .sql(Statement::new("lets the role copy the table", grant).by_admin()),
         );
     }
     items.extend(defaults(target, wanted, facts, source, &schemas));
     items
 }
 
-fn connect(target: &Target, facts: &Facts) -> Item {
+/// At whatever database: the right to connect.
+pub fn connect(target: &Target, facts: &Facts) -> Item {
     const RULE: &str = "database-connect";
     if facts.role.connect {
         return Item::right(RULE, target.place(), "the role may connect to the database");
@@ -71,20 +70,15 @@ fn connect(target: &Target, facts: &Facts) -> Item {
 
 /// Returns the tables that are read: those of flows; where a source is wanted as a whole, or by hand, those of it.
 fn tables<'a>(wanted: &'a SourceTarget, source: &'a SourceFacts) -> BTreeSet<&'a TableName> {
-    let mut names: BTreeSet<_> = wanted.reads.iter().map(|read| &read.table).collect();
-    match &wanted.wanted {
-        Wanted::Listed(tables) => names.extend(tables),
-        Wanted::All => names.extend(
-            source
-                .tables
-                .iter()
-                .filter(|table| matches!(table.kind, TableKind::Ordinary | TableKind::Partitioned))
-                .filter(|table| table.partition_root.is_none() && !is_system_schema(&table.name.schema))
-                .filter(|table| !OWN_SCHEMAS.contains(&table.name.schema.as_str()))
-                .map(|table| &table.name),
-        ),
-    }
-    names
+    let may_be = |table: &&Table| {
+        matches!(table.kind, TableKind::Ordinary | TableKind::Partitioned)
+            && table.partition_root.is_none()
+            && !is_system_schema(&table.name.schema)
+            && !OWN_SCHEMAS.contains(&table.name.schema.as_str())
+    };
+    let named = wanted.named();
+    let taken = source.tables.iter().filter(|table| named.contains(&table.name) || may_be(table));
+    taken.map(|table| &table.name).filter(|table| wanted.takes(table)).collect()
 }
 
 /// Where all of a schema is published, what is made in it later must be readable too.
@@ -96,8 +90,10 @@ fn defaults(
     schemas: &BTreeSet<&str>,
 ) -> Vec<Item> {
     const RULE: &str = "default-privileges";
-    let all = wanted.wanted == Wanted::All || source.publication.as_ref().is_some_and(|found| found.all_tables);
-    let whole = |schema: &str| all || source.published_schemas.iter().any(|one| one == schema);
+    let of_all = |schema: &str| wanted.asked.schemas.is_empty() || wanted.asked.schemas.iter().any(|one| one == schema);
+    let wants = |schema: &str| wanted.wanted == Wanted::All && of_all(schema);
+    let all = source.publication.as_ref().is_some_and(|found| found.all_tables);
+    let whole = |schema: &str| all || wants(schema) || source.published_schemas.iter().any(|one| one == schema);
     let mut items = Vec::new();
     let whole_schemas = source.schemas.iter().filter(|schema| schemas.contains(schema.name.as_str()));
     for schema in whole_schemas.filter(|schema| whole(&schema.name)) {

@@ -4,63 +4,80 @@ use std::collections::BTreeSet;
 
 use crate::change::{Op, ReplicaIdentity};
 use crate::postgres::catalog::{Generated, OWN_SCHEMAS, Table, TableKind, TableName};
-use crate::postgres::publication::{Publication, PublishedTable, Reason, Wanted, create_statements, judge};
+use crate::postgres::publication::{self, Publication, PublishedTable, Reason, create_statements};
 use crate::postgres::{quote_ident, quote_literal};
 use crate::setup::facts::{Facts, SourceFacts};
 use crate::setup::target::{Read, SourceTarget, Target};
+use crate::setup::wish::Way;
 use crate::setup::{Item, Severity, Statement, sql};
 
 pub fn rules(target: &Target, wanted: &SourceTarget, facts: &Facts, source: &SourceFacts) -> Vec<Item> {
     let tables = to_publish(wanted, source);
+    let version = &facts.server;
+    if version.version < 15 && wanted.asked.entries.iter().any(|entry| !entry.is_whole()) {
+        let what = format!("PostgreSQL {} knows no column lists and row filters", version.version_text);
+        let place = target.within(format_args!("publication {}", wanted.publication));
+        let item = Item::amiss(Severity::Error, "publication", place, what, "they came with version 15");
+        return vec![item.step("name whole tables, or upgrade the server")];
+    }
     let owns = |table: &TableName| source.rights(table).is_some_and(|rights| rights.owns);
-    let may = facts.role.superuser || (facts.role.create && tables.iter().all(owns));
-    let Some(publication) = &source.publication else { return vec![missing(target, wanted, &tables, may)] };
-    let place = place(target, publication);
-    let mut items = vec![Item::right("publication", place, "it exists")];
+    let may = facts.role.superuser || wanted.asked.group.is_some() || (facts.role.create && tables.iter().all(owns));
+    let Some(publication) = &source.publication else { return vec![missing(target, wanted, facts, &tables, may)] };
+    let by_role = may && (facts.role.superuser || source.owns_publication);
+    let mut items = vec![Item::right("publication", place(target, publication), "it exists")];
     items.extend(own_schemas(target, source, publication));
     for table in &tables {
-        items.push(covers(target, wanted, source, publication, (table, may && publication.ours)));
+        items.push(covers(target, wanted, source, publication, (table, by_role && publication.ours)));
     }
     items.push(operations(target, wanted, source, publication));
+    for name in &tables {
+        items.extend(source.table(name).and_then(|table| via_root(target, publication, table)));
+    }
     for read in &wanted.reads {
         let Some(table) = source.table(&read.table) else { continue };
-        items.extend(via_root(target, publication, table));
         if let Some(published) = publication.table(&read.table) {
             items.extend(row_filter(target, publication, published));
             items.extend(columns(target, publication, published, table, read));
         }
     }
-    items
+    items.extend(source.differing.iter().map(|table| as_asked(target, wanted, publication, table)));
+    let dropped = wanted.asked.drop.iter().filter(|table| publication.covers(table));
+    items.extend(dropped.map(|table| dropped_table(target, publication, table)));
+    let may_alter = wanted.asked.publication_named || publication.ours || publication.by_setup;
+    let by_whom = |item: Item| {
+        let item = if by_role { item.by_role() } else { item };
+        match wanted.asked.way == Way::Plan || may_alter || item.severity().is_none() {
+            true => item,
+            false => {
+                let name = quote_ident(&publication.name);
+                item.by_person(format!("somebody else made it: name it with --publication {name} to have it altered"))
+            }
+        }
+    };
+    items.into_iter().map(by_whom).collect()
 }
 
 fn place(target: &Target, publication: &Publication) -> String {
     target.within(format_args!("publication {}", publication.name))
 }
 
-/// Returns the tables that are to be published: those that can be, and those that can once they are mended.
-fn to_publish(wanted: &SourceTarget, source: &SourceFacts) -> BTreeSet<TableName> {
-    let read = Wanted::Listed(wanted.reads.iter().map(|read| read.table.clone()).collect());
-    let mut tables = BTreeSet::new();
-    for plan in [judge(&source.tables, &wanted.wanted), judge(&source.tables, &read)] {
-        tables.extend(plan.publish);
-        let mendable = |reason: &Reason| match reason {
-            Reason::Partition { reason, .. } => !matches!(**reason, Reason::Foreign),
-            Reason::DoesNotExist
-            | Reason::Temporary
-            | Reason::View
-            | Reason::Foreign
-            | Reason::NotATable
-            | Reason::System
-            | Reason::Ours => false,
-            _ => true,
-        };
-        tables
-            .extend(plan.refused.into_iter().filter(|refused| mendable(&refused.reason)).map(|refused| refused.table));
-    }
-    tables
+/// Returns the tables that are to be published: those that can be, and in a script those that can once what stands above
+/// is run. Step by step only what was mended counts: a table without an identity would refuse every UPDATE.
+pub fn to_publish(wanted: &SourceTarget, source: &SourceFacts) -> BTreeSet<TableName> {
+    let plan = wanted.judge(&source.tables);
+    let is_mended = |reason: &Reason| match (wanted.asked.way, reason) {
+        (Way::Steps, _) => false,
+        (Way::Plan, Reason::Unlogged) => true,
+        (Way::Plan, Reason::Partition { reason, .. }) if **reason == Reason::Unlogged => true,
+        (_, reason) => reason.is_identity() && wanted.asked.gives_identity(),
+    };
+    let mended = plan.refused.into_iter().filter(|refused| is_mended(&refused.reason)).map(|refused| refused.table);
+    plan.publish.into_iter().chain(mended).collect()
 }
 
-fn missing(target: &Target, wanted: &SourceTarget, tables: &BTreeSet<TableName>, may: bool) -> Item {
+/// Whoever can alter it by itself gets it as its own, with the mark by which a start knows what it may add tables to. Any
+/// other is an administrator's, which setup looks after.
+fn missing(target: &Target, wanted: &SourceTarget, facts: &Facts, tables: &BTreeSet<TableName>, may: bool) -> Item {
     const RULE: &str = "publication";
     let name = &wanted.publication;
     let place = target.within(format_args!("publication {name}"));
@@ -71,8 +88,13 @@ fn missing(target: &Target, wanted: &SourceTarget, tables: &BTreeSet<TableName>,
             wanted.slot
         ));
     }
-    let tables: Vec<TableName> = tables.iter().cloned().collect();
-    let make = sql::when(&sql::no_publication(name), &create_statements(name, &tables, may));
+    let tables: Vec<String> = tables.iter().map(|table| wanted.asked.entry(table).sql()).collect();
+    let mark = if may { publication::MARK } else { publication::SETUP_MARK };
+    let mut make = create_statements(name, &tables, mark);
+    if may {
+        make.push(format!("ALTER PUBLICATION {} OWNER TO {}", quote_ident(name), quote_ident(&facts.role.name)));
+    }
+    let make = sql::when(&sql::no_publication(name), &make);
     let statement = Statement::new("gives away the changes of these tables; before the slot is made", make);
     if may {
         let why = "`pelton sync` makes it at its start, before the slot";
@@ -81,6 +103,31 @@ fn missing(target: &Target, wanted: &SourceTarget, tables: &BTreeSet<TableName>,
         let why = "the role may not make it: that takes CREATE on the database, and ownership of every table in it";
         Item::amiss(Severity::Error, RULE, place, "it does not exist", why).sql(statement.by_admin())
     }
+}
+
+/// A table with other columns or rows than were asked for is taken out and put in again.
+fn as_asked(target: &Target, wanted: &SourceTarget, publication: &Publication, table: &TableName) -> Item {
+    let name = quote_ident(&publication.name);
+    let place = target.within(format_args!("table {table}"));
+    let what = format!("publication {} has other columns or rows of it than were asked for", publication.name);
+    let steps = format!(
+        "IF EXISTS ({}) THEN ALTER PUBLICATION {name} DROP TABLE ONLY {}; END IF; ALTER PUBLICATION {name} ADD TABLE {};",
+        sql::member(&publication.name, &table.quoted()),
+        table.quoted(),
+        wanted.asked.entry(table).sql()
+    );
+    let comment = format!("publishes {table} as it was asked for; in one transaction, so that no change is missed");
+    Item::amiss(Severity::Error, "publication-columns", place, what, "a stream gives what its publication names")
+        .sql(Statement::new(comment, sql::steps(&steps)).by_admin())
+}
+
+fn dropped_table(target: &Target, publication: &Publication, table: &TableName) -> Item {
+    let place = target.within(format_args!("table {table}"));
+    let drop = format!("ALTER PUBLICATION {} DROP TABLE ONLY {}", quote_ident(&publication.name), table.quoted());
+    let member = format!("EXISTS ({})", sql::member(&publication.name, &table.quoted()));
+    let what = format!("it is in publication {}", publication.name);
+    Item::amiss(Severity::Warning, "publication-tables", place, what, "it was asked to be taken out")
+        .sql(Statement::new(format!("publishes {table} no longer"), sql::when(&member, &[drop])).by_admin())
 }
 
 /// What Pelton writes itself must not come back, nor go anywhere else.
@@ -140,13 +187,13 @@ fn covers(
         return Item::right(RULE, place, format!("it is in publication {name}"));
     }
     let what = format!("it is not in publication {name}");
-    let read = wanted.reads.iter().find(|read| read.table == *table);
+    let read = wanted.read(table);
     let root = source.table(table).and_then(|found| found.partition_root.as_ref());
     if let Some((_, root)) = root.filter(|(_, root)| publication.via_partition_root && publication.covers(root)) {
         let why = format!("it is a partition, and its changes come as those of {root}");
         return Item::amiss(Severity::Error, RULE, place, what, why).step(format!("let the public schema read {root}"));
     }
-    let add = format!("ALTER PUBLICATION {} ADD TABLE ONLY {}", quote_ident(name), table.quoted());
+    let add = format!("ALTER PUBLICATION {} ADD TABLE {}", quote_ident(name), wanted.asked.entry(table).sql());
     let begun: Vec<&str> = read.iter().flat_map(|read| wanted.begun_of(read)).collect();
     if !begun.is_empty() {
         let why = format!(
@@ -162,12 +209,14 @@ fn covers(
         (Some(read), false) => {
             (Severity::Error, format!("flows {} read it, and nothing of it comes", read.flows.join(", ")))
         }
+        (None, false) if wanted.reads.is_empty() => {
+            (Severity::Error, "it is wanted, and nothing of it comes".to_owned())
+        }
         (None, false) => (Severity::Warning, "the manifest lists it, and nothing of it comes".to_owned()),
     };
     let absent = format!("NOT EXISTS ({})", sql::member(name, &table.quoted()));
     let statement = Statement::new("publishes what is changed in the table from now on", sql::when(&absent, &[add]));
-    let statement = if sync_adds { statement } else { statement.by_admin() };
-    Item::amiss(severity, RULE, place, what, why).sql(statement)
+    Item::amiss(severity, RULE, place, what, why).sql(statement.by_admin())
 }
 
 /// An operation that is left out never comes, and nobody notices.
@@ -181,7 +230,8 @@ fn operations(target: &Target, wanted: &SourceTarget, source: &SourceFacts, publ
         (read.ops.is_empty() || read.ops.contains(&op)) && (tells_apart || !matches!(op, Op::Update | Op::Delete))
     };
     let ops = [Op::Insert, Op::Update, Op::Delete, Op::Truncate].into_iter().zip(publication.operations());
-    let needed = |op: Op| wanted.reads.iter().any(|read| needs(read, op));
+    // What is asked for by hand is wanted whole.
+    let needed = |op: Op| wanted.reads.is_empty() || wanted.reads.iter().any(|read| needs(read, op));
     let lacking: Vec<&str> =
         ops.clone().filter(|(op, (_, has))| !has && needed(*op)).map(|(_, (name, _))| name).collect();
     if lacking.is_empty() {
@@ -198,7 +248,7 @@ fn operations(target: &Target, wanted: &SourceTarget, source: &SourceFacts, publ
 /// A flow names the partitioned table, so its changes must come under that name.
 fn via_root(target: &Target, publication: &Publication, table: &Table) -> Option<Item> {
     const RULE: &str = "publication-via-root";
-    if table.kind != TableKind::Partitioned || !publication.covers(&table.name) {
+    if table.kind != TableKind::Partitioned {
         return None;
     }
     let place = target.within(format_args!("table {}", table.name));

@@ -5,12 +5,26 @@ use crate::setup::facts::{Facts, SourceFacts};
 use crate::setup::target::{Side, Target};
 use crate::setup::{Item, Severity, Statement, sql};
 
-/// The role exists, and may log in.
-pub fn exists(target: &Target, facts: &Facts) -> Vec<Item> {
+/// The role, hardened: it may log in and, at a source, replicate. It lacks nothing else, and should have nothing else.
+///
+/// A role that is there keeps what it has. What it lacks is added, one attribute a statement: a server refuses even to
+/// repeat an attribute to one who may not give it. What it has too much is said, not taken: others may count on it.
+pub fn rules(target: &Target, facts: &Facts) -> Vec<Item> {
+    let place = target.within(format_args!("role {}", facts.role.name));
+    let mut items = vec![exists(&place, facts)];
+    if let Some(source) = &facts.source {
+        items.push(replicates(&place, facts));
+        items.extend(row_security(target, facts, source));
+        items.push(sender_timeout(&place, facts));
+    }
+    items.extend(excess(&place, facts));
+    items
+}
+
+fn exists(place: &str, facts: &Facts) -> Item {
     let role = &facts.role;
-    let place = target.within(format_args!("role {}", role.name));
     let name = quote_ident(&role.name);
-    let item = match (role.exists(), role.can_login) {
+    match (role.exists(), role.can_login) {
         (true, true) => Item::right("role", place, "it exists and may log in"),
         (true, false) => {
             let grant = format!("ALTER ROLE {name} LOGIN");
@@ -18,31 +32,39 @@ pub fn exists(target: &Target, facts: &Facts) -> Vec<Item> {
                 .sql(Statement::new("lets the role log in", grant).by_admin())
         }
         (false, _) => {
-            let make = format!("CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE");
+            let make =
+                format!("CREATE ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS");
             let make = sql::when(&sql::no_role(&role.name), &[make]);
             Item::amiss(Severity::Error, "role", place, "there is no such role", "Pelton logs in as it")
                 .sql(Statement::new("makes the role, with nothing but the right to log in", make).by_admin())
-                .step("give it a password: \\password in psql")
         }
-    };
-    vec![item]
+    }
 }
 
-/// The right to replicate, and freedom from policies and from time limits that would keep a dead stream alive.
-pub fn of_source(target: &Target, facts: &Facts, source: &SourceFacts) -> Vec<Item> {
+fn replicates(place: &str, facts: &Facts) -> Item {
     let role = &facts.role;
-    let place = target.within(format_args!("role {}", role.name));
-    let mut items = vec![if role.superuser || role.replication || role.rds_replication {
-        Item::right("role-replication", place.clone(), "it may replicate")
-    } else {
-        let why = "a stream can't be started, nor a slot made, without that right";
-        let mut item = Item::amiss(Severity::Error, "role-replication", place.clone(), "it may not replicate", why);
-        item.mends = facts.provider.may_replicate(&role.name);
-        item
-    }];
-    items.extend(row_security(target, facts, source));
-    items.push(sender_timeout(&place, facts));
-    items
+    if role.superuser || role.replication || role.rds_replication {
+        return Item::right("role-replication", place, "it may replicate");
+    }
+    let why = "a stream can't be started, nor a slot made, without that right";
+    let mut item = Item::amiss(Severity::Error, "role-replication", place, "it may not replicate", why);
+    item.mends = facts.provider.may_replicate(&role.name);
+    item
+}
+
+fn excess(place: &str, facts: &Facts) -> Option<Item> {
+    let role = &facts.role;
+    if role.excess.is_empty() {
+        return None;
+    }
+    let why = "whoever has the role's password has these rights too, and Pelton needs none of them";
+    let less: Vec<String> = role.excess.iter().map(|right| format!("NO{right}")).collect();
+    let item = Item::amiss(Severity::Advice, "role-excess", place, format!("it has {}", role.excess.join(", ")), why);
+    Some(item.step(format!(
+        "name a role of its own, which `pelton setup` makes; or ALTER ROLE {} {}",
+        quote_ident(&role.name),
+        less.join(" ")
+    )))
 }
 
 /// A copy that obeyed policies would lose rows in silence, so it is refused; the stream knows none.
@@ -58,7 +80,7 @@ fn row_security(target: &Target, facts: &Facts, source: &SourceFacts) -> Vec<Ite
             "copying the rows that exist is refused: policies would leave out some of them, and nobody would notice";
         let bypass = format!("ALTER ROLE {role} BYPASSRLS");
         Item::amiss(Severity::Error, "row-security", place, what, why)
-            .sql(Statement::new("lets the role read all rows, whatever policies say", bypass).by_admin())
+            .sql(Statement::new("lets the role read all rows, whatever policies say", bypass).by_admin().by_person())
     })
     .collect()
 }

@@ -7,25 +7,26 @@ use crate::setup::{Item, Severity};
 /// Decoding on a standby came with this version.
 const VERSION_STANDBY_MIN: u32 = 16;
 
-/// What is added where slots or senders are all taken.
-const ROOM: i64 = 5;
+/// Slots and senders that there should be at least: one for each source, one for a copy, and some for others.
+const SLOTS_MIN: i64 = 5;
 
-pub fn of_source(target: &Target, facts: &Facts, source: &SourceFacts) -> Vec<Item> {
-    let mut items = vec![encoding(target, facts), standby(target, facts), wal_level(target, facts)];
-    items.push(free(
-        target,
-        facts,
-        ("free-slots", "max_replication_slots", "replication slots"),
-        facts.server.slots,
-        source.slot.is_some(),
-    ));
-    items.push(free(
-        target,
-        facts,
-        ("free-senders", "max_wal_senders", "WAL senders"),
-        facts.server.senders,
-        source.reader.is_some(),
-    ));
+/// The rule's name of what was set and is not in effect yet.
+pub const RESTART: &str = "restart";
+
+/// What nobody can set.
+pub fn of_server(target: &Target, facts: &Facts) -> [Item; 2] {
+    [encoding(target, facts), standby(target, facts)]
+}
+
+/// Raised to what a stream needs, never lowered.
+pub fn rules(target: &Target, facts: &Facts, source: &SourceFacts) -> Vec<Item> {
+    let slots = ("free-slots", "max_replication_slots", "replication slots");
+    let senders = ("free-senders", "max_wal_senders", "WAL senders");
+    let mut items = vec![
+        wal_level(target, facts),
+        free(target, facts, slots, facts.server.slots, source.slot.is_some()),
+        free(target, facts, senders, facts.server.senders, source.reader.is_some()),
+    ];
     items.extend(idle_slots(target, facts));
     items
 }
@@ -56,14 +57,40 @@ fn standby(target: &Target, facts: &Facts) -> Item {
     Item::amiss(Severity::Error, RULE, target.place(), what, why).step("name the primary in the connection")
 }
 
+/// Returns true when nothing can be decoded until the server was restarted, and can be from then on.
+pub fn waits_for_restart(facts: &Facts) -> bool {
+    !decodes(facts) && is_set(facts, "wal_level", |next| next == "logical")
+}
+
+fn decodes(facts: &Facts) -> bool {
+    let settings = &facts.server.settings;
+    let is = |wanted: &str| settings.get("wal_level").is_some_and(|level| level == wanted);
+    // PostgreSQL 19 raises the level by itself, with the first slot.
+    is("logical") || settings.contains_key("effective_wal_level") && is("replica")
+}
+
+/// The configuration has such a value, as far as it may be read.
+fn is_set(facts: &Facts, name: &str, is_enough: impl Fn(&str) -> bool) -> bool {
+    match facts.server.next.get(name) {
+        Some(next) => is_enough(next),
+        None => facts.server.pending.contains(name),
+    }
+}
+
+fn restart(target: &Target, facts: &Facts, severity: Severity, name: &str) -> Item {
+    let what = format!("{name} was set, which waits for a restart of the server");
+    Item::amiss(severity, RESTART, target.place(), what, "it is read when the server starts")
+        .step(facts.provider.restart())
+}
+
 fn wal_level(target: &Target, facts: &Facts) -> Item {
     const RULE: &str = "wal-level";
-    let settings = &facts.server.settings;
-    // PostgreSQL 19 raises the level by itself, with the first slot.
-    let level = settings.get("wal_level").map_or("unknown", |level| level);
-    let raises = settings.contains_key("effective_wal_level") && level == "replica";
-    if level == "logical" || raises {
+    let level = facts.server.settings.get("wal_level").map_or("unknown", |level| level);
+    if decodes(facts) {
         return Item::right(RULE, target.place(), format!("wal_level is {level}"));
+    }
+    if waits_for_restart(facts) {
+        return restart(target, facts, Severity::Error, "wal_level");
     }
     let why = "the log holds no more than a standby needs: nothing can be decoded from it";
     let what = format!("wal_level is {level}, and a stream needs logical");
@@ -83,15 +110,21 @@ fn free(
     let Some(max) = facts.server.number(setting) else {
         return Item::right(rule, target.place(), format!("{setting} can't be seen"));
     };
-    let free = (max - i64::from(taken)).max(0);
-    let what = format!("{taken} of {max} {things} are taken");
-    let (severity, why) = match (free, has_own) {
-        (0, false) => (Severity::Error, "a stream needs one slot and one sender of its own"),
-        (0, true) => (Severity::Advice, "the copy of a table without a usable key takes one more for a while"),
-        _ => return Item::right(rule, target.place(), what),
+    let taken = i64::from(taken);
+    let needed = (taken + 1 + i64::from(!has_own)).max(SLOTS_MIN);
+    let what = format!("{setting} is {max}, {taken} of these {things} are taken");
+    if max >= needed {
+        return Item::right(rule, target.place(), what);
+    }
+    let (severity, why) = match max <= taken && !has_own {
+        true => (Severity::Error, "a stream needs one slot and one sender of its own"),
+        false => (Severity::Advice, "the copy of a table without a usable key takes one more for a while"),
     };
+    if is_set(facts, setting, |next| next.parse::<i64>().is_ok_and(|next| next >= needed)) {
+        return restart(target, facts, severity, setting);
+    }
     let mut item = Item::amiss(severity, rule, target.place(), what, why);
-    item.mends = facts.provider.set(setting, &(max + ROOM).to_string(), true);
+    item.mends = facts.provider.set(setting, &needed.to_string(), true);
     match rule {
         "free-slots" => {
             item.step("or drop a slot that nobody uses: SELECT slot_name, active FROM pg_replication_slots")
@@ -115,5 +148,5 @@ fn idle_slots(target: &Target, facts: &Facts) -> Option<Item> {
                until they are repaired";
     let mut item = Item::amiss(Severity::Warning, RULE, target.place(), what, why);
     item.mends = facts.provider.set("idle_replication_slot_timeout", "0", false);
-    Some(item)
+    Some(item.by_person("or keep it, where no stop may last so long that the disk fills"))
 }

@@ -2,32 +2,32 @@
 
 use crate::change::ReplicaIdentity;
 use crate::postgres::catalog::{Generated, Table, TableKind, TableName};
-use crate::postgres::publication::{Plan, Reason, Refused, Wanted, judge};
+use crate::postgres::publication::{Reason, Refused, Wanted, judge};
 use crate::postgres::quote_ident;
 use crate::setup::facts::SourceFacts;
 use crate::setup::target::{Read, SourceTarget, Target};
 use crate::setup::{Item, Severity, Statement};
 
 pub fn rules(target: &Target, wanted: &SourceTarget, source: &SourceFacts) -> Vec<Item> {
-    let read: Vec<TableName> = wanted.reads.iter().map(|read| read.table.clone()).collect();
-    let mut plan = judge(&source.tables, &wanted.wanted);
-    let of_flows = judge(&source.tables, &Wanted::Listed(read.clone()));
-    add(&mut plan, of_flows);
+    let plan = wanted.judge(&source.tables);
+    let mut refused = plan.refused;
     // What somebody else published fails today, wanted or not.
     if let Some(publication) = source.publication.as_ref().filter(|found| found.update || found.delete) {
         let published = publication.tables.iter().map(|table| table.name.clone()).collect();
         let published = judge(&source.tables, &Wanted::Listed(published));
-        plan.refused.extend(published.refused.into_iter().filter(is_identity).collect::<Vec<_>>());
+        let dropped = |refused: &Refused| wanted.asked.drop.contains(&refused.table);
+        refused.extend(published.refused.into_iter().filter(|one| is_identity(one) && !dropped(one)));
     }
-    plan.refused.sort_by(|a, b| a.table.cmp(&b.table));
-    plan.refused.dedup();
+    refused.sort_by(|a, b| a.table.cmp(&b.table));
+    refused.dedup();
     let mut items: Vec<Item> = Vec::new();
-    for refused in &plan.refused {
-        let published = source.publication.as_ref().is_some_and(|publication| publication.covers(&refused.table));
-        let item = refusal(target, refused, read.contains(&refused.table), published, source);
-        // A partition is refused as itself and with its table.
-        if !items.contains(&item) {
-            items.push(item);
+    for refused in &refused {
+        for blamed in to_blame(refused, &source.tables) {
+            let item = refusal(target, wanted, source, &refused.table, &blamed);
+            // A partition is refused as itself and with its table.
+            if !items.contains(&item) {
+                items.push(item);
+            }
         }
     }
     for name in &plan.publish {
@@ -39,44 +39,43 @@ pub fn rules(target: &Target, wanted: &SourceTarget, source: &SourceFacts) -> Ve
     items
 }
 
-fn add(plan: &mut Plan, other: Plan) {
-    plan.publish.extend(other.publish);
-    plan.publish.sort();
-    plan.publish.dedup();
-    plan.refused.extend(other.refused);
+/// A table with partitions is refused for the first thing that is wrong; what is wrong with any of them is to be mended.
+fn to_blame(refused: &Refused, tables: &[Table]) -> Vec<Refused> {
+    let own = Some(refused).filter(|refused| !matches!(refused.reason, Reason::Partition { .. }));
+    let leaves = tables.iter().filter(|table| {
+        table.kind != TableKind::Partitioned
+            && table.partition_root.as_ref().is_some_and(|(_, root)| *root == refused.table)
+    });
+    let of_leaves = leaves.flat_map(|leaf| {
+        let alone = Table { partition_root: None, ..leaf.clone() };
+        judge(&[alone], &Wanted::Listed(vec![leaf.name.clone()])).refused
+    });
+    own.cloned().into_iter().chain(of_leaves).collect()
 }
 
 fn is_identity(refused: &Refused) -> bool {
-    match &refused.reason {
-        Reason::Partition { reason, partition } => {
-            is_identity(&Refused { table: partition.clone(), reason: (**reason).clone() })
-        }
-        Reason::NoIdentity { .. }
-        | Reason::KeyNotUsable { .. }
-        | Reason::IdentityNothing
-        | Reason::IdentityIndexGone
-        | Reason::GeneratedKey { .. } => true,
-        _ => false,
-    }
+    refused.reason.is_identity()
 }
 
-/// Says why a table can't be published. A partition is to blame for its table.
-fn refusal(target: &Target, refused: &Refused, is_read: bool, is_published: bool, source: &SourceFacts) -> Item {
-    if let Reason::Partition { partition, reason } = &refused.reason {
-        let inner = Refused { table: partition.clone(), reason: (**reason).clone() };
-        return refusal(target, &inner, is_read, is_published, source);
-    }
+/// Says why `named`, or a partition of it, can't be published.
+fn refusal(target: &Target, wanted: &SourceTarget, source: &SourceFacts, named: &TableName, refused: &Refused) -> Item {
     let table = &refused.table;
     let place = target.within(format_args!("table {table}"));
+    // Of what is asked for by hand, all that is named is wanted.
+    let is_read = match wanted.reads.is_empty() {
+        true => wanted.named().contains(named),
+        false => wanted.read(named).is_some(),
+    };
+    let is_published = source.publication.as_ref().is_some_and(|publication| publication.covers(named));
     let fails = is_published && is_identity(refused);
     let severity = if is_read || fails { Severity::Error } else { Severity::Warning };
     let why = match (fails, is_read) {
         (true, _) => "it is published, so the server refuses every UPDATE and DELETE of it: the application fails",
-        (false, true) => "a flow reads it, and it can't be published",
+        (false, true) => "it is wanted, and can't be published",
         (false, false) => "it can't be published, so nothing of it comes",
     };
     let rule = match &refused.reason {
-        reason if is_identity(&Refused { table: table.clone(), reason: reason.clone() }) => "replica-identity",
+        _ if is_identity(refused) => "replica-identity",
         Reason::DoesNotExist => "table-missing",
         Reason::Unlogged => "table-unlogged",
         _ => "table-kind",
@@ -87,7 +86,7 @@ fn refusal(target: &Target, refused: &Refused, is_read: bool, is_published: bool
     };
     let full = || alter("puts the whole old row into the log, which tells which one it was", "REPLICA IDENTITY FULL");
     let has_key = source.table(table).and_then(Table::primary_key).is_some_and(|key| key.usable);
-    match &refused.reason {
+    let item = match &refused.reason {
         Reason::NoIdentity { candidate: Some(index) } => item.sql(alter(
             "tells rows apart by a unique index",
             &format!("REPLICA IDENTITY USING INDEX {}", quote_ident(index)),
@@ -102,11 +101,16 @@ fn refusal(target: &Target, refused: &Refused, is_read: bool, is_published: bool
         | Reason::IdentityIndexGone
         | Reason::KeyNotUsable { .. }
         | Reason::GeneratedKey { .. } => item.sql(full()),
-        Reason::Unlogged => item.sql(alter("writes the table's changes into the log", "SET LOGGED")),
+        // It writes the whole table anew, while nobody may use it.
+        Reason::Unlogged => item.sql(alter("writes the table's changes into the log", "SET LOGGED").by_person()),
         _ => match refused.mend() {
             Some(mend) => item.step(mend),
             None => item,
         },
+    };
+    match is_identity(refused) && !wanted.asked.gives_identity() {
+        true => item.by_person("or let setup do it, with --replica-identity keyless"),
+        false => item,
     }
 }
 

@@ -77,7 +77,7 @@ fn limit(target: &Target, facts: &Facts, source: &SourceFacts) -> Item {
     };
     let mut item = Item::amiss(severity, RULE, target.place(), what, why);
     item.mends = provider.set("max_slot_wal_keep_size", &proposed(source), false);
-    item.step("check first that so much is free on the disk, with room to spare")
+    item.by_person("check first that so much is free on the disk, with room to spare")
 }
 
 /// A day of log, in whole gigabytes.
@@ -122,44 +122,18 @@ fn horizon(target: &Target, facts: &Facts, source: &SourceFacts) -> Option<Item>
 mod tests {
     use super::*;
     use crate::lsn::Lsn;
-    use crate::manifest::{PostgresConnection, SslMode};
-    use crate::postgres::publication::Wanted;
     use crate::postgres::slot::Slot;
-    use crate::setup::facts::{RoleFacts, ServerFacts};
+    use crate::setup::facts::ServerFacts;
     use crate::setup::foretell::Wal;
     use crate::setup::provider::Provider;
-    use crate::setup::target::SourceTarget;
+    use crate::setup::target::tests::{nowhere, source_of_all};
 
     /// What is said of a server with that limit, of which the slot holds back `retained`, and that writes `rate`.
     fn check(provider: Provider, megabytes: i64, retained: u64, rate: f64, expected: &[&str]) {
-        let connection = PostgresConnection {
-            host: "h".to_owned(),
-            port: 1,
-            user: "u".to_owned(),
-            password: None,
-            database: "d".to_owned(),
-            sslmode: SslMode::Prefer,
-            sslrootcert: None,
-            sslcert: None,
-            sslkey: None,
-        };
-        let side = SourceTarget {
-            publication: "p".to_owned(),
-            slot: "s".to_owned(),
-            wanted: Wanted::All,
-            reads: Vec::new(),
-            begun: Vec::new(),
-        };
-        let target = Target { slug: "shop".to_owned(), connection, role: None, side: Side::Source(side) };
+        let target = Target::new("shop", nowhere(), Side::Source(source_of_all()));
         let settings = [("max_slot_wal_keep_size".to_owned(), megabytes.to_string())].into_iter().collect();
-        let facts = Facts {
-            server: ServerFacts { settings, ..ServerFacts::default() },
-            provider,
-            role: RoleFacts::default(),
-            pooler: None,
-            source: None,
-            destination: None,
-        };
+        let server = ServerFacts { settings, ..ServerFacts::default() };
+        let facts = Facts { server, provider, ..Facts::default() };
         let slot = Slot {
             name: "s".to_owned(),
             plugin: Some("pgoutput".to_owned()),

@@ -120,7 +120,7 @@ async fn people_read_the_worst_first_and_what_mends_it() {
     );
     at("  Why: ");
     at("source shop: PostgreSQL ");
-    at("2 errors, 0 warnings, 2 pieces");
+    at("2 errors, 0 warnings, 4 pieces");
     // A script for each database.
     let plan = |name: &str| fs::read_to_string(pelton.folder().join(name)).unwrap_or_default();
     assert!(plan("plan.shop.sql").contains("REPLICA IDENTITY DEFAULT;\n"), "{}", plan("plan.shop.sql"));

@@ -2,8 +2,10 @@
 //!
 //! The cases are files of SQL, in `cases`; [`case`] says how they read.
 
+mod agree;
 mod case;
 mod command;
+mod migrations;
 mod proxy;
 
 macro_rules! cases {
@@ -34,6 +36,8 @@ macro_rules! cases {
 cases! {
     advice_of_a_fresh_server
     destination_makes_its_table
+    destination_migrations_of_a_newer_version
+    destination_migrations_tampered
     destination_read_only
     destination_role_with_nothing
     destination_role_without_a_right

@@ -41,7 +41,7 @@ async fn tables_without_a_key_are_listed_with_advice_and_left_alone() {
 }
 
 #[tokio::test]
-async fn keyless_and_full_are_set_with_and_without_the_procedure() {
+async fn keyless_and_full_are_set_with_and_without_the_schema_pelton() {
     for helpers in [true, false] {
         let database = database().await;
         database.execute(TABLES).await;

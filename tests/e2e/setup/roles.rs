@@ -98,7 +98,7 @@ async fn a_role_that_is_there_gets_what_it_lacks_and_keeps_what_it_has() {
         ))
         .await;
     let said = ends(setup(&database, &["--role", &role, "--slot", database.name(), "--tables", "a"]), 0).await;
-    assert!(said.contains("warning") && said.contains("the role has CREATEDB"), "{said}");
+    assert!(said.contains("advice") && said.contains("it has CREATEDB"), "{said}");
     let attributes = format!(
         "SELECT concat_ws(' ', rolcanlogin, rolreplication, rolcreatedb, rolconnlimit) FROM pg_roles WHERE rolname = '{role}'"
     );

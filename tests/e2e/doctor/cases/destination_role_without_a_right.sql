@@ -14,6 +14,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON "S ;".t TO $role;
 -- finds:
 --   error data-store-tables, destination destination, schema rejot_data_store
 --   error destination-schema-usage, destination destination, table "S ;".t
+--   advice destination-privileges, destination destination, table "S ;".t
 -- plan
 -- finds: nothing
 -- destination:

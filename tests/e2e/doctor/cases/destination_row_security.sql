@@ -5,7 +5,7 @@ CREATE TABLE t (id int PRIMARY KEY);
 CREATE ROLE $role LOGIN;
 CREATE SCHEMA rejot_data_store AUTHORIZATION $role;
 CREATE TABLE t (id int PRIMARY KEY);
-GRANT SELECT, INSERT, UPDATE, DELETE ON t TO $role;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON t TO $role;
 ALTER TABLE t ENABLE ROW LEVEL SECURITY;
 -- finds:
 --   warning row-security, destination destination, table public.t

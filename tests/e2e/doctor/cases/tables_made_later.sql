@@ -1,4 +1,5 @@
--- Where all of a schema is published, tables that are made later must be readable too: those of each owner.
+-- Where all of a schema is published, tables that are made later must be readable too: those of each owner, and of whoever
+-- may make some.
 -- as: role
 -- more: allTables: true
 -- source:
@@ -9,6 +10,7 @@ ALTER TABLE t OWNER TO "o'wner $source";
 GRANT SELECT ON t TO $role;
 CREATE PUBLICATION pelton FOR TABLE t;
 -- finds:
+--   warning default-privileges, source source, schema public
 --   warning default-privileges, source source, schema public
 -- plan
 -- finds: nothing
