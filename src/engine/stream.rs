@@ -39,6 +39,8 @@ const URGENT_CHECKPOINT: Duration = Duration::from_secs(1);
 const COPYING_CHECKPOINT: Duration = Duration::from_millis(20);
 /// How often the session that holds the lock is asked whether it lives, and whether all tables are still published.
 const LOCK_PROBE: Duration = Duration::from_secs(5);
+/// While rows are copied and the stream brings nothing for so long, the server is made to flush its log.
+const NUDGE: Duration = Duration::from_millis(500);
 /// How often is looked whether something is due.
 const TICK: Duration = Duration::from_millis(50);
 /// How long groups get to finish what they have.
@@ -106,6 +108,9 @@ pub trait Enrich {
 
     /// Returns false when the publication lacks a table that it had when the run began.
     fn is_published(&self) -> impl Future<Output = Result<bool, QueryError>> + Send;
+
+    /// Makes the source flush its log to its present end, soon.
+    fn nudge(&self) -> impl Future<Output = ()> + Send;
 
     /// Writes a small message into the source's log when that has grown much since `since`. Returns where it stands.
     fn beat(&self, since: Lsn) -> impl Future<Output = Option<Lsn>> + Send;
@@ -191,6 +196,7 @@ impl<E: Enrich> Run<'_, E> {
         let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
         let mut tick = tokio::time::interval(TICK);
         let mut rejoin = self.rejoin_at.map(Instant::from_std);
+        let (mut nudged, mut position) = (Instant::now(), dispatch.position);
         let (mut quiet_since, mut transactions) = (dispatch.position, dispatch.transactions);
         loop {
             let due = self.hand_over(&mut dispatch, &mut pending, &pace);
@@ -246,6 +252,17 @@ impl<E: Enrich> Run<'_, E> {
                     let behind = |until: Lsn| dispatch.position < until;
                     if self.copies() || self.until.is_some_and(behind) {
                         self.stream.ask();
+                    }
+                    // A chunk waits for the position at which its snapshot was taken. What was written up to there need
+                    // not be flushed, and what is not flushed is not sent: a record that reading itself left, of a page
+                    // that was cleaned up, stays behind for up to 15 s where nobody else writes.
+                    if std::mem::replace(&mut position, dispatch.position) != dispatch.position {
+                        nudged = Instant::now();
+                    } else if self.copies() && nudged.elapsed() >= NUDGE {
+                        nudged = Instant::now();
+                        let nudge = tokio::time::timeout(NUDGE, self.catalog.nudge());
+                        // A session that hangs is found by the next probe.
+                        let _ = nudge.await;
                     }
                 }
                 _ = probe.tick() => {

@@ -155,6 +155,16 @@ impl Enrich for Source {
         }
     }
 
+    async fn nudge(&self) {
+        if self.standby {
+            return;
+        }
+        // A transaction that has an id and writes nothing else commits asynchronously: the log writer flushes up to there.
+        if let Err(error) = self.client.batch_execute("SELECT pg_catalog.pg_current_xact_id()").await {
+            tracing::debug!(source = self.slug, "the log is not nudged: {}", Chain(&error));
+        }
+    }
+
     async fn beat(&self, since: Lsn) -> Option<Lsn> {
         if self.may_not_beat.load(Ordering::Relaxed) {
             return None;
