@@ -64,6 +64,7 @@ pub struct Origin<'a> {
 }
 
 impl Appender {
+    /// Goes on behind the last event of the stream.
     pub fn new(stream: &Stream, public: &PublicSchema) -> Appender {
         let writer = ObjectWriter::new(public, stream.from_component);
         Appender { stream: stream.id, shape: stream.shape, segment: stream.segment, writer, last: stream.last }

@@ -24,14 +24,17 @@ pub struct Wanted {
 pub struct Event(Row);
 
 impl Event {
+    /// Returns its stream's id.
     pub fn stream(&self) -> i32 {
         self.0.get(0)
     }
 
+    /// Returns where it lies in its stream.
     pub fn position(&self) -> Position {
         position(&self.0, 1)
     }
 
+    /// Returns the id of the shape that it was made under.
     pub fn shape(&self) -> i32 {
         self.0.get(4)
     }
@@ -71,6 +74,10 @@ impl Event {
         [7, 8, 9].iter().map(|&column| self.text(column).map_or(0, str::len)).sum::<usize>() + 64
     }
 
+    /// Returns what happened to the row.
+    ///
+    /// # Errors
+    /// A later version wrote it.
     pub fn op(&self) -> Result<Op, BadEvent> {
         match self.0.get::<_, &str>(5) {
             "insert" => Ok(Op::Insert),

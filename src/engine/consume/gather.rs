@@ -75,6 +75,7 @@ struct Boundary {
 }
 
 impl Gather {
+    /// Begins at the consumers' cursors.
     pub fn new(consumers: Vec<Consumer>) -> Gather {
         let mut gather = Gather {
             consumers,

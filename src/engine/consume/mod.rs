@@ -1,9 +1,12 @@
 //! From event stores into destinations: each consumer has a cursor of its own, and none holds another one up.
 //!
 //! ```text
-//! mod      the consumers of one event store into one destination: owns them, sorts them into lanes, starts anew
-//!   lane   events → rows → sink → cursors, for consumers that go on together
-//!   gather pages of events → batches that end between transactions of the source
+//! mod         the consumers of one event store into one destination: owns them, sorts them into lanes, starts anew
+//!   standing  who does not take part for now
+//!   lane      events → rows → sink → cursors, for consumers that go on together
+//!     gather  pages of events → batches that end between transactions of the source
+//!   running   lanes at work: whether somebody has changed, caught up, failed
+//!   registrar tells the event store how far its consumers are
 //! ```
 //!
 //! Consumers of one source that have read about as much go on in one lane: their rows and cursors commit together, so a
@@ -14,8 +17,10 @@
 
 mod gather;
 mod lane;
+mod registrar;
+mod running;
+mod standing;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +35,10 @@ use crate::postgres::{self, Backoff};
 use crate::sink::{Destination, TableTarget, TableWriter};
 
 use self::gather::Consumer;
-use self::lane::{Ended, Lane, Until};
+use self::lane::{Lane, Until};
+use self::running::Running;
+use self::standing::Standing;
+
 use super::failure::{Chain, EngineError, Verdict};
 use super::plan::{ConsumerPlan, ReaderPlan};
 use super::{Context, Problem, ownership};
@@ -38,10 +46,6 @@ use super::{Context, Problem, ownership};
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
 const GOOD_RUN: Duration = Duration::from_secs(30);
-/// How often is looked whether somebody has changed a consumer, and whether a stream has appeared.
-const WATCH: Duration = Duration::from_secs(1);
-/// How often the event store is told how far its consumers are.
-const REGISTER: Duration = Duration::from_secs(5);
 /// A consumer that has more events than this to read is not held to the pace of the others, nor they to its.
 const BEHIND: i64 = 20_000;
 
@@ -64,43 +68,6 @@ enum Outcome {
         /// Others were in its lane, so that it may be any of them.
         shared: bool,
     },
-}
-
-/// Who does not take part, and how the others go on.
-#[derive(Default)]
-struct Standing {
-    /// For good, or until somebody resumes it; and whether its row says so.
-    stopped: BTreeMap<String, (Problem, bool)>,
-    /// For a while, since what it failed at may pass.
-    paused: BTreeMap<String, (Instant, Backoff)>,
-    /// Something fails that names no consumer: each goes on alone, so that the guilty one shows.
-    alone: bool,
-}
-
-impl Standing {
-    fn takes_part(&self, consumer: &str) -> bool {
-        let paused = self.paused.get(consumer).is_some_and(|(until, _)| *until > Instant::now());
-        !paused && !self.stopped.contains_key(consumer)
-    }
-
-    /// Takes a consumer out for a while, longer with each time that it fails. Returns for how long.
-    fn pause(&mut self, consumer: &str) -> Duration {
-        let now = Instant::now();
-        let new = || (now, Backoff::new(Duration::from_secs(1), BACKOFF_MOST));
-        let (until, backoff) = self.paused.entry(consumer.to_owned()).or_insert_with(new);
-        if now.saturating_duration_since(*until) >= GOOD_RUN {
-            backoff.reset();
-        }
-        let wait = backoff.next_wait().max(Duration::from_secs(1));
-        *until = now + wait;
-        wait
-    }
-
-    /// Returns when the first of those that are out for a while may take part again.
-    fn next(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.paused.values().map(|(until, _)| *until).filter(|until| *until > now).min()
-    }
 }
 
 /// Runs the consumers of one event store into one destination until they are caught up, somebody asks to stop, or none is
@@ -471,103 +438,6 @@ impl Run<'_> {
     }
 }
 
-/// Lanes at work, and what is looked at meanwhile.
-struct Running<'a> {
-    run: &'a Run<'a>,
-    client: &'a Client,
-    store: &'a Client,
-    /// How many streams there were when the lanes were opened.
-    streams: usize,
-    /// Some consumers have none.
-    waits: bool,
-}
-
-impl Running<'_> {
-    /// Waits until a lane ends, somebody changes a consumer, or a stream appears; then ends all lanes. `lanes` say whether
-    /// they go on only until they have caught up, and whether several consumers share them.
-    async fn watch(
-        &self,
-        rows: &[ConsumerRow],
-        mut lanes: JoinSet<(bool, bool, Ended)>,
-        ending: watch::Sender<bool>,
-    ) -> Result<Outcome, EngineError> {
-        let Running { run, client, store, streams, waits } = *self;
-        let ours = owners(rows);
-        let mut registrar = Registrar::new(run, streams);
-        registrar.register(store, rows).await;
-        let until = run.context.options.until_caught_up;
-        let mut published = run.published.clone();
-        let outcome = loop {
-            let nothing_more = *published.borrow();
-            let rejoins = run.standing.next();
-            if lanes.is_empty() && until && rejoins.is_none() && (nothing_more || !waits) {
-                // What the manifest waits for may have been published while its lanes ran.
-                let found = eventstore::streams(store).await.map_err(|source| run.at_store(source))?;
-                if waits && found.len() != streams {
-                    break Outcome::Changed;
-                }
-                break run.never_published(&found).unwrap_or(Outcome::CaughtUp);
-            }
-            let told = async {
-                // Nothing of the channel is held on to while others are waited for.
-                let _ = published.wait_for(|published| *published).await;
-            };
-            let rejoin = async {
-                match rejoins {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some(ended) = lanes.join_next(), if !lanes.is_empty() => {
-                    let (live, shared, ended) = ended.map_err(|error| EngineError::Bug(error.to_string()))?;
-                    match ended {
-                        Ended::CaughtUp if live => break Outcome::Changed,
-                        Ended::CaughtUp => {}
-                        Ended::Stopped => break Outcome::Stopped,
-                        Ended::Failed { consumer, error } => break Outcome::Failed { consumer, error, shared },
-                    }
-                }
-                () = rejoin => break Outcome::Changed,
-                // Told once.
-                () = told, if !nothing_more => {}
-                () = tokio::time::sleep(WATCH) => {
-                    let rows = datastore::consumers(client, &run.context.manifest).await;
-                    let rows = rows.map_err(|source| run.at_destination(source))?;
-                    if let Some(consumer) = self.resumed(&rows) {
-                        break Outcome::Resumed(consumer);
-                    }
-                    let of_ours = rows.iter().filter(|row| ours.iter().any(|(name, _)| *name == row.consumer));
-                    let now: Vec<ConsumerRow> = of_ours.cloned().collect();
-                    if owners(&now) != ours {
-                        break Outcome::Changed;
-                    }
-                    let found = eventstore::streams(store);
-                    if waits && found.await.map_err(|source| run.at_store(source))?.len() != streams {
-                        break Outcome::Changed;
-                    }
-                    registrar.tick(client, store, now).await?;
-                }
-            }
-        };
-        // The others end where they are: what they have written of a transaction is rolled back.
-        let _ = ending.send(true);
-        while lanes.join_next().await.is_some() {}
-        Ok(outcome)
-    }
-
-    /// Returns a consumer that had stopped, and that somebody has resumed.
-    fn resumed(&self, rows: &[ConsumerRow]) -> Option<String> {
-        let mut stopped = self.run.standing.stopped.iter().filter(|(_, (_, recorded))| *recorded);
-        let resumed = |name: &str| rows.iter().any(|row| row.consumer == name && row.problem.is_none());
-        stopped.find(|(name, _)| resumed(name)).map(|(name, _)| name.clone())
-    }
-}
-
-fn owners(rows: &[ConsumerRow]) -> BTreeSet<(String, i64)> {
-    rows.iter().map(|row| (row.consumer.clone(), row.owner)).collect()
-}
-
 /// Sorts consumers into lanes: those of one source that keep up go on together, one that lags goes on alone, and of those
 /// not too many at a time. `alone`: each has a lane of its own.
 fn lanes_of(ready: Vec<Ready<'_>>, alone: bool) -> Vec<Vec<Ready<'_>>> {
@@ -587,66 +457,4 @@ fn lanes_of(ready: Vec<Ready<'_>>, alone: bool) -> Vec<Vec<Ready<'_>>> {
         }
     }
     lanes
-}
-
-/// Tells the event store how far its consumers are, as far as the destination has flushed it: what is behind may be removed
-/// there, and must never be needed again.
-struct Registrar<'a> {
-    run: &'a Run<'a>,
-    streams: usize,
-    /// Cursors that were seen, and the position of the destination's log behind them.
-    seen: Option<(Vec<ConsumerRow>, String)>,
-    last: Instant,
-    /// It may not be told.
-    refused: bool,
-}
-
-impl<'a> Registrar<'a> {
-    fn new(run: &'a Run<'a>, streams: usize) -> Registrar<'a> {
-        Registrar { run, streams, seen: None, last: Instant::now(), refused: false }
-    }
-
-    async fn tick(&mut self, client: &Client, store: &Client, rows: Vec<ConsumerRow>) -> Result<(), EngineError> {
-        if self.last.elapsed() < REGISTER {
-            return Ok(());
-        }
-        self.last = Instant::now();
-        let failed = |source| self.run.at_destination(DataStoreError::query("read the position of the log")(source));
-        if let Some((rows, position)) = self.seen.take() {
-            let sql = "SELECT pg_catalog.pg_current_wal_flush_lsn() >= $1::text::pg_lsn";
-            if client.query_one(sql, &[&position]).await.map_err(failed)?.get(0) {
-                self.register(store, &rows).await;
-            }
-        }
-        let row = client.query_one("SELECT pg_catalog.pg_current_wal_insert_lsn()::text", &[]).await.map_err(failed)?;
-        self.seen = Some((rows, row.get(0)));
-        Ok(())
-    }
-
-    /// A role that may only read the event store consumes all the same.
-    async fn register(&mut self, store: &Client, rows: &[ConsumerRow]) {
-        if self.streams == 0 || self.refused {
-            return;
-        }
-        let cursors: Vec<eventstore::Registered<'_>> = rows
-            .iter()
-            .map(|row| eventstore::Registered {
-                consumer: &row.consumer,
-                source_manifest: &row.source_manifest,
-                public_schema: &row.public_schema,
-                major: row.major,
-                cursor: row.cursor,
-            })
-            .collect();
-        let registered = eventstore::register_consumers(store, &self.run.context.manifest, &cursors).await;
-        if let Err(error) = registered {
-            self.refused = true;
-            tracing::warn!(
-                event_store = self.run.plan.store,
-                hint = "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role",
-                "it can't be told how far its consumers are, and may remove what they have not read: {}",
-                Chain(&error)
-            );
-        }
-    }
 }
