@@ -48,6 +48,7 @@ pub use rules::{not_inspected, rules, unreachable};
 pub use run::run;
 pub use script::script;
 pub use target::{
-    Begun, Described, DestinationTable, DestinationTarget, Read, Side, SourceTarget, Target, destinations, sources,
+    Begun, Described, DestinationTable, DestinationTarget, Read, Side, SourceTarget, Target, destinations,
+    event_stores, sources,
 };
 pub use wait::Stop;

@@ -32,7 +32,7 @@ pub fn jobs(manifest: &Manifest, described: &Described) -> Vec<Job> {
             targets.push(add(Side::Destination(DestinationTarget { manifest, sources, tables })));
         }
         if manifest.event_stores.iter().any(|store| store.slug == *slug) {
-            targets.push(add(Side::EventStore));
+            targets.push(add(Side::EventStore { published: true }));
         }
         targets.iter_mut().for_each(|target| target.role = Some(role.name.clone()));
         if let Some(first) = targets.first() {

@@ -31,7 +31,10 @@ pub struct Target {
 pub enum Side {
     Source(SourceTarget),
     Destination(DestinationTarget),
-    EventStore,
+    EventStore {
+        /// The manifest publishes into it, and does not only consume.
+        published: bool,
+    },
 }
 
 /// A database that is read from.
@@ -168,7 +171,7 @@ impl Target {
         let word = match side {
             Side::Source(_) => "source",
             Side::Destination(_) => "destination",
-            Side::EventStore => "event store",
+            Side::EventStore { .. } => "event store",
         };
         Target { slug: slug.to_owned(), place: format!("{word} {slug}"), connection, role: None, side }
     }
@@ -240,6 +243,20 @@ pub fn destinations<'a>(
                 let side = Side::Destination(side);
                 targets.push(Target::new(&reader.destination, reader.connection.clone(), side));
             }
+        }
+    }
+    targets
+}
+
+/// Returns what a manifest asks of its event stores, each database once.
+pub fn event_stores(plan: &Plan) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    let groups = plan.sources.iter().flat_map(|source| &source.groups).filter(|group| group.event_store);
+    let published = groups.map(|group| (&group.slug, &group.connection, true));
+    let read = plan.readers.iter().map(|reader| (&reader.store, &reader.store_connection, false));
+    for (slug, connection, published) in published.chain(read) {
+        if targets.iter().all(|target| target.slug != *slug) {
+            targets.push(Target::new(slug, connection.clone(), Side::EventStore { published }));
         }
     }
     targets

@@ -75,6 +75,7 @@ pub async fn at(manifest: &Manifest) -> Result<Report, Failure> {
         .filter_map(|(server, _)| Some((server.target.slug.clone(), server.facts.as_ref()?.source.as_ref()?)))
         .collect();
     let destinations = setup::destinations(&plan, &described, |slug| seen.get(slug).copied());
+    let destinations = destinations.into_iter().chain(setup::event_stores(&plan)).collect();
     let destinations = inspect_all(&manifest.slug, destinations).await;
     for (server, _) in &mut servers {
         let begun = destinations.iter().flat_map(|(destination, _)| begun(destination, &server.target.slug)).collect();

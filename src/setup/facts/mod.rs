@@ -145,7 +145,7 @@ pub async fn look(client: &Client, target: &Target) -> Result<Facts, QueryError>
             facts.store = Some(store::look(client, DATA_STORE, &facts.role).await?);
             facts.destination = Some(destination::look(client, wanted, &facts.role).await?);
         }
-        Side::EventStore => facts.store = Some(store::look(client, EVENT_STORE, &facts.role).await?),
+        Side::EventStore { .. } => facts.store = Some(store::look(client, EVENT_STORE, &facts.role).await?),
     }
     Ok(facts)
 }
@@ -179,11 +179,11 @@ pub async fn inspect(client: &Client, target: &Target) -> Result<Facts, QueryErr
             let is_shared = pooler::shares(connection, client, &session).await;
             facts.pooler = is_shared.then_some(pooler::Sign::SharedProcess);
             destination.checkpoints = checkpoints(client, wanted).await;
-            if let Some(store) = &mut facts.store {
-                store.history = store::history(client).await;
-            }
         }
-        Side::EventStore => {}
+        Side::EventStore { .. } => {}
+    }
+    if let Some(store) = &mut facts.store {
+        store.history = store::history(client, store.schema).await;
     }
     Ok(facts)
 }

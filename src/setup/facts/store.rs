@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::RoleFacts;
-use crate::datastore::{self, History, ORDINARY};
+use crate::datastore::{self, EVENTS, History, ORDINARY};
 use crate::postgres::QueryError;
 
 /// `rejot_data_store` at a destination, `rejot_events` at an event store, and the role's rights to it.
@@ -17,7 +17,7 @@ pub struct StoreFacts {
     pub lacking: Vec<String>,
     /// Tables in it that it may not alter, with their owners: it is no owner of them.
     pub foreign: Vec<(String, String)>,
-    /// What was applied of the ordinary migrations; `None` where whoever looks may not see it.
+    /// What was applied of its migrations; `None` where whoever looks may not see it.
     pub history: Option<History>,
 }
 
@@ -49,7 +49,9 @@ pub async fn look(client: &Client, schema: &'static str, role: &RoleFacts) -> Re
     Ok(StoreFacts { schema, exists: true, usage, create, lacking, foreign, history: None })
 }
 
-/// Returns what was applied, as far as whoever looks may see it: it may fail, so not inside a transaction.
-pub async fn history(client: &Client) -> Option<History> {
-    datastore::history(client, &ORDINARY).await.ok()
+/// Returns what was applied of a schema's migrations, as far as whoever looks may see it: it may fail, so not inside a
+/// transaction.
+pub async fn history(client: &Client, schema: &str) -> Option<History> {
+    let set = [&ORDINARY, &EVENTS].into_iter().find(|set| set.schema == schema)?;
+    datastore::history(client, set).await.ok()
 }

@@ -92,6 +92,9 @@ pub fn judge(step: Step, target: &Target, facts: &Facts) -> Vec<Item> {
         (Step::Slot, Side::Source(wanted), Some(source), _) => slot::rules(target, wanted, facts, source),
         (Step::Log, Side::Source(_), Some(source), _) => wal::rules(target, facts, source),
         (Step::Settings, Side::Destination(_), ..) => vec![destination::writable(target, facts)],
+        (Step::Store, Side::EventStore { published: false }, ..) => {
+            facts.store.iter().map(|store| store::read_only(target, facts, store)).collect()
+        }
         (Step::Store, ..) => facts.store.iter().flat_map(|store| store::rules(target, facts, store)).collect(),
         (Step::Written, Side::Destination(wanted), _, Some(found)) => destination::rules(target, wanted, facts, found),
         _ => Vec::new(),

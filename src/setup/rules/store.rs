@@ -42,6 +42,27 @@ pub fn rules(target: &Target, facts: &Facts, store: &StoreFacts) -> Vec<Item> {
     items
 }
 
+/// Judges the event store of a manifest that only consumes from it.
+pub fn read_only(target: &Target, facts: &Facts, store: &StoreFacts) -> Item {
+    let place = target.within(format_args!("schema {}", store.schema));
+    if !store.exists {
+        return Item::right("data-store", place, "it does not exist yet: nothing has been published there");
+    }
+    if store.usage {
+        return Item::right("data-store", place, "the role may look into it");
+    }
+    let role = quote_ident(&facts.role.name);
+    let schema = store.schema;
+    let grant = format!(
+        "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}; \
+         GRANT INSERT, UPDATE, DELETE ON {schema}.consumer TO {role}"
+    );
+    let what = format!("role {} may not look into it", facts.role.name);
+    let why = "consumers read there what is published, and say how far they are";
+    Item::amiss(Severity::Error, "data-store", place, what, why)
+        .sql(Statement::new("lets the role consume", grant).by_admin())
+}
+
 /// A start makes it where the role may; where it may not, an administrator gives it to the role.
 fn missing(place: String, facts: &Facts, schema: &str) -> Item {
     const RULE: &str = "data-store";
@@ -76,8 +97,8 @@ fn migrations(place: &str, facts: &Facts, store: &StoreFacts) -> Vec<Item> {
             ),
             State::Drifted => (
                 "nobody knows what is there, so `pelton sync` refuses to start",
-                "compare rejot_data_store.schema_migrations with the release that applied it: put back what differs, or run \
-                 that release",
+                "compare its table schema_migrations with the release that applied it: put back what differs, or run that \
+                 release",
             ),
             _ => (
                 "what Pelton reads and writes there is gone, and flows stop",

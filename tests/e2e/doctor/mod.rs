@@ -5,7 +5,9 @@
 mod agree;
 mod case;
 mod command;
+mod event_store;
 mod migrations;
+mod providers;
 mod proxy;
 
 macro_rules! cases {
