@@ -28,11 +28,17 @@ pub mod wasm;
 // Floor 3: the log that any number of consumers read.
 pub mod eventstore;
 
-// Floor 4: the line itself.
+// Floor 4: the log of another manifest, over HTTP.
+pub mod service;
+
+// Floor 5: the line itself.
 pub mod engine;
 
-// Floor 5: what databases should be like.
+// Floor 6: what databases should be like.
 pub mod setup;
 
-// Floor 6: faces.
+// Floor 7: the log, for other manifests to read.
+pub mod http;
+
+// Floor 8: faces.
 pub mod cli;

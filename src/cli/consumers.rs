@@ -11,8 +11,8 @@ use super::files;
 use super::report::Failure;
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, Control};
-use crate::engine::{ConsumerPlan, Plan, ReaderPlan};
-use crate::eventstore::{self, Stream, Wanted};
+use crate::engine::{Chain, ConsumerPlan, EngineError, Plan, ReaderPlan, Upstream};
+use crate::eventstore::Stream;
 use crate::manifest::Manifest;
 use crate::postgres::{self, Session};
 
@@ -83,7 +83,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             let manifest = files::load_one(manifest.as_deref())?;
             let found = look(&manifest).await?;
             if found.is_empty() {
-                let hint = "consumers read from event stores: add `eventStores` to the manifest".to_owned();
+                let hint = "consumers read from event stores and services: add `eventStores` or `syncServices` to the manifest".to_owned();
                 return Err(Failure::new(
                     format!("manifest `{}` has no consumers of event stores", manifest.slug),
                     Some(hint),
@@ -122,7 +122,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             let target = Target::find(&chosen).await?;
             let manifest = &target.manifest.slug;
             let failed = |error: datastore::DataStoreError| target.failed(&error, error.hint());
-            let forgotten = eventstore::forget_consumer(&target.store, manifest, &chosen.name).await.map_err(failed)?;
+            let forgotten = target.upstream.forget(manifest, &chosen.name).await;
+            let forgotten = forgotten.map_err(|error| Failure::new(Chain(&error), error.hint()))?;
             let dropped = datastore::drop_consumer(&target.client, manifest, &chosen.name).await.map_err(failed)?;
             if !dropped && !forgotten {
                 return Err(target.absent());
@@ -198,12 +199,11 @@ pub async fn look(manifest: &Manifest) -> Result<Vec<Found>, Failure> {
                 Found { plan: consumer.clone(), store: reader.store.clone(), row: None, behind: None, trouble: None };
             match &looked {
                 Err(trouble) => one.trouble = Some(trouble.clone()),
-                Ok((rows, store, streams)) => {
+                Ok((rows, upstream, streams)) => {
                     one.row = rows.iter().find(|row| row.consumer == consumer.name).cloned();
                     let stream = stream_of(streams, consumer);
                     if let (Some(row), Some(stream)) = (&one.row, stream) {
-                        let wanted = Wanted { stream: stream.id, after: row.cursor };
-                        one.behind = eventstore::count(store, wanted, BEHIND_MAX + 1).await.ok();
+                        one.behind = upstream.count(stream, row.cursor, BEHIND_MAX + 1).await.ok();
                     }
                 }
             }
@@ -224,15 +224,19 @@ fn stream_of<'a>(streams: &'a [Stream], consumer: &ConsumerPlan) -> Option<&'a S
 
 type Trouble = (String, Option<String>);
 
-async fn look_at(manifest: &Manifest, reader: &ReaderPlan) -> Result<(Vec<ConsumerRow>, Client, Vec<Stream>), Trouble> {
+async fn look_at(
+    manifest: &Manifest,
+    reader: &ReaderPlan,
+) -> Result<(Vec<ConsumerRow>, Upstream, Vec<Stream>), Trouble> {
     let session = Session::destination(APPLICATION);
     let reached = |error: postgres::ConnectError| (crate::engine::Chain(&error).to_string(), error.hint());
     let refused = |error: datastore::DataStoreError| (crate::engine::Chain(&error).to_string(), error.hint());
     let client = postgres::connect(&reader.connection, &session).await.map_err(reached)?;
     let rows = datastore::consumers(&client, &manifest.slug).await.map_err(refused)?;
-    let store = postgres::connect(&reader.store_connection, &session).await.map_err(reached)?;
-    let streams = eventstore::streams(&store).await.map_err(refused)?;
-    Ok((rows, store, streams))
+    let failed = |error: EngineError| (Chain(&error).to_string(), error.hint());
+    let upstream = reader.upstream.open(&reader.store, APPLICATION).await.map_err(failed)?;
+    let (streams, _) = upstream.streams().await.map_err(failed)?;
+    Ok((rows, upstream, streams))
 }
 
 /// Prints consumers as columns, and what stopped them.
@@ -291,7 +295,7 @@ struct Target {
     name: String,
     place: String,
     client: Client,
-    store: Client,
+    upstream: Upstream,
     stream: Option<Stream>,
 }
 
@@ -314,16 +318,17 @@ impl Target {
         let session = Session::destination(APPLICATION);
         let reached = |error: postgres::ConnectError| Failure::of(&error, error.hint());
         let client = postgres::connect(&reader.connection, &session).await.map_err(reached)?;
-        let store = postgres::connect(&reader.store_connection, &session).await.map_err(reached)?;
+        let failed = |error: EngineError| Failure::new(Chain(&error), error.hint());
+        let upstream = reader.upstream.open(&reader.store, APPLICATION).await.map_err(failed)?;
         // A running consumer holds its row while it writes a transaction.
         let patience = client.batch_execute("SET lock_timeout = '30s'").await;
         patience.map_err(|error| Failure::of(&error, None))?;
-        let streams = eventstore::streams(&store).await.map_err(|error| Failure::of(&error, error.hint()))?;
+        let (streams, _) = upstream.streams().await.map_err(failed)?;
         Ok(Target {
             name: chosen.name.clone(),
             place: format!("destination `{}`", reader.destination),
             client,
-            store,
+            upstream,
             stream: stream_of(&streams, consumer).cloned(),
             manifest,
         })
@@ -364,7 +369,7 @@ impl Target {
             }
             return Ok(position);
         }
-        let found = eventstore::before(&self.store, stream.id, to).await;
+        let found = self.upstream.before(stream, to).await;
         found.map(|found| found.unwrap_or(stream.last)).map_err(|error| {
             let hint =
                 "write `start`, `end`, a position as `pelton events tail` prints it, or a time, as 2026-11-21 10:00+00";

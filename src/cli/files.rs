@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::report::Failure;
-use crate::manifest::{self, LoadError, Manifest, Problems};
+use crate::manifest::{self, LoadError, Manifest, Problems, Resolver};
 
 /// The names that a manifest has when none is given, in the order in which they are looked for.
 const DEFAULT_NAMES: [&str; 4] = ["pelton.yaml", "pelton.yml", "pelton.json", "rejot-manifest.json"];
@@ -13,6 +13,16 @@ const DEFAULT_NAMES: [&str; 4] = ["pelton.yaml", "pelton.yml", "pelton.json", "r
 /// # Errors
 /// All problems of all of them at once.
 pub fn load_all(named: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
+    // What `sync --resolver` takes from the environment holds for whatever looks at the same manifest.
+    let localhost = std::env::var("PELTON_RESOLVER").is_ok_and(|resolver| resolver == "localhost");
+    load_resolved(named, if localhost { Resolver::Localhost } else { Resolver::Env })
+}
+
+/// Reads all manifests that were named, or the one in this folder; `resolver` says where services are that nothing names.
+///
+/// # Errors
+/// As [`load_all`].
+pub fn load_resolved(named: &[PathBuf], resolver: Resolver) -> Result<Vec<Manifest>, Failure> {
     let found;
     let paths = if named.is_empty() {
         found = [find().ok_or_else(no_manifest)?];
@@ -36,6 +46,8 @@ pub fn load_all(named: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
     if !failed.is_empty() {
         return Err(Failure::all(failed));
     }
+    let slugs: Vec<String> = manifests.iter().map(|manifest| manifest.slug.clone()).collect();
+    manifests.iter_mut().for_each(|manifest| manifest.resolve(resolver, &slugs));
     let problems = manifest::check_together(&manifests);
     if problems.is_empty() {
         Ok(manifests)

@@ -11,6 +11,7 @@ pub mod demo;
 mod doctor;
 mod events;
 mod files;
+mod http;
 mod init;
 mod log;
 mod migrations;

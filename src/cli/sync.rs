@@ -1,13 +1,15 @@
 //! `pelton sync`: runs a manifest's flows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::report::Failure;
-use super::{files, progress};
+use super::{files, http, progress};
 use crate::engine::{self, Options};
+use crate::manifest;
 
 /// Streams every flow of the manifests until it is told to stop (SIGTERM, Ctrl-C)
 ///
@@ -23,6 +25,21 @@ pub struct Args {
     /// Exit once everything that was committed at the sources before the start is applied everywhere
     #[arg(long)]
     pub until_caught_up: bool,
+
+    #[command(flatten)]
+    http: http::Args,
+
+    /// Where services of other manifests are that neither the manifest nor the environment names: nowhere (`env`), or at
+    /// localhost:3000
+    #[arg(long, value_enum, default_value = "env", env = "PELTON_RESOLVER")]
+    resolver: Resolver,
+}
+
+/// See `manifest::Resolver`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Resolver {
+    Env,
+    Localhost,
 }
 
 /// Runs until everything is caught up or a signal comes.
@@ -30,9 +47,16 @@ pub struct Args {
 /// # Errors
 /// The manifests' problems, or what stopped flows for good.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let manifests = files::load_all(&args.manifests)?;
+    let resolver = match args.resolver {
+        Resolver::Env => manifest::Resolver::Env,
+        Resolver::Localhost => manifest::Resolver::Localhost,
+    };
+    let manifests = files::load_resolved(&args.manifests, resolver)?;
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(listen(stop));
+    let served = args.http.listen(&manifests).await?;
+    let stop = Arc::new(stop);
+    tokio::spawn(listen(Arc::clone(&stop)));
+    let served = served.map(|served| tokio::spawn(served.run(stopping.clone())));
     let (copied, reports) = mpsc::unbounded_channel();
     tokio::spawn(progress::show(reports));
     let mut syncs = tokio::task::JoinSet::new();
@@ -53,11 +77,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             Err(panic) => return Err(Failure::bug(panic)),
         }
     }
+    if let Some(served) = served {
+        let _ = stop.send(true);
+        let _ = served.await;
+    }
     if problems.is_empty() { Ok(()) } else { Err(Failure::of_problems(&problems)) }
 }
 
 /// The first signal asks to finish; the second one ends the process at once, which loses nothing either.
-async fn listen(stop: watch::Sender<bool>) {
+async fn listen(stop: Arc<watch::Sender<bool>>) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         // Without handlers the signals end the process, as they would without us.

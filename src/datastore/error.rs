@@ -44,6 +44,12 @@ impl DataStoreError {
         move |source| DataStoreError::Query { schema, act, source }
     }
 
+    /// Returns true when the server refused a value that it was given: a text that is no time, for instance.
+    pub(crate) fn refused_value(&self) -> bool {
+        let DataStoreError::Query { source, .. } = self else { return false };
+        source.code().is_some_and(|code| code.code().starts_with("22"))
+    }
+
     /// Returns what the operator should do, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         match self {

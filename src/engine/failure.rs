@@ -7,6 +7,7 @@ use crate::eventstore::{BadEvent, StreamConflict};
 use crate::lsn::Lsn;
 use crate::postgres::replication::{Fork, ReplicationError};
 use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
+use crate::service::ServiceError;
 use crate::sink::SinkError;
 use crate::wasm::{GuestError, WasmError};
 
@@ -59,14 +60,16 @@ pub enum EngineError {
     Backfill(#[from] BackfillError),
     #[error("event store `{slug}` is not usable")]
     EventStore { slug: String, source: DataStoreError },
+    #[error("the service of manifest `{manifest}` can't be read")]
+    Service { manifest: String, source: ServiceError },
     #[error("cannot publish into event store `{slug}`")]
     Publish { slug: String, source: StreamConflict },
     #[error(transparent)]
     Event(#[from] BadEvent),
     #[error("public schema `{public_schema}` is published with other columns now")]
     Reshaped { public_schema: String },
-    #[error("public schema `{public_schema}` of `{manifest}` is not in event store `{slug}`")]
-    NotPublishedHere { slug: String, manifest: String, public_schema: String },
+    #[error("public schema `{public_schema}` of `{manifest}` is not in {place}")]
+    NotPublishedHere { place: String, manifest: String, public_schema: String },
     #[error(transparent)]
     Guest(#[from] GuestError),
     #[error(transparent)]
@@ -153,6 +156,7 @@ impl EngineError {
             | EngineError::Publish { .. }
             | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
+            EngineError::Service { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
             EngineError::Projection(ProjectionError::Grown { .. } | ProjectionError::Widened { .. })
@@ -189,6 +193,7 @@ impl EngineError {
             EngineError::NotReady { hint, .. } | EngineError::Setup { hint, .. } => hint.clone(),
             EngineError::DataStore { source, .. } | EngineError::EventStore { source, .. } => source.hint(),
             EngineError::Sink { source, .. } => source.hint(),
+            EngineError::Service { source, .. } => source.hint(),
             EngineError::Publish { source: StreamConflict::DataStore(source), .. } => source.hint(),
             EngineError::Publish { source: StreamConflict::OtherSource { found, .. }, .. } => Some(format!(
                 "publish a new major version from here, or let `source` be `{found}` again"

@@ -14,6 +14,7 @@
 //!     group     batch → transforms → rows → sink → checkpoint
 //!       publish rows → events, where the destination is an event store
 //! consume     the consumers of an event store into a destination: events → rows → sink → cursors
+//!   upstream  the event store, or another manifest's service
 //! ```
 //!
 //! [`repair`] is beside the line: it brings flows back whose slot was lost.
@@ -45,6 +46,7 @@ mod stream;
 mod today;
 mod told;
 mod transform;
+mod upstream;
 mod whole;
 
 use std::path::PathBuf;
@@ -65,6 +67,7 @@ pub use prepare::public_schema;
 pub use projection::ProjectionError;
 pub use reading::table_name;
 pub use repair::{Differences, FlowRepair, Limits as RepairLimits, RepairOptions, Repaired, SourceRepair, repair};
+pub use upstream::{Upstream, UpstreamPlan};
 
 /// How a sync is run.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,9 @@ use crate::manifest::{
     ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef,
     SourceConfig, TableDestination, TableName, TableProjection, WasmConfig,
 };
+use crate::service;
+
+use super::upstream::UpstreamPlan;
 
 /// What a manifest asks for.
 #[derive(Clone, Debug)]
@@ -17,17 +20,18 @@ pub struct Plan {
     pub readers: Vec<ReaderPlan>,
 }
 
-/// The consumers of one event store into one destination.
+/// The consumers of one event store, or of one service, into one destination.
 #[derive(Clone, Debug)]
 pub struct ReaderPlan {
+    /// The event store's slug, or a name of the service's.
     pub store: String,
-    pub store_connection: PostgresConnection,
+    pub upstream: UpstreamPlan,
     pub destination: String,
     pub connection: PostgresConnection,
     pub consumers: Vec<ConsumerPlan>,
 }
 
-/// One consumer of an event store.
+/// One consumer of an event store or a service.
 #[derive(Clone, Debug)]
 pub struct ConsumerPlan {
     pub name: String,
@@ -128,9 +132,15 @@ impl Plan {
             }
         }
         for consumer in &manifest.consumer_schemas {
-            let added = match manifest.event_stores.first() {
-                Some(store) => plan.read(manifest, store, consumer),
-                None => plan.add(manifest, consumer),
+            let own = consumer.source_manifest == manifest.slug;
+            let service = manifest.sync_service(&consumer.source_manifest).filter(|_| !own);
+            let added = match (service, manifest.event_stores.first()) {
+                (Some(service), _) => {
+                    let upstream = || Ok(UpstreamPlan::Service(service.clone()));
+                    plan.read(manifest, &service::name(&service.manifest), upstream, consumer)
+                }
+                (None, Some(store)) => plan.read_store(manifest, store, consumer),
+                (None, None) => plan.add(manifest, consumer),
             };
             refused.extend(added.err());
         }
@@ -169,27 +179,36 @@ impl Plan {
     }
 
     /// Adds a consumer of an event store.
-    fn read(
+    fn read_store(
         &mut self,
         manifest: &Manifest,
         store: &EventStore,
         consumer: &ConsumerSchemaDef,
     ) -> Result<(), Unsupported> {
-        let refuse = |why: &str, hint: &str| Unsupported {
-            what: format!("consumer schema `{}`: {why}", consumer.name),
-            hint: hint.to_owned(),
-        };
+        let upstream = || postgres(manifest, &store.slug, &refuse_consumer(consumer)).map(UpstreamPlan::Store);
+        self.read(manifest, &store.slug, upstream, consumer)
+    }
+
+    /// Adds a consumer of an event store or of a service.
+    fn read(
+        &mut self,
+        manifest: &Manifest,
+        store: &str,
+        upstream: impl FnOnce() -> Result<UpstreamPlan, Unsupported>,
+        consumer: &ConsumerSchemaDef,
+    ) -> Result<(), Unsupported> {
+        let refuse = refuse_consumer(consumer);
         let ConsumerConfig::Table(table) = &consumer.config else {
             return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
         };
         let postgres = |slug: &str| postgres(manifest, slug, &refuse);
         let reader = find_or_add(
             &mut self.readers,
-            |reader| reader.store == store.slug && reader.destination == table.data_store,
+            |reader| reader.store == store && reader.destination == table.data_store,
             || {
                 Ok(ReaderPlan {
-                    store: store.slug.clone(),
-                    store_connection: postgres(&store.slug)?,
+                    store: store.to_owned(),
+                    upstream: upstream()?,
                     destination: table.data_store.clone(),
                     connection: postgres(&table.data_store)?,
                     consumers: Vec::new(),
@@ -207,14 +226,12 @@ impl Plan {
     }
 
     fn add(&mut self, manifest: &Manifest, consumer: &ConsumerSchemaDef) -> Result<(), Unsupported> {
-        let refuse = |why: &str, hint: &str| Unsupported {
-            what: format!("consumer schema `{}`: {why}", consumer.name),
-            hint: hint.to_owned(),
-        };
+        let refuse = refuse_consumer(consumer);
         if consumer.source_manifest != manifest.slug {
             return Err(refuse(
-                "public schemas of another manifest can't be read yet",
-                "put source and consumer into one manifest",
+                "it reads public schemas of another manifest, and nothing says where those are",
+                "say where the other one's service is (`syncServices`, or PELTON_SYNC_SERVICE_<SLUG>=host:port), or name the \
+                 event store that it publishes into (`eventStores`)",
             ));
         }
         let ConsumerConfig::Table(table) = &consumer.config else {
@@ -269,6 +286,14 @@ impl Plan {
             |transform| transform.name == name,
             || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new() }),
         )
+    }
+}
+
+/// Returns what refuses a consumer.
+fn refuse_consumer(consumer: &ConsumerSchemaDef) -> impl Fn(&str, &str) -> Unsupported + '_ {
+    |why: &str, hint: &str| Unsupported {
+        what: format!("consumer schema `{}`: {why}", consumer.name),
+        hint: hint.to_owned(),
     }
 }
 

@@ -5,11 +5,13 @@
 //! sink that writes any other table ([`append`]), so they are there exactly once. Whoever reads them ([`read`]) sees whole
 //! transactions of the source, for each was committed as a whole.
 //!
-//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`].
+//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], and how a service tells
+//! events to another one in [`line`].
 
 mod append;
 mod consumer;
 mod json;
+mod line;
 mod object;
 mod read;
 mod stream;
@@ -19,6 +21,7 @@ use crate::datastore::DataStoreError;
 
 pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
+pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_shape};
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};

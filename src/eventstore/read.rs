@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, RowStream, Statement};
 
+use super::line::EventLine;
 use super::object::{Documents, ObjectReader};
 use super::stream::position;
 use super::{BadEvent, Position, query};
@@ -20,28 +21,49 @@ pub struct Wanted {
     pub after: Position,
 }
 
-/// One event as the server sent it.
-pub struct Event(Row);
+/// One event, as the server or a service sent it.
+pub struct Event(Sent);
+
+enum Sent {
+    Row(Row),
+    Line(EventLine),
+}
 
 impl Event {
+    pub(super) fn of_line(line: EventLine) -> Event {
+        Event(Sent::Line(line))
+    }
+
     /// Returns its stream's id.
     pub fn stream(&self) -> i32 {
-        self.0.get(0)
+        match &self.0 {
+            Sent::Row(row) => row.get(0),
+            Sent::Line(line) => line.stream,
+        }
     }
 
     /// Returns where it lies in its stream.
     pub fn position(&self) -> Position {
-        position(&self.0, 1)
+        match &self.0 {
+            Sent::Row(row) => position(row, 1),
+            Sent::Line(line) => line.position,
+        }
     }
 
     /// Returns the id of the shape that it was made under.
     pub fn shape(&self) -> i32 {
-        self.0.get(4)
+        match &self.0 {
+            Sent::Row(row) => row.get(4),
+            Sent::Line(line) => line.shape,
+        }
     }
 
     /// Microseconds since 1970-01-01 UTC; `None` for rows that existed before they were published.
     pub fn commit_time(&self) -> Option<i64> {
-        self.0.get(6)
+        match &self.0 {
+            Sent::Row(row) => row.get(6),
+            Sent::Line(line) => line.commit_time,
+        }
     }
 
     /// It belongs to no transaction: the row existed before it was published, or the stream begins anew.
@@ -51,27 +73,30 @@ impl Event {
 
     /// 0 for rows that existed before they were published.
     pub fn xid(&self) -> i64 {
-        self.0.get(10)
+        match &self.0 {
+            Sent::Row(row) => row.get(10),
+            Sent::Line(line) => line.xid,
+        }
     }
 
     /// The columns of its key, as JSON.
     pub fn key(&self) -> Option<&str> {
-        self.text(7)
+        self.document(0)
     }
 
     /// Its columns, as JSON.
     pub fn object(&self) -> Option<&str> {
-        self.text(8)
+        self.document(1)
     }
 
     /// What `rejot_events.event.attributes` holds, as JSON.
     pub fn attributes(&self) -> Option<&str> {
-        self.text(9)
+        self.document(2)
     }
 
     /// Returns what it takes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        [7, 8, 9].iter().map(|&column| self.text(column).map_or(0, str::len)).sum::<usize>() + 64
+        (0..3).map(|index| self.document(index).map_or(0, str::len)).sum::<usize>() + 64
     }
 
     /// Returns what happened to the row.
@@ -79,7 +104,11 @@ impl Event {
     /// # Errors
     /// A later version wrote it.
     pub fn op(&self) -> Result<Op, BadEvent> {
-        match self.0.get::<_, &str>(5) {
+        let row = match &self.0 {
+            Sent::Row(row) => row,
+            Sent::Line(line) => return Ok(line.op),
+        };
+        match row.get::<_, &str>(5) {
             "insert" => Ok(Op::Insert),
             "update" => Ok(Op::Update),
             "delete" => Ok(Op::Delete),
@@ -88,8 +117,11 @@ impl Event {
         }
     }
 
-    fn text(&self, column: usize) -> Option<&str> {
-        self.0.get(column)
+    fn document(&self, index: usize) -> Option<&str> {
+        match &self.0 {
+            Sent::Row(row) => row.get(7 + index),
+            Sent::Line(line) => line.document(index),
+        }
     }
 }
 
@@ -136,7 +168,7 @@ impl Page {
     /// What the server says.
     pub async fn next(&mut self) -> Result<Option<Event>, DataStoreError> {
         let row = self.0.try_next().await.map_err(query("read events"))?;
-        Ok(row.map(Event))
+        Ok(row.map(|row| Event(Sent::Row(row))))
     }
 }
 

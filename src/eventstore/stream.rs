@@ -41,12 +41,42 @@ pub struct Stream {
 }
 
 /// One of the shapes that a stream's rows have had.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     pub id: i32,
     pub stream: i32,
     pub public: PublicSchema,
     pub component_digest: Option<String>,
+}
+
+impl Shape {
+    /// Returns what another service must know to read the events that were made under it.
+    pub fn document(&self) -> Value {
+        json!({
+            "id": self.id,
+            "minorVersion": self.public.minor,
+            "columns": self.public.columns.iter().map(column_document).collect::<Value>(),
+            "attrs": attrs_document(&self.public.attrs),
+            "component": self.component_digest,
+        })
+    }
+
+    /// Reads what [`Shape::document`] returns; `None` when it is none.
+    pub fn of_document(document: &Value, stream: i32, public_schema: &str, major: u32) -> Option<Shape> {
+        let columns = document["columns"].as_array()?;
+        Some(Shape {
+            id: document["id"].as_i64()?.try_into().ok()?,
+            stream,
+            public: PublicSchema {
+                name: public_schema.into(),
+                major,
+                minor: document["minorVersion"].as_u64()?.try_into().ok()?,
+                columns: columns.iter().map(column_of).collect(),
+                attrs: attrs_of(&document["attrs"]),
+            },
+            component_digest: document["component"].as_str().map(str::to_owned),
+        })
+    }
 }
 
 /// A stream can't be published to from here.

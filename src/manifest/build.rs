@@ -7,6 +7,7 @@ use super::fields::is_slot_name;
 use super::model::*;
 use super::problem::{Code, Place};
 use super::report::Report;
+use super::service::SyncService;
 use super::shape::{Shaped, Value};
 use super::url::{Parts, UrlError};
 
@@ -20,6 +21,7 @@ pub(crate) fn build(root: &Shaped, connections: Vec<Option<Connection>>, file: &
         connections: connections.into_iter().collect::<Option<_>>()?,
         data_stores: all(root.items("dataStores"), |store| data_store(store, slug))?,
         event_stores: all(root.items("eventStores"), event_store)?,
+        sync_services: all(root.items("syncServices"), sync_service)?,
         public_schemas: all(root.items("publicSchemas"), public_schema)?,
         consumer_schemas: all(root.items("consumerSchemas"), consumer_schema)?,
         warnings: Vec::new(),
@@ -148,6 +150,20 @@ pub(crate) fn default_name(slug: &str) -> String {
 
 fn event_store(shaped: &Shaped) -> Option<EventStore> {
     Some(EventStore { slug: owned(shaped, "connectionSlug")?, at: shaped.at })
+}
+
+fn sync_service(shaped: &Shaped) -> Option<SyncService> {
+    let token = |shaped: &Shaped| match &shaped.value {
+        Value::Secret(secret) => Some(secret.clone()),
+        _ => None,
+    };
+    Some(SyncService {
+        manifest: owned(shaped, "manifestSlug")?,
+        // The description has held it against the rule.
+        url: shaped.text_of("url")?.parse().ok()?,
+        token: optional(shaped, "token", token)?.filter(|token| !token.reveal().is_empty()),
+        sslrootcert: optional(shaped, "sslrootcert", Shaped::path_buf)?,
+    })
 }
 
 fn public_schema(shaped: &Shaped) -> Option<PublicSchemaDef> {

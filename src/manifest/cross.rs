@@ -20,6 +20,7 @@ pub(crate) fn check(root: &Shaped, connections: &[Option<Connection>], report: &
     cross.connections();
     cross.data_stores();
     cross.event_stores();
+    cross.sync_services();
     cross.public_schemas();
     cross.transforms();
     cross.consumers();
@@ -170,6 +171,21 @@ impl<'a> Cross<'a> {
         self.duplicates(items, Code::DuplicateEventStore, slug, "remove one");
         for slug in items.iter().filter_map(|item| item.get("connectionSlug")) {
             self.refer_to_connection(slug);
+        }
+    }
+
+    fn sync_services(&mut self) {
+        let slug = |item: &'a Shaped| {
+            let slug = item.get("manifestSlug")?;
+            Some((slug.text()?, slug, format!("the service of manifest {}", quoted(slug.text()?))))
+        };
+        let items = self.root.items("syncServices");
+        self.duplicates(items, Code::DuplicateSyncService, slug, "a manifest is read at one service; remove one");
+        for slug in items.iter().filter_map(|item| item.get("manifestSlug")) {
+            if slug.text().is_some() && slug.text() == self.root.text_of("slug") {
+                let message = format!("{} is this manifest itself", quoted(slug.text().unwrap_or_default()));
+                self.error(slug, Code::BadValue, message, "name the manifest that publishes what is read there");
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Every field of a manifest: its name, what it holds, what it is for. See [`super::fields`] for who reads this.
 
-use super::fields::{Choice, Field, Kind, Object, Variant, any_text, manifest_slug, name, slot_name, some_text};
+use super::fields::{
+    Choice, Field, Kind, Object, Variant, any_text, manifest_slug, name, service_url, slot_name, some_text,
+};
 
 /// `rejot_events` keeps the major version in a smallint.
 const VERSION_MAX: u64 = i16::MAX as u64;
@@ -16,6 +18,7 @@ pub(crate) static MANIFEST: Object = Object {
         Field::new("connections", Kind::List(&Kind::Object(&CONNECTION)), "The databases, each with how it is reached.").or("none"),
         Field::new("dataStores", Kind::List(&Kind::Object(&DATA_STORE)), "The databases that are read from or written to.").or("none"),
         Field::new("eventStores", Kind::List(&Kind::Object(&EVENT_STORE)), "The databases that hold the log of public-schema events. Without one a flow goes straight to its destination.").or("none"),
+        Field::new("syncServices", Kind::List(&Kind::Object(&SYNC_SERVICE)), "Where public schemas of other manifests are read over HTTP.").or("none; see docs/http.md for what the environment may say"),
         Field::new("publicSchemas", Kind::List(&Kind::Object(&PUBLIC_SCHEMA)), "What is published, and how it is made.").or("none"),
         Field::new("consumerSchemas", Kind::List(&Kind::Object(&CONSUMER_SCHEMA)), "What is written, and where.").or("none"),
     ],
@@ -132,6 +135,20 @@ static EVENT_STORE: Object = Object {
     fields: &[Field::new("connectionSlug", name(), "The connection.").required()],
     any_of: &[],
     example: "connectionSlug: events",
+};
+
+static SYNC_SERVICE: Object = Object {
+    name: "sync service",
+    doc: "The `pelton sync --http` of another manifest, from which that one's public schemas are read.",
+    fields: &[
+        Field::new("manifestSlug", manifest_slug(), "The manifest that publishes there.").required(),
+        Field::new("url", service_url(), "The service, `https://host:port` or `host:port`.").required(),
+        Field::new("token", Kind::Secret, "The token that the service asks for.").or("none"),
+        Field::new("sslrootcert", Kind::Path, "The certificates (PEM) that the service's is checked against.")
+            .or("the web's own roots"),
+    ],
+    any_of: &[],
+    example: "manifestSlug: shop\nurl: https://shop.example.com:3000\ntoken: { file: /run/secrets/shop-token }",
 };
 
 static PUBLIC_SCHEMA: Object = Object {

@@ -81,6 +81,8 @@ pub(crate) struct Rule {
     pub holds: fn(&str) -> bool,
     /// What to do about a text that does not hold.
     pub hint: &'static str,
+    /// A text that does not hold may have a secret in it, and is not shown.
+    pub secret: bool,
 }
 
 impl Field {
@@ -132,12 +134,12 @@ impl Kind {
 }
 
 const fn rule(expected: &'static str, pattern: &'static str, holds: fn(&str) -> bool, hint: &'static str) -> Kind {
-    Kind::Text(Rule { expected, pattern: Some(pattern), holds, hint })
+    Kind::Text(Rule { expected, pattern: Some(pattern), holds, hint, secret: false })
 }
 
 /// Any text.
 pub(crate) const fn any_text() -> Kind {
-    Kind::Text(Rule { expected: "text", pattern: None, holds: |_| true, hint: "" })
+    Kind::Text(Rule { expected: "text", pattern: None, holds: |_| true, hint: "", secret: false })
 }
 
 /// Text that is not empty.
@@ -160,6 +162,22 @@ pub(crate) const fn manifest_slug() -> Kind {
 pub(crate) const fn slot_name() -> Kind {
     let hint = "use a-z, 0-9 and `_`, such as `pelton_shop`";
     rule("1 to 63 of a-z, 0-9 and `_`", "^[a-z0-9_]{1,63}$", is_slot_name, hint)
+}
+
+/// The address of a service.
+pub(crate) const fn service_url() -> Kind {
+    let hint = "write for example https://shop.example.com:3000, and a token into `token`";
+    Kind::Text(Rule {
+        expected: "the address of a service",
+        pattern: Some(r"^(https?://[^\s@?#]+|[^\s@?#/]+:[0-9]+)$"),
+        holds: is_service_url,
+        hint,
+        secret: true,
+    })
+}
+
+fn is_service_url(text: &str) -> bool {
+    text.parse::<super::service::ServiceUrl>().is_ok()
 }
 
 fn is_name(text: &str) -> bool {

@@ -31,6 +31,7 @@ mod reference;
 mod report;
 mod scalar;
 mod secret;
+mod service;
 mod shape;
 mod table_name;
 mod together;
@@ -48,8 +49,10 @@ pub use model::{
     OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
     SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
 };
+pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
+pub use service::{BadServiceUrl, DEFAULT_PORT, Resolver, ServiceUrl, SyncService, service_variable};
 pub use table_name::{BadTableName, TableName};
 pub use together::check_together;
 pub use url::{BadSslMode, UrlError};

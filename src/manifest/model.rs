@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::connection::PostgresConnection;
 use super::problem::{Place, Problem};
+use super::service::SyncService;
 use super::table_name::TableName;
 
 /// A manifest, always valid.
@@ -21,6 +22,8 @@ pub struct Manifest {
     pub connections: Vec<Connection>,
     pub data_stores: Vec<DataStore>,
     pub event_stores: Vec<EventStore>,
+    /// Where public schemas of other manifests are read over HTTP.
+    pub sync_services: Vec<SyncService>,
     pub public_schemas: Vec<PublicSchemaDef>,
     pub consumer_schemas: Vec<ConsumerSchemaDef>,
     /// What is valid and yet hardly meant, in the order of the file.

@@ -10,7 +10,7 @@ use super::node::{self, BYTES_MAX, Node};
 use super::problem::{Code, Place, Problem, Problems, Severity};
 use super::report::Report;
 use super::shape::Shaper;
-use super::{build, cross, description};
+use super::{build, cross, description, service};
 
 /// Where a manifest comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,9 @@ fn read(content: &[u8], origin: &Origin, environment: &dyn Environment, report: 
     let shaped = shaper.object(&description::MANIFEST, &root, "");
     let connections = build::connections(&shaped, report);
     cross::check(&shaped, &connections, report);
-    build::build(&shaped, connections, &origin.file)
+    let mut manifest = build::build(&shaped, connections, &origin.file)?;
+    service::from_environment(&mut manifest, environment, report);
+    Some(manifest)
 }
 
 fn text<'a>(content: &'a [u8], report: &mut Report) -> Option<&'a str> {

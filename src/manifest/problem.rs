@@ -50,6 +50,7 @@ pub enum Code {
     NotSupported,
     DuplicateConnection,
     DuplicateEventStore,
+    DuplicateSyncService,
     DuplicateConsumerSchema,
     /// Two data stores would read the same slot.
     DuplicateSlot,
@@ -92,6 +93,7 @@ impl Code {
             Code::NotSupported => "NOT_SUPPORTED",
             Code::DuplicateConnection => "DUPLICATE_CONNECTION",
             Code::DuplicateEventStore => "DUPLICATE_EVENT_STORE",
+            Code::DuplicateSyncService => "DUPLICATE_SYNC_SERVICE",
             Code::DuplicateConsumerSchema => "DUPLICATE_CONSUMER_SCHEMA",
             Code::DuplicateSlot => "DUPLICATE_SLOT",
             Code::DuplicateDestination => "DUPLICATE_DESTINATION",

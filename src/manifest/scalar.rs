@@ -133,6 +133,10 @@ impl Shaper<'_> {
         if (rule.holds)(&text) {
             return Value::Text(text);
         }
+        let shown = if rule.secret { "something else" } else { shown };
+        if rule.secret {
+            self.report.mask(node.at, node.end);
+        }
         self.bad(node, path, format!("expected {}, found {shown}", rule.expected), Some(rule.hint.to_owned()))
     }
 

@@ -23,6 +23,10 @@ impl Environment for Outside {
             "WAREHOUSE_URL" => Some("postgres://me:hunter2@warehouse/shop".to_owned()),
             "PORT" => Some("6000".to_owned()),
             "WORD" => Some("hunter2".to_owned()),
+            "REJOT_SYNC_SERVICE_rented" => Some("rented:4000".to_owned()),
+            "PELTON_SYNC_SERVICE__TEAM_MY_SHOP" => Some("https://team/pelton".to_owned()),
+            "PELTON_SYNC_SERVICE__TEAM_MY_SHOP_TOKEN_FILE" => Some("/m/pw".to_owned()),
+            "PELTON_SYNC_SERVICE_WRONG" => Some("http://me:hunter2@wrong:1".to_owned()),
             _ => None,
         })
     }

@@ -7,6 +7,7 @@ use super::model::{ConsumerConfig, ConsumerSchemaDef, Manifest, SourceConfig};
 use super::nearest::nearest;
 use super::problem::{Code, Place, Problem, Severity};
 use super::report::quoted;
+use super::service::service_variable;
 use super::table_name::TableName;
 
 /// Checks the manifests that one process runs, each of them valid by itself. Returns problems, all of them errors.
@@ -41,13 +42,17 @@ fn each<'a, T: 'a>(
 fn source_problem(manifests: &[Manifest], manifest: &Manifest, consumer: &ConsumerSchemaDef) -> Option<Problem> {
     let wanted = quoted(&consumer.public_schema);
     let Some(source) = manifests.iter().find(|other| other.slug == consumer.source_manifest) else {
-        if !manifest.event_stores.is_empty() {
+        if !manifest.event_stores.is_empty() || manifest.sync_service(&consumer.source_manifest).is_some() {
             return None;
         }
         let message = format!("there is no manifest {} here", quoted(&consumer.source_manifest));
         let hint = match nearest(&consumer.source_manifest, manifests.iter().map(|other| other.slug.as_str())) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "name its file beside this one".to_owned(),
+            None => format!(
+                "name its file beside this one, or say where its service is: `syncServices`, {}=host:port, or \
+                 `--resolver localhost`",
+                service_variable(&consumer.source_manifest)
+            ),
         };
         return Some(problem(manifest, consumer.at, Code::ManifestNotFound, message, &hint));
     };

@@ -31,3 +31,5 @@ pub use connect_error::ConnectError;
 pub use identity::SystemIdentity;
 pub use quote::{quote_ident, quote_literal, quote_table};
 pub use server_error::{QueryError, ServerError};
+pub(crate) use stream::{keep_alive, open_tcp};
+pub(crate) use tls::verifying_client;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -130,18 +131,23 @@ async fn open_at(to: &PostgresConnection, address: SocketAddr) -> Result<Stream,
     }
 }
 
-async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+/// Opens a socket with what holds for every connection.
+pub(crate) async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    keep_alive(&socket)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+/// Has a peer noticed that vanished without a word.
+pub(crate) fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_RETRIES);
-    let options = socket2::SockRef::from(&socket);
-    options.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_nodelay(true)?;
-    socket.connect(address).await
+    socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
 enum Upgraded {

@@ -15,12 +15,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::ConnectError;
 use crate::manifest::{PostgresConnection, SslMode};
@@ -49,12 +49,8 @@ fn check_of(to: &PostgresConnection) -> Check {
 /// [`ConnectError::CertificateFile`] and [`ConnectError::HalfClientCertificate`].
 pub(super) fn client_config(to: &PostgresConnection) -> Result<Arc<ClientConfig>, ConnectError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Arc::new(Verifier::new(to, &provider)?);
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for TLS 1.2 and 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
+    let verifier = Verifier::new(check_of(to), to.sslrootcert.as_deref(), &provider)?;
+    let builder = builder(provider, verifier);
     let config = match (&to.sslcert, &to.sslkey) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
@@ -66,6 +62,25 @@ pub(super) fn client_config(to: &PostgresConnection) -> Result<Arc<ClientConfig>
         (None, Some(_)) => return Err(ConnectError::HalfClientCertificate { missing: "sslcert" }),
     };
     Ok(Arc::new(config))
+}
+
+/// Builds what rustls needs for a server that is no Postgres, whose certificate must be for its name, and signed by an
+/// authority in a file, or by one of the web's own.
+///
+/// # Errors
+/// [`ConnectError::CertificateFile`].
+pub(crate) fn verifying_client(sslrootcert: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new(Check::ChainAndName, sslrootcert, &provider)?;
+    Ok(Arc::new(builder(provider, verifier).with_no_client_auth()))
+}
+
+fn builder(provider: Arc<CryptoProvider>, verifier: Verifier) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
 }
 
 /// Returns the name that the certificate must bear, which is also sent to the server (SNI).
@@ -110,10 +125,9 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(to: &PostgresConnection, provider: &Arc<CryptoProvider>) -> Result<Verifier, ConnectError> {
-        let check = check_of(to);
+    fn new(check: Check, roots: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Verifier, ConnectError> {
         let algorithms = provider.signature_verification_algorithms;
-        let file = to.sslrootcert.as_deref().filter(|path| *path != Path::new("system"));
+        let file = roots.filter(|path| *path != Path::new("system"));
         if check == Check::Nothing {
             return Ok(Verifier { check, chain: None, trusted: Vec::new(), algorithms });
         }

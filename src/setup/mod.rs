@@ -36,6 +36,7 @@ mod password;
 mod replica_identity;
 mod rules;
 mod script;
+mod service;
 mod settle;
 mod sql;
 mod target;
@@ -47,6 +48,7 @@ pub use item::{Item, Mend, Part, Severity, State, Statement};
 pub use rules::{not_inspected, rules, unreachable};
 pub use run::run;
 pub use script::script;
+pub use service::services;
 pub use target::{
     Begun, Described, DestinationTable, DestinationTarget, Read, Side, SourceTarget, Target, destinations,
     event_stores, sources,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::facts::{Checkpoint, SourceFacts};
 use super::wish::Asked;
 use crate::change::{Op, PublicSchema, Relation};
-use crate::engine::{self, GroupPlan, Plan, TransformKind, TransformPlan, table_name};
+use crate::engine::{self, GroupPlan, Plan, TransformKind, TransformPlan, UpstreamPlan, table_name};
 use crate::lsn::Lsn;
 use crate::manifest::{PostgresConnection, SourceConfig, Tables};
 use crate::postgres::catalog::{Table, TableName};
@@ -253,7 +253,11 @@ pub fn event_stores(plan: &Plan) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     let groups = plan.sources.iter().flat_map(|source| &source.groups).filter(|group| group.event_store);
     let published = groups.map(|group| (&group.slug, &group.connection, true));
-    let read = plan.readers.iter().map(|reader| (&reader.store, &reader.store_connection, false));
+    let stores = plan.readers.iter().filter_map(|reader| match &reader.upstream {
+        UpstreamPlan::Store(connection) => Some((&reader.store, connection)),
+        UpstreamPlan::Service(_) => None,
+    });
+    let read = stores.map(|(slug, connection)| (slug, connection, false));
     for (slug, connection, published) in published.chain(read) {
         if targets.iter().all(|target| target.slug != *slug) {
             targets.push(Target::new(slug, connection.clone(), Side::EventStore { published }));

@@ -17,7 +17,7 @@ use crate::wasm;
 
 /// What was found.
 pub struct Report {
-    /// Of components, and of the manifest where it asks for what can't be run.
+    /// Of components, of services, and of the manifest where it asks for what can't be run.
     pub components: Vec<Item>,
     pub servers: Vec<Server>,
 }
@@ -69,6 +69,7 @@ pub async fn at(manifest: &Manifest) -> Result<Report, Failure> {
         }
     };
 
+    components.extend(setup::services(&plan).await);
     let mut servers = inspect_all(&manifest.slug, setup::sources(&plan, &described)).await;
     let seen: HashMap<String, &SourceFacts> = servers
         .iter()

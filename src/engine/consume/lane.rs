@@ -12,12 +12,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_postgres::Client;
 
 use crate::datastore::{ConsumerSession, CursorMove, DataStoreError};
-use crate::eventstore::{self, Events};
+use crate::eventstore::{self, Event, Events};
 use crate::fault;
 use crate::sink::{Addressed, Destination, SinkError, WriteStats};
 
 use super::super::failure::EngineError;
 use super::gather::{Consumer, Gather, Gathered};
+use super::remote::Remote;
 
 /// Events of one page.
 const PAGE: i64 = 20_000;
@@ -45,13 +46,21 @@ pub enum Until {
     Live,
 }
 
+/// Where the events come from.
+pub enum LaneEvents {
+    /// A session at the event store that listens, and what it hears.
+    Store {
+        slug: String,
+        client: Client,
+        heard: Arc<Notify>,
+    },
+    Service(Remote),
+}
+
 /// What a lane needs.
 pub struct Lane {
-    pub store_slug: String,
     pub slug: String,
-    /// A session at the event store that listens, and what it hears.
-    pub store: Client,
-    pub heard: Arc<Notify>,
+    pub events: LaneEvents,
     pub client: Client,
     pub session: ConsumerSession,
     pub destination: Destination,
@@ -72,16 +81,8 @@ impl Lane {
         // Whatever fails where there is only one is its own.
         let only = if names.len() == 1 { names.first().cloned() } else { None };
         let (batches, received) = mpsc::channel(1);
-        let reader = Reader {
-            gather: Gather::new(self.consumers),
-            slug: self.store_slug,
-            client: self.store,
-            heard: self.heard,
-            batches,
-            until: self.until,
-            published: self.published,
-            stop: self.stop,
-        };
+        let until = self.until;
+        let batches = Batches { gather: Gather::new(self.consumers), batches, stop: self.stop };
         let writer = Writer {
             slug: self.slug,
             client: self.client,
@@ -92,8 +93,17 @@ impl Lane {
             names,
         };
         let writing = writer.run(received);
+        let reading = async {
+            match self.events {
+                LaneEvents::Store { slug, client, heard } => {
+                    let published = self.published;
+                    Reader { batches, slug, client, heard, until, published }.run().await
+                }
+                LaneEvents::Service(remote) => remote.run(batches, until).await,
+            }
+        };
         // The reader ends when the writer hangs up, and the other way round.
-        let (read, written) = tokio::join!(reader.run(), writing);
+        let (read, written) = tokio::join!(reading, writing);
         if let Err(error) = written {
             let consumer = match &error {
                 EngineError::Sink { source, .. } => source.table_index().and_then(|table| of_table.get(table).cloned()),
@@ -105,15 +115,51 @@ impl Lane {
     }
 }
 
+/// Collects what is read, and hands it to the writer.
+pub(super) struct Batches {
+    pub gather: Gather,
+    batches: mpsc::Sender<Gathered>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Batches {
+    /// Takes an event, and hands on what is full. Returns whether to go on.
+    ///
+    /// # Errors
+    /// See [`Gather::take`].
+    pub async fn take(&mut self, event: &Event) -> Result<bool, (Option<String>, EngineError)> {
+        let full = self.gather.take(event);
+        let full = full.map_err(|(consumer, error)| (Some(self.gather.name(consumer)), error))?;
+        Ok(full.is_none() || self.hand_on(full).await)
+    }
+
+    /// Hands rows on, and returns whether to go on. What is given up inside a transaction is rolled back.
+    pub async fn hand_on(&mut self, batch: Option<Gathered>) -> bool {
+        if *self.stop.borrow() {
+            return false;
+        }
+        match batch {
+            Some(batch) => self.batches.send(batch).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// Waits until nothing more is wanted.
+    pub async fn unwanted(&mut self) {
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = self.batches.closed() => {}
+        }
+    }
+}
+
 struct Reader {
-    gather: Gather,
+    batches: Batches,
     slug: String,
     client: Client,
     heard: Arc<Notify>,
-    batches: mpsc::Sender<Gathered>,
     until: Until,
     published: watch::Receiver<bool>,
-    stop: watch::Receiver<bool>,
 }
 
 impl Reader {
@@ -148,8 +194,7 @@ impl Reader {
                 () = self.heard.notified() => {}
                 () = tokio::time::sleep(POLL) => {}
                 () = end => {}
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(Ended::Stopped),
-                () = self.batches.closed() => return Ok(Ended::Stopped),
+                () = self.batches.unwanted() => return Ok(Ended::Stopped),
             }
         }
     }
@@ -167,14 +212,15 @@ impl Reader {
                 None => return Ok(Read::Gone),
                 Some(count) => count == PAGE,
             };
-            let ended = if is_full { self.gather.end_of_page() } else { self.gather.end_of_all() };
-            if !self.hand_on(ended).await {
+            let gather = &mut self.batches.gather;
+            let ended = if is_full { gather.end_of_page() } else { gather.end_of_all() };
+            if !self.batches.hand_on(ended).await {
                 return Ok(Read::Gone);
             }
             if !is_full {
                 break Read::All;
             }
-            if !self.gather.is_inside() {
+            if !self.batches.gather.is_inside() {
                 break Read::Page;
             }
         };
@@ -186,28 +232,15 @@ impl Reader {
     async fn page(&mut self, events: &mut Events) -> Result<Option<i64>, (Option<String>, EngineError)> {
         let slug = self.slug.clone();
         let failed = |source| (None, EngineError::EventStore { slug: slug.clone(), source });
-        let mut page = events.page(&self.client, &self.gather.wanted(), PAGE).await.map_err(failed)?;
+        let mut page = events.page(&self.client, &self.batches.gather.wanted(), PAGE).await.map_err(failed)?;
         let mut count = 0;
         while let Some(event) = page.next().await.map_err(failed)? {
             count += 1;
-            let full = self.gather.take(&event);
-            let full = full.map_err(|(consumer, error)| (Some(self.gather.name(consumer)), error))?;
-            if full.is_some() && !self.hand_on(full).await {
+            if !self.batches.take(&event).await? {
                 return Ok(None);
             }
         }
         Ok(Some(count))
-    }
-
-    /// Hands rows on, and returns whether to go on. What is given up inside a transaction is rolled back.
-    async fn hand_on(&mut self, batch: Option<Gathered>) -> bool {
-        if *self.stop.borrow() {
-            return false;
-        }
-        match batch {
-            Some(batch) => self.batches.send(batch).await.is_ok(),
-            None => true,
-        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! From event stores into destinations: each consumer has a cursor of its own, and none holds another one up.
+//! From event stores, and from services of other manifests, into destinations: each consumer has a cursor of its own, and none holds another one up.
 //!
 //! ```text
 //! mod         the consumers of one event store into one destination: owns them, sorts them into lanes, starts anew
 //!   standing  who does not take part for now
 //!   lane      events → rows → sink → cursors, for consumers that go on together
+//!     remote  the same from a service: lines as they come
 //!     gather  pages of events → batches that end between transactions of the source
 //!   running   lanes at work: whether somebody has changed, caught up, failed
 //!   registrar tells the event store how far its consumers are
@@ -18,6 +19,7 @@
 mod gather;
 mod lane;
 mod registrar;
+mod remote;
 mod running;
 mod standing;
 
@@ -30,17 +32,20 @@ use tokio_postgres::Client;
 
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
-use crate::eventstore::{self, Reading, Shape, Stream, Wanted};
+use crate::eventstore::{Reading, Shape, Stream};
 use crate::postgres::{self, Backoff};
+use crate::service::{Behind, Service};
 use crate::sink::{Destination, TableTarget, TableWriter};
 
 use self::gather::Consumer;
-use self::lane::{Lane, Until};
+use self::lane::{Lane, LaneEvents, Until};
+use self::remote::Remote;
 use self::running::Running;
 use self::standing::Standing;
 
 use super::failure::{Chain, EngineError, Verdict};
 use super::plan::{ConsumerPlan, ReaderPlan};
+use super::upstream::{self, Upstream, UpstreamPlan};
 use super::{Context, Problem, ownership};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -81,6 +86,16 @@ pub async fn run(
     published: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Vec<Problem>> {
+    if let UpstreamPlan::Service(service) = &plan.upstream
+        && service.is_exposed()
+    {
+        let url = service.url.to_string();
+        tracing::warn!(
+            url,
+            hint = "write `https://` into its url",
+            "the token is sent to the service without encryption"
+        );
+    }
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST);
     let mut standing = Standing::default();
     loop {
@@ -210,10 +225,6 @@ struct Ready<'a> {
 }
 
 impl Run<'_> {
-    fn at_store(&self, source: DataStoreError) -> EngineError {
-        EngineError::EventStore { slug: self.plan.store.clone(), source }
-    }
-
     /// Finds the stream that a consumer reads.
     fn stream_of<'s>(&self, streams: &'s [Stream], consumer: &ConsumerPlan) -> Option<&'s Stream> {
         streams.iter().find(|stream| consumer.reads(stream))
@@ -223,10 +234,9 @@ impl Run<'_> {
         EngineError::DataStore { slug: self.plan.destination.clone(), source }
     }
 
-    async fn store(&self) -> Result<(Client, Arc<tokio::sync::Notify>), EngineError> {
-        let session = postgres::Session::destination(self.context.application_name());
-        let connected = postgres::connect_and_hear(&self.plan.store_connection, &session).await;
-        connected.map_err(|source| EngineError::Connect { role: "event store", slug: self.plan.store.clone(), source })
+    /// Opens what the lanes read from, and what it tells.
+    async fn upstream(&self) -> Result<Upstream, EngineError> {
+        self.plan.upstream.open(&self.plan.store, &self.context.application_name()).await
     }
 
     /// Opens lanes and runs them until one of them ends.
@@ -244,8 +254,8 @@ impl Run<'_> {
         let lock = format!("consumers of {} into {}", plan.store, plan.destination);
         let acquired = ownership::acquire(&client, &context.manifest, &lock, waiting).await;
         acquired.map_err(|source| EngineError::Source { slug: plan.destination.clone(), source })?;
-        let (store, _) = self.store().await?;
-        let streams = eventstore::streams(&store).await.map_err(|source| self.at_store(source))?;
+        let upstream = self.upstream().await?;
+        let (streams, shapes) = upstream.streams().await?;
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
@@ -263,8 +273,6 @@ impl Run<'_> {
         let stopped: Vec<String> = plan.consumers.iter().filter(out).map(|consumer| consumer.name.clone()).collect();
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
         let rows = rows.map_err(|source| self.at_destination(source))?;
-        let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
-        let shapes = eventstore::shapes(&store, &ids, 0).await.map_err(|source| self.at_store(source))?;
 
         let mut ready = Vec::new();
         let mut missing = Vec::new();
@@ -286,8 +294,7 @@ impl Run<'_> {
                 missing.push(consumer);
                 continue;
             }
-            let wanted = Wanted { stream: stream.id, after: row.cursor };
-            let behind = eventstore::count(&store, wanted, BEHIND + 1).await.map_err(|source| self.at_store(source))?;
+            let behind = upstream.count(stream, row.cursor, BEHIND + 1).await?;
             ready.push(Ready { plan: consumer, row: row.clone(), stream, shapes: of_stream, lags: behind > BEHIND });
         }
         for consumer in &missing {
@@ -314,7 +321,7 @@ impl Run<'_> {
             }
         }
         let waits = !missing.is_empty();
-        let running = Running { run: self, client: &client, store: &store, streams: streams.len(), waits };
+        let running = Running { run: self, client: &client, upstream: &upstream, streams: streams.len(), waits };
         running.watch(&rows, lanes, ending).await
     }
 
@@ -373,7 +380,7 @@ impl Run<'_> {
         let Run { context, plan, .. } = *self;
         let all = |error| (None, error);
         let client = destination(context, plan).await.map_err(all)?;
-        let (store, heard) = self.store().await.map_err(all)?;
+        let events = self.events(&ready).await.map_err(all)?;
         let owned: Vec<(String, i64)> = ready.iter().map(|ready| (ready.plan.name.clone(), ready.row.owner)).collect();
         // First, for it says how long a lock may be waited for.
         let session = ConsumerSession::prepare(&client, &context.manifest, &owned).await;
@@ -410,10 +417,8 @@ impl Run<'_> {
             });
         }
         Ok(Lane {
-            store_slug: plan.store.clone(),
             slug: plan.destination.clone(),
-            store,
-            heard,
+            events,
             session,
             client,
             destination: Destination::new(writers),
@@ -425,12 +430,37 @@ impl Run<'_> {
         })
     }
 
+    /// Opens what a lane reads.
+    async fn events(&self, ready: &[Ready<'_>]) -> Result<LaneEvents, EngineError> {
+        let name = self.context.application_name();
+        let service = match &self.plan.upstream {
+            UpstreamPlan::Store(connection) => {
+                let slug = self.plan.store.clone();
+                let (client, heard) = upstream::listening(connection, &slug, &name).await?;
+                return Ok(LaneEvents::Store { slug, client, heard });
+            }
+            UpstreamPlan::Service(service) => service.clone(),
+        };
+        let mut wanted: Vec<Behind> = Vec::new();
+        for one in ready {
+            match wanted.iter_mut().find(|wanted| wanted.stream.id == one.stream.id) {
+                Some(wanted) => wanted.after = wanted.after.min(one.row.cursor),
+                None => wanted.push(Behind { stream: one.stream.clone(), after: one.row.cursor }),
+            }
+        }
+        let known = ready.iter().flat_map(|one| &one.shapes).map(|shape| (shape.id, (*shape).clone())).collect();
+        let manifest = service.manifest.clone();
+        let lines = Service::new(service).events(&wanted).await;
+        let lines = lines.map_err(|source| EngineError::Service { manifest: manifest.clone(), source })?;
+        Ok(LaneEvents::Service(Remote { manifest, lines, known }))
+    }
+
     /// Returns a consumer whose public schema nobody has published.
     fn never_published(&self, streams: &[Stream]) -> Option<Outcome> {
         let mut left = self.plan.consumers.iter().filter(|consumer| self.standing.takes_part(&consumer.name));
         let consumer = left.find(|consumer| self.stream_of(streams, consumer).is_none())?;
         let error = EngineError::NotPublishedHere {
-            slug: self.plan.store.clone(),
+            place: self.plan.upstream.place(&self.plan.store),
             manifest: consumer.source_manifest.clone(),
             public_schema: format!("{}@{}", consumer.public_schema, consumer.major),
         };

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::super::failure::{Chain, EngineError};
-use super::Run;
+use super::super::failure::{Chain, EngineError, Verdict};
+use super::{Run, Upstream};
 use crate::datastore::{ConsumerRow, DataStoreError};
 use crate::eventstore;
 
@@ -32,7 +32,7 @@ impl<'a> Registrar<'a> {
     pub(super) async fn tick(
         &mut self,
         client: &Client,
-        store: &Client,
+        upstream: &Upstream,
         rows: Vec<ConsumerRow>,
     ) -> Result<(), EngineError> {
         if self.last.elapsed() < REGISTER {
@@ -43,7 +43,7 @@ impl<'a> Registrar<'a> {
         if let Some((rows, position)) = self.seen.take() {
             let sql = "SELECT pg_catalog.pg_current_wal_flush_lsn() >= $1::text::pg_lsn";
             if client.query_one(sql, &[&position]).await.map_err(failed)?.get(0) {
-                self.register(store, &rows).await;
+                self.register(upstream, &rows).await;
             }
         }
         let row = client.query_one("SELECT pg_catalog.pg_current_wal_insert_lsn()::text", &[]).await.map_err(failed)?;
@@ -52,7 +52,7 @@ impl<'a> Registrar<'a> {
     }
 
     /// A role that may only read the event store consumes all the same.
-    pub(super) async fn register(&mut self, store: &Client, rows: &[ConsumerRow]) {
+    pub(super) async fn register(&mut self, upstream: &Upstream, rows: &[ConsumerRow]) {
         if self.streams == 0 || self.refused {
             return;
         }
@@ -66,12 +66,22 @@ impl<'a> Registrar<'a> {
                 cursor: row.cursor,
             })
             .collect();
-        let registered = eventstore::register_consumers(store, &self.run.context.manifest, &cursors).await;
+        let registered = upstream.register(&self.run.context.manifest, &cursors).await;
         if let Err(error) = registered {
+            // One that is away is told once it is back.
+            if error.verdict() == Verdict::Retry {
+                return;
+            }
             self.refused = true;
+            let hint = match upstream {
+                Upstream::Store { .. } => {
+                    "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role".to_owned()
+                }
+                Upstream::Service { .. } => error.hint().unwrap_or_default(),
+            };
             tracing::warn!(
                 event_store = self.run.plan.store,
-                hint = "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role",
+                hint,
                 "it can't be told how far its consumers are, and may remove what they have not read: {}",
                 Chain(&error)
             );

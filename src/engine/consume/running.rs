@@ -10,9 +10,8 @@ use tokio_postgres::Client;
 use super::super::failure::EngineError;
 use super::lane::Ended;
 use super::registrar::Registrar;
-use super::{Outcome, Run};
+use super::{Outcome, Run, Upstream};
 use crate::datastore::{self, ConsumerRow};
-use crate::eventstore;
 
 /// How often is looked whether somebody has changed a consumer, and whether a stream has appeared.
 const WATCH: Duration = Duration::from_secs(1);
@@ -21,7 +20,7 @@ const WATCH: Duration = Duration::from_secs(1);
 pub(super) struct Running<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) client: &'a Client,
-    pub(super) store: &'a Client,
+    pub(super) upstream: &'a Upstream,
     /// How many streams there were when the lanes were opened.
     pub(super) streams: usize,
     /// Some consumers have none.
@@ -37,10 +36,10 @@ impl Running<'_> {
         mut lanes: JoinSet<(bool, bool, Ended)>,
         ending: watch::Sender<bool>,
     ) -> Result<Outcome, EngineError> {
-        let Running { run, client, store, streams, waits } = *self;
+        let Running { run, client, upstream, streams, waits } = *self;
         let ours = owners(rows);
         let mut registrar = Registrar::new(run, streams);
-        registrar.register(store, rows).await;
+        registrar.register(upstream, rows).await;
         let until = run.context.options.until_caught_up;
         let mut published = run.published.clone();
         let outcome = loop {
@@ -48,7 +47,7 @@ impl Running<'_> {
             let rejoins = run.standing.next();
             if lanes.is_empty() && until && rejoins.is_none() && (nothing_more || !waits) {
                 // What the manifest waits for may have been published while its lanes ran.
-                let found = eventstore::streams(store).await.map_err(|source| run.at_store(source))?;
+                let (found, _) = upstream.streams().await?;
                 if waits && found.len() != streams {
                     break Outcome::Changed;
                 }
@@ -88,11 +87,10 @@ impl Running<'_> {
                     if owners(&now) != ours {
                         break Outcome::Changed;
                     }
-                    let found = eventstore::streams(store);
-                    if waits && found.await.map_err(|source| run.at_store(source))?.len() != streams {
+                    if waits && upstream.streams().await?.0.len() != streams {
                         break Outcome::Changed;
                     }
-                    registrar.tick(client, store, now).await?;
+                    registrar.tick(client, upstream, now).await?;
                 }
             }
         };

@@ -46,6 +46,74 @@ fn consumers_find_public_schemas_of_other_manifests() {
     );
 }
 
+/// What is read over HTTP is published elsewhere.
+#[test]
+fn a_service_stands_in_for_a_manifest_that_is_not_here() {
+    let services = "syncServices: [{ manifestSlug: shop, url: \"https://shop:3000\" }]\nconsumerSchemas";
+    let text = consumer("{ name: orders, majorVersion: 1 }");
+    assert_eq!(together(&[("b", text.replace("consumerSchemas", services))]), "");
+    // The environment of these tests has one of `rented`, in ReJot's way, and one of `@team/my-shop`, with a token in a file.
+    for (slug, expected) in [
+        ("rented", "http://rented:4000 None"),
+        ("\"@team/my-shop\"", "https://team:443/pelton Some(Secret(…))"),
+        ("shop", "-"),
+    ] {
+        let manifest = valid(&text.replace("sourceManifestSlug: shop", &format!("sourceManifestSlug: {slug}")));
+        let found = manifest.sync_service(slug.trim_matches('"'));
+        let found = found.map(|service| format!("{} {:?}", service.url, service.token));
+        assert_eq!(found.as_deref().unwrap_or("-"), expected, "{slug}");
+    }
+    // What the manifest says counts, and a token from outside completes it.
+    let ours = "syncServices: [{ manifestSlug: \"@team/my-shop\", url: \"a:1\" }]\nconsumerSchemas";
+    let ours = text
+        .replace("consumerSchemas", ours)
+        .replace("sourceManifestSlug: shop", "sourceManifestSlug: \"@team/my-shop\"");
+    let service = valid(&ours).sync_services.remove(0);
+    assert_eq!((service.url.to_string().as_str(), service.token), ("http://a:1", Some(Secret::new("hunter2"))));
+}
+
+#[test]
+fn a_service_on_this_machine_is_what_is_left() {
+    let text = consumer("{ name: orders, majorVersion: 1 }");
+    let resolved = |text: &str, resolver, together: &[String]| {
+        let mut manifest = valid(text);
+        manifest.resolve(resolver, together);
+        manifest.sync_services.iter().map(|service| service.url.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(resolved(&text, Resolver::Env, &[]), [""; 0]);
+    assert_eq!(resolved(&text, Resolver::Localhost, &[]), ["http://localhost:3000"]);
+    assert_eq!(resolved(&text, Resolver::Localhost, &["shop".to_owned()]), [""; 0]);
+    let store = text.replace("consumerSchemas", "eventStores: [{ connectionSlug: w }]\nconsumerSchemas");
+    assert_eq!(resolved(&store, Resolver::Localhost, &[]), [""; 0]);
+}
+
+#[test]
+fn services_are_checked() {
+    let services = |text: &str| small("publicSchemas", &format!("syncServices: {text}\npublicSchemas"));
+    check(
+        &services(
+            "[{ manifestSlug: a, url: \"a:1\" }, { manifestSlug: a, url: \"b:1\" }, { manifestSlug: shop, url: \"c:1\" }]",
+        ),
+        "
+        11 «a» DUPLICATE_SYNC_SERVICE the service of manifest `a` again; line 11 has it already
+        → a manifest is read at one service; remove one
+        11 «shop» BAD_VALUE `shop` is this manifest itself
+        → name the manifest that publishes what is read there",
+    );
+    let wrong = services("[{ manifestSlug: a, url: \"http://me:hunter2@a:1\" }]");
+    check(
+        &wrong,
+        "
+        11 «\"http» BAD_VALUE `syncServices[0].url`: expected the address of a service, found something else
+        → write for example https://shop.example.com:3000, and a token into `token`",
+    );
+    assert!(!read(&wrong).unwrap_err().to_string().contains("hunter2"));
+    let wrong =
+        consumer("{ name: orders, majorVersion: 1 }").replace("sourceManifestSlug: shop", "sourceManifestSlug: wrong");
+    let told = read(&wrong).unwrap_err().to_string();
+    assert!(told.contains("PELTON_SYNC_SERVICE_WRONG") && !told.contains("hunter2"), "{told}");
+}
+
 #[test]
 fn manifests_do_not_share_slugs_slots_or_tables() {
     let other = small("slug: shop", "slug: b").replace("sourceManifestSlug: shop", "sourceManifestSlug: b");

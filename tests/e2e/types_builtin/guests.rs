@@ -5,7 +5,7 @@ use pelton::change::Kind;
 use pelton::postgres::catalog::{self, TableName, Which};
 use pelton::postgres::{Session, connect};
 
-use super::{arrives, line};
+use super::{Way, arrives, line};
 use crate::backfill_reader::connection;
 use crate::flows_setup::Line;
 use crate::guest::{ECHO, Guest, JSON_ECHO, JSON_FUNCTIONS, TYPED_ECHO};
@@ -58,7 +58,7 @@ async fn component(line: &Line, guest: Guest) -> Vec<u8> {
 async fn arrives_through(guest: Guest) {
     let (line, cases) = line().await;
     let component = component(&line, guest).await;
-    arrives(&line, &cases, "publicSchemaType: wasm, component: guest.wasm", &component, false).await;
+    arrives(&line, &cases, "publicSchemaType: wasm, component: guest.wasm", &component, Way::Straight).await;
 }
 
 #[tokio::test]

@@ -52,22 +52,53 @@ async fn line() -> (Line, Cases) {
     (line, cases)
 }
 
-/// Copies and streams all values through the flow of this `config`, straight or by way of an event store, into a table that
-/// was there and one that is made.
-async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8], event_store: bool) {
-    // The name that guests by hand give to what they publish.
-    let flow = Flow::new("t", config).into("types", "createTable: false").into("types_made", "createTable: true");
-    let mut manifest = line.manifest(&[flow]);
-    if event_store {
-        manifest =
-            manifest.replace("publicSchemas:", "eventStores:\n  - { connectionSlug: destination }\npublicSchemas:");
-    }
-    let catch_up = async || {
-        let mut pelton = Pelton::new(["sync", "--until-caught-up"]);
-        pelton = pelton.file("pelton.yaml", &manifest).file("guest.wasm", component);
+/// The way that values take.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Straight,
+    EventStore,
+    /// From an event store over HTTP.
+    Service,
+}
+
+/// Runs the manifest's flows until everything is applied.
+async fn catch_up(manifest: &str, component: &[u8], way: Way) {
+    let run = async |pelton: Pelton| {
+        let mut pelton = pelton.file("guest.wasm", component);
         let status = pelton.run().await;
         assert_eq!(status.code(), Some(0), "{}", pelton.stderr());
     };
+    let sync = || Pelton::new(["sync", "--until-caught-up"]);
+    if way != Way::Service {
+        return run(sync().file("pelton.yaml", manifest)).await;
+    }
+    // One manifest publishes, another one takes what the service of the first one has.
+    let (owner, consumers) = manifest.split_once("consumerSchemas:").expect("it has consumers");
+    run(sync().file("pelton.yaml", owner)).await;
+    let port = crate::http::free_port();
+    let connections =
+        owner.split_once("dataStores:").expect("it has data stores").0.replace("slug: line\n", "slug: there\n");
+    let consumer = format!(
+        "{connections}dataStores:\n  - {{ connectionSlug: destination }}\nsyncServices:\n  \
+         - {{ manifestSlug: line, url: \"127.0.0.1:{port}\" }}\nconsumerSchemas:{consumers}"
+    );
+    let serving = Pelton::new(["sync", "--http", &format!("127.0.0.1:{port}")]).file("pelton.yaml", owner);
+    let mut serving = crate::http::serving(serving.file("guest.wasm", component)).await;
+    run(sync().file("pelton.yaml", consumer)).await;
+    crate::http::end(&mut serving).await;
+}
+
+/// Copies and streams all values through the flow of this `config`, in one way or another, into a table that was there and one
+/// that is made.
+async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8], way: Way) {
+    // The name that guests by hand give to what they publish.
+    let flow = Flow::new("t", config).into("types", "createTable: false").into("types_made", "createTable: true");
+    let mut manifest = line.manifest(&[flow]);
+    if way != Way::Straight {
+        manifest =
+            manifest.replace("publicSchemas:", "eventStores:\n  - { connectionSlug: destination }\npublicSchemas:");
+    }
+    let catch_up = || catch_up(&manifest, component, way);
     let same = async || {
         let expected = printed(cases, "types");
         line.assert_same(&expected, &expected).await;
@@ -114,13 +145,19 @@ async fn arrives(line: &Line, cases: &Cases, config: &str, component: &[u8], eve
 #[tokio::test]
 async fn every_type_arrives_as_it_was_copied_or_streamed() {
     let (line, cases) = line().await;
-    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", false).await;
+    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", Way::Straight).await;
 }
 
 #[tokio::test]
 async fn every_type_arrives_by_way_of_an_event_store() {
     let (line, cases) = line().await;
-    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", true).await;
+    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", Way::EventStore).await;
+}
+
+#[tokio::test]
+async fn every_type_arrives_by_way_of_a_service() {
+    let (line, cases) = line().await;
+    arrives(&line, &cases, "publicSchemaType: table, table: public.types", b"", Way::Service).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,207 @@
+//! One manifest publishes, another one elsewhere reads it over HTTP.
+
+mod endpoints;
+mod security;
+mod services;
+mod told;
+
+use std::fmt::Write as _;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Database, PATIENCE, Pelton, assert_same, database, database_on};
+
+/// An owner with a source and an event store, and a consumer elsewhere with a destination.
+pub struct Services {
+    pub source: Database,
+    pub events: Database,
+    pub destination: Database,
+    pub port: u16,
+}
+
+pub const ITEMS: &str = "
+CREATE TABLE items (id int PRIMARY KEY, v int, pad text NOT NULL DEFAULT '', doc jsonb);
+CREATE TABLE notes (id int PRIMARY KEY, what text);
+INSERT INTO items SELECT i, i, repeat('x', 10), '{\"a\": null}' FROM generate_series(1, 1000) AS i;
+";
+
+/// What the consumer's manifest says of a consumer: (name, public schema, table).
+type Consumer<'a> = (&'a str, &'a str, &'a str);
+
+pub const BOTH: &[Consumer<'static>] = &[("items-there", "items", "items"), ("notes-there", "notes", "notes")];
+
+impl Services {
+    pub async fn new(ddl: &str) -> Services {
+        let port = free_port();
+        let services =
+            Services { source: database().await, events: database().await, destination: database().await, port };
+        services.source.execute(ddl).await;
+        services
+    }
+
+    /// All of them on a server of the test's own.
+    pub async fn on(server: &pelton::postgres::throwaway::Server, ddl: &str) -> Services {
+        let (source, events, destination) =
+            (database_on(server).await, database_on(server).await, database_on(server).await);
+        source.execute(ddl).await;
+        Services { source, events, destination, port: free_port() }
+    }
+
+    /// The manifest that publishes tables.
+    pub fn owner_manifest(&self, tables: &[&str]) -> String {
+        let slot = self.source.name();
+        let mut text = format!(
+            "slug: shop
+manifestVersion: 0
+connections:
+  - {{ slug: source, config: {{ connectionType: postgres, url: \"{}\" }} }}
+  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores:
+  - connectionSlug: source
+    config: {{ connectionType: postgres, slotName: {slot}, publicationName: {slot} }}
+eventStores:
+  - {{ connectionSlug: events }}
+publicSchemas:
+",
+            self.source.url(),
+            self.events.url(),
+        );
+        for table in tables {
+            write!(
+                text,
+                "  - name: {table}
+    version: {{ major: 1, minor: 0 }}
+    source: {{ dataStoreSlug: source }}
+    config: {{ publicSchemaType: table, table: public.{table} }}
+"
+            )
+            .expect("writing to a String");
+        }
+        text
+    }
+
+    /// The manifest that consumes them; `service` is its `syncServices`.
+    pub fn consumer_manifest(&self, consumers: &[Consumer<'_>], service: &str) -> String {
+        let mut text = format!(
+            "slug: reports
+manifestVersion: 0
+connections:
+  - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores:
+  - {{ connectionSlug: warehouse }}
+{service}consumerSchemas:
+",
+            self.destination.url(),
+        );
+        for (name, schema, table) in consumers {
+            write!(
+                text,
+                "  - name: {name}
+    sourceManifestSlug: shop
+    publicSchema: {{ name: {schema}, majorVersion: 1 }}
+    config: {{ consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: public.{table}, createTable: true }}
+"
+            )
+            .expect("writing to a String");
+        }
+        text
+    }
+
+    /// `syncServices` with the owner's address.
+    pub fn service(&self) -> String {
+        format!("syncServices:\n  - {{ manifestSlug: shop, url: \"http://127.0.0.1:{}\" }}\n", self.port)
+    }
+
+    pub fn owner(&self, tables: &[&str]) -> Pelton {
+        let address = format!("127.0.0.1:{}", self.port);
+        Pelton::new(["sync", "--http", &address]).file("pelton.yaml", self.owner_manifest(tables))
+    }
+
+    pub fn consumer(&self, consumers: &[Consumer<'_>]) -> Pelton {
+        Pelton::new(["sync"]).file("pelton.yaml", self.consumer_manifest(consumers, &self.service()))
+    }
+
+    /// Publishes what the source has, and ends.
+    pub async fn publish(&self, tables: &[&str]) {
+        let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", self.owner_manifest(tables));
+        let status = pelton.run().await;
+        assert_eq!(status.code(), Some(0), "{}", pelton.stderr());
+    }
+
+    pub async fn assert_equal(&self, table: &str) {
+        let sql = format!("SELECT * FROM public.{table}");
+        assert_same(&self.source, &sql, &self.destination, &sql).await;
+    }
+
+    pub async fn ask(&self, request: &str) -> Answer {
+        ask(self.port, request, "", "").await
+    }
+}
+
+/// Starts it, and waits until it serves.
+pub async fn serving(mut owner: Pelton) -> Pelton {
+    owner.start();
+    owner.says("serving the event stores").await;
+    owner
+}
+
+/// Ends it as an operator would.
+pub async fn end(pelton: &mut Pelton) {
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+}
+
+/// Returns a port that nobody has.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// Sends a request, `GET /path`, over a connection of its own.
+pub async fn ask(port: u16, request: &str, headers: &str, body: &str) -> Answer {
+    let asking = async {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let text = format!(
+            "{request} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        socket.write_all(text.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("it answers");
+        answer
+    };
+    let answer = tokio::time::timeout(PATIENCE, asking).await.expect("it answers in time");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {request}: {answer}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// Percent-encodes all but letters and digits.
+pub fn encoded(text: &str) -> String {
+    let fit = |byte: u8| match byte.is_ascii_alphanumeric() {
+        true => (byte as char).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(fit).collect()
+}
+
+/// A cursor of one of the owner's public schemas.
+pub fn cursor(schema: &str, id: Option<&str>) -> serde_json::Value {
+    serde_json::json!({
+        "schema": { "manifest": { "slug": "shop" }, "schema": { "name": schema, "version": { "major": 1 } } },
+        "transactionId": id,
+    })
+}
