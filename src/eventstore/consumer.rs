@@ -5,6 +5,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 
 use super::{Position, Wanted, query};
 use crate::datastore::DataStoreError;
+use crate::lsn::Lsn;
 
 /// A consumer, and a cursor that is durable at its destination.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +67,18 @@ pub async fn count(client: &Client, wanted: Wanted, limit: i64) -> Result<i64, D
 /// It is no time, or what the server says.
 pub async fn before(client: &Client, stream: i32, time: &str) -> Result<Option<Position>, DataStoreError> {
     // Rows that existed before have no time: they are older than all others.
-    let sql = "SELECT epoch, commit_lsn, ordinal - 1 FROM rejot_events.event WHERE stream_id = $1 \
+    let sql = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
                AND commit_time >= $2::text::timestamptz ORDER BY stream_id, epoch, commit_lsn, ordinal LIMIT 1";
     let row = client.query_opt(sql, &[&stream, &time]).await.map_err(query("look for a time"))?;
-    Ok(row.map(|row| super::stream::position(&row, 0)))
+    Ok(row.map(|row| in_front(super::stream::position(&row, 0))))
+}
+
+/// Returns the last position in front of one: before the first event of a transaction, the end of whatever lies before.
+fn in_front(of: Position) -> Position {
+    match of.ordinal.checked_sub(1).filter(|ordinal| *ordinal >= 0) {
+        Some(ordinal) => Position { ordinal, ..of },
+        None => Position { commit_lsn: Lsn(of.commit_lsn.0.saturating_sub(1)), ordinal: i64::MAX, ..of },
+    }
 }
 
 /// Forgets a consumer. Returns false when there is no such consumer.
@@ -128,4 +137,18 @@ pub async fn count_all(
         _ => Op::Truncate,
     };
     Ok(rows.iter().map(|row| (row.get(0), op(row), row.get(2))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_front_of_a_transaction_is_a_position_that_can_be_told() {
+        for (of, expected) in [("1:0/20:5", "1:0/20:4"), ("1:0/20:0", "1:0/1F:9223372036854775807")] {
+            let found = in_front(of.parse().unwrap());
+            assert_eq!(found.to_string(), expected);
+            assert_eq!(found.to_string().parse(), Ok(found));
+        }
+    }
 }

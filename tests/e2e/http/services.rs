@@ -170,12 +170,12 @@ async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
         // The other one is killed wherever it is.
         programs[1 - index].kill().await;
     }
-    for program in &mut programs {
-        program.set("PELTON_FAULT", None);
-        program.start();
-    }
-    services.source.execute("INSERT INTO notes VALUES (99, 'last')").await;
-    services.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 99)").await;
+    services.publish(TABLES).await;
+    let mut owner = serving(services.owner(TABLES)).await;
+    let consumer = services.consumer_manifest(BOTH, &services.service());
+    let mut consumer = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", consumer);
+    assert_eq!(consumer.run().await.code(), Some(0), "{}", consumer.stderr());
+    end(&mut owner).await;
     services.assert_equal("items").await;
     let notes = "SELECT id, what, count(*) FROM notes GROUP BY 1, 2";
     assert_same(&services.source, notes, &services.destination, notes).await;
@@ -239,6 +239,7 @@ async fn a_service_is_found_by_the_environment() {
         assert_eq!(without.run().await.code(), Some(1));
         assert!(without.stderr().contains("PELTON_SYNC_SERVICE_SHOP=host:port"), "{}", without.stderr());
         // What is published while it is being copied comes later.
+        services.events.wait_until("to_regclass('rejot_events.events') IS NOT NULL").await;
         services
             .events
             .wait_until("(SELECT count(*) FROM rejot_events.events WHERE public_schema_name = 'items') = 1000")
