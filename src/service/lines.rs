@@ -58,7 +58,7 @@ impl Lines {
     ///
     /// # Errors
     /// It is none that we know, or says that the service can't go on.
-    pub fn next(&mut self) -> Result<Option<Line>, ServiceError> {
+    pub fn line(&mut self) -> Result<Option<Line>, ServiceError> {
         // An empty line says nothing but that the service is there.
         while self.looked == self.read && self.buffer.get(self.read) == Some(&b'\n') {
             self.read += 1;

@@ -30,7 +30,7 @@ impl Remote {
         let manifest = self.manifest.clone();
         let failed = |source: ServiceError| (None, EngineError::Service { manifest: manifest.clone(), source });
         loop {
-            while let Some(line) = self.lines.next().map_err(failed)? {
+            while let Some(line) = self.lines.line().map_err(failed)? {
                 let go_on = match line {
                     Line::Event(event) => batches.take(&event).await?,
                     Line::Shape(shape) => {

@@ -13,7 +13,7 @@ fn unknown_fields_name_the_nearest_known_one() {
     );
     changed("slug: shop\n", "slug: shop\ncolour: red\n", "
         2 «colour» UNKNOWN_FIELD unknown field `colour` in the manifest
-        → known here: $schema, slug, manifestVersion, workspaces, connections, dataStores, eventStores, publicSchemas, consumerSchemas");
+        → known here: $schema, slug, manifestVersion, workspaces, connections, dataStores, eventStores, syncServices, publicSchemas, consumerSchemas");
     changed(
         "table: orders }",
         "table: orders, create_table: true }",
@@ -110,7 +110,7 @@ fn wrong_types_say_what_was_found_and_what_is_expected() {
     );
     check("- a\n- b\n", "
         1 «-» WRONG_TYPE the manifest: expected a map, found a list
-        → its fields are $schema, slug, manifestVersion, workspaces, connections, dataStores, eventStores, publicSchemas, consumerSchemas");
+        → its fields are $schema, slug, manifestVersion, workspaces, connections, dataStores, eventStores, syncServices, publicSchemas, consumerSchemas");
 }
 
 #[test]

@@ -259,5 +259,5 @@ async fn a_stream_tells_lines_as_they_are_published() {
     lines(&mut socket, &mut text, "\"three\"").await;
     // Asked to stop, it ends.
     end(&mut owner).await;
-    assert_eq!(socket.read_to_end(&mut Vec::new()).await.is_ok(), true);
+    assert!(socket.read_to_end(&mut Vec::new()).await.is_ok());
 }

@@ -13,8 +13,7 @@ async fn refused(services: &Services, arguments: &[&str], token: Option<&str>) -
     let all = ["sync", "--until-caught-up"].iter().chain(arguments);
     let mut pelton = Pelton::new(all).file("pelton.yaml", services.owner_manifest(TABLES));
     pelton.set("PELTON_HTTP_TOKEN", token);
-    let code = pelton.file("empty", "\n").run_code().await;
-    code
+    pelton.file("empty", "\n").run_code().await
 }
 
 impl Pelton {
@@ -90,6 +89,7 @@ async fn only_those_with_a_token_are_answered() {
         assert!(told.contains("refuses the token") && told.contains(said), "{told}");
         assert!(!told.contains("wrong-token-altogether"), "{told}");
     }
+    services.events.wait_until("to_regclass('rejot_events.events') IS NOT NULL").await;
     services.events.wait_until("(SELECT count(*) FROM rejot_events.events) = 1000").await;
     let mut consumer = Pelton::new(["sync", "--until-caught-up"])
         .file(
