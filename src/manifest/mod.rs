@@ -19,6 +19,7 @@ mod description;
 mod environment;
 mod fields;
 mod init;
+mod join;
 mod json_schema;
 mod json_text;
 mod model;
@@ -35,6 +36,7 @@ mod shape;
 mod table_name;
 mod together;
 mod url;
+mod workspace;
 
 #[cfg(test)]
 mod tests;
@@ -42,14 +44,17 @@ mod tests;
 pub use connection::{PostgresConnection, Secret, SslMode};
 pub use environment::{Environment, NotText, System};
 pub use init::{init_text, is_slug};
+pub use join::join;
 pub use json_schema::json_schema;
 pub use model::{
     Connection, ConnectionConfig, ConsumerConfig, ConsumerSchemaDef, DataStore, EventStore, Manifest, OnError,
     OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
     SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
+    WorkspaceMember,
 };
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
 pub use table_name::{BadTableName, TableName};
 pub use together::check_together;
 pub use url::{BadSslMode, UrlError};
+pub use workspace::{FILE_NAMES, Loaded, load_all};

@@ -20,6 +20,7 @@ mod flows_keys;
 mod flows_publication;
 mod flows_setup;
 mod flows_unchanged;
+mod manifest_commands;
 mod messages;
 mod migrations;
 mod migrations_source;
