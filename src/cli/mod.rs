@@ -13,6 +13,7 @@ mod events;
 mod files;
 mod init;
 mod log;
+mod manifest;
 mod migrations;
 mod output_schema;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
     Demo(demo::Args),
     Init(init::InitArgs),
     Check(check::Args),
+    Manifest(manifest::Args),
+    Workspace(manifest::WorkspaceArgs),
     Build(build::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
@@ -93,6 +96,8 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await.map_err(|error| Failure::of(&error, error.hint())),
             Command::Init(args) => init::run(&args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Check(args) => check::run(args).await,
+            Command::Manifest(args) => manifest::run(args),
+            Command::Workspace(args) => manifest::run_workspace(args),
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,

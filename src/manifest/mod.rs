@@ -16,6 +16,7 @@ mod build;
 mod connection;
 mod cross;
 mod description;
+pub mod edit;
 mod environment;
 mod fields;
 mod init;
@@ -54,6 +55,7 @@ pub use model::{
 };
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
+pub use report::without_password;
 pub use table_name::{BadTableName, TableName};
 pub use together::check_together;
 pub use url::{BadSslMode, UrlError};

@@ -255,3 +255,183 @@ async fn a_command_for_one_manifest_asks_which_of_a_workspace() {
     assert_eq!(pelton.run().await.code(), Some(1));
     assert!(pelton.stderr().contains("has no manifest `c`\nHint: it has root, a, b"), "{}", pelton.stderr());
 }
+
+/// Runs a command on a manifest, and returns what came of it: exit code, the file, and what was said.
+async fn edited(file: &str, text: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut pelton = Pelton::new(["manifest"].iter().chain(arguments)).file(file, text);
+    let code = pelton.run().await.code();
+    let text = std::fs::read_to_string(pelton.folder().join(file)).expect("it is there");
+    (code, text, format!("{}{}", pelton.stdout(), pelton.stderr()))
+}
+
+const YAML: &str = "# The shop.
+slug: shop # never changes
+connections:
+  # Ours.
+  - slug: db
+    config: { connectionType: postgres, url: \"${SHOP_DB}\" } # set by the platform
+
+dataStores: [] # none yet
+";
+
+#[tokio::test]
+async fn commands_edit_yaml_and_keep_what_else_is_there() {
+    let flags =
+        ["connection", "add", "--slug", "dw", "--host", "h", "--user", "me", "--password", "${PW}", "--port", "5433"];
+    let (code, text, said) = edited("pelton.yaml", YAML, &flags).await;
+    assert_eq!(code, Some(0), "{said}");
+    let added = "
+  - slug: dw
+    config:
+      connectionType: postgres
+      host: h
+      port: 5433
+      user: me
+      password: \"${PW}\"";
+    assert_eq!(text, YAML.replace(" # set by the platform", &format!(" # set by the platform{added}")));
+    assert_eq!(said, "Added connection `dw` to pelton.yaml.\n");
+    let (code, text, said) =
+        edited("pelton.yaml", YAML, &["connection", "update", "db", "--connection-string", "${OTHER}"]).await;
+    assert_eq!((code, text), (Some(0), YAML.replace("${SHOP_DB}", "${OTHER}")), "{said}");
+    let (code, text, said) =
+        edited("pelton.yaml", YAML, &["connection", "update", "db", "--host", "h", "--user", "u"]).await;
+    let fields = "{ connectionType: postgres, host: h, user: u }";
+    assert_eq!(
+        (code, text),
+        (Some(0), YAML.replace("{ connectionType: postgres, url: \"${SHOP_DB}\" }", fields)),
+        "{said}"
+    );
+    let (code, text, said) =
+        edited("pelton.yaml", YAML, &["datastore", "add", "--connection", "db", "--slot", "s", "--publication", "p"])
+            .await;
+    let store = "[{ connectionSlug: db, config: { connectionType: postgres, slotName: s, publicationName: p } }]";
+    assert_eq!((code, text), (Some(0), YAML.replace("[]", store)), "{said}");
+    let (code, text, said) = edited("pelton.yaml", YAML, &["eventstore", "add", "--connection", "db"]).await;
+    assert_eq!((code, text), (Some(0), format!("{YAML}eventStores:\n  - connectionSlug: db\n")), "{said}");
+    let (code, text, said) = edited("pelton.yaml", YAML, &["connection", "remove", "db"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(
+        text,
+        "# The shop.\nslug: shop # never changes\nconnections: []\n  # Ours.\n\ndataStores: [] # none yet\n"
+    );
+}
+
+#[tokio::test]
+async fn commands_edit_json_as_it_was_written() {
+    let json = "{\n    \"slug\": \"shop\",\n    \"connections\": [],\n    \"dataStores\": []\n}\n";
+    let add = ["connection", "add", "--slug", "db", "--type", "in-memory"];
+    let (code, text, said) = edited("rejot-manifest.json", json, &add).await;
+    assert_eq!(code, Some(0), "{said}");
+    let item = "[
+        {
+            \"slug\": \"db\",
+            \"config\": {
+                \"connectionType\": \"in-memory\"
+            }
+        }
+    ]";
+    assert_eq!(text, json.replacen("[]", item, 1));
+}
+
+#[tokio::test]
+async fn a_change_that_would_break_the_manifest_is_not_written() {
+    let used = YAML.replace("[] # none yet", "[{ connectionSlug: db }]");
+    let refused = |arguments: &'static [&'static str], part: &'static str| {
+        let used = used.clone();
+        async move {
+            let (code, text, said) = edited("pelton.yaml", &used, arguments).await;
+            assert_eq!((code, &text), (Some(1), &used), "{said}");
+            assert!(said.contains(part) && said.contains("Hint: "), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    };
+    refused(&["connection", "remove", "db"], "there is no connection `db`").await;
+    refused(&["connection", "update", "db", "--connection-string", "mysql://u:hunter2@h/d"], "would break").await;
+    refused(&["connection", "update", "db"], "nothing is to be changed").await;
+    refused(&["connection", "update", "nope", "--host", "h"], "Hint: it has db").await;
+    refused(&["connection", "add", "--slug", "db", "--type", "in-memory"], "there is a connection `db` already").await;
+    refused(&["connection", "add", "--slug", "x"], "it is not said how the database is reached").await;
+    refused(&["datastore", "add", "--connection", "db"], "`db` is a data store already").await;
+    refused(&["datastore", "add", "--connection", "gone"], "there is no connection `gone`").await;
+    refused(&["datastore", "remove", "gone"], "Hint: it has db").await;
+    refused(&["eventstore", "remove", "db"], "Hint: it has none").await;
+    let (code, text, said) = edited("pelton.yaml", "slug: [", &["connection", "list"]).await;
+    assert_eq!((code, text.as_str()), (Some(1), "slug: ["));
+    assert!(said.contains("pelton.yaml:1:"), "{said}");
+}
+
+#[tokio::test]
+async fn a_password_on_the_command_line_is_warned_of_and_shown_to_nobody() {
+    let url = "postgresql://me:hunter2@h/d";
+    let (code, text, said) =
+        edited("pelton.yaml", YAML, &["connection", "add", "--slug", "x", "--connection-string", url]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(text.contains(url));
+    let hint = "Hint: pelton manifest connection update x --connection-string '${DB_URL}'";
+    assert!(said.contains("Warning: the password stands in pelton.yaml") && said.contains(hint), "{said}");
+    for arguments in [&["connection", "list"][..], &["connection", "list", "--json"], &["info"], &["info", "--json"]] {
+        let (_, same, said) = edited("pelton.yaml", &text, arguments).await;
+        assert_eq!(same, text);
+        assert!(said.contains("x") && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn init_writes_what_the_other_commands_go_on_with() {
+    for (what, file) in
+        [("manifest", "pelton.yaml"), ("manifest", "a.json"), ("workspace", "w.yaml"), ("workspace", "w.json")]
+    {
+        let flag = if what == "manifest" { "--manifest" } else { "--filename" };
+        let mut init = Pelton::new([what, "init", "--slug", "@team/shop", flag, file]);
+        assert_eq!(init.run().await.code(), Some(0), "{}", init.stderr());
+        let text = std::fs::read_to_string(init.folder().join(file)).expect("it is there");
+        assert_eq!(init.run().await.code(), Some(1));
+        assert!(
+            init.stderr().contains("File exists") && init.stderr().contains("it is left as it is"),
+            "{}",
+            init.stderr()
+        );
+        let manifest = ["--manifest", file];
+        let add = ["connection", "add", "--slug", "db", "--connection-string", "postgres://u@h/d"];
+        let (code, text, said) = edited(file, &text, &[&manifest[..], &add].concat()).await;
+        assert_eq!(code, Some(0), "{said}");
+        let (code, text, said) =
+            edited(file, &text, &[&manifest[..], &["datastore", "add", "--connection", "db", "--source"]].concat())
+                .await;
+        assert_eq!(code, Some(0), "{said}");
+        let (code, _, said) = edited(file, &text, &[&manifest[..], &["datastore", "list"]].concat()).await;
+        assert!(code == Some(0) && said.contains("db          source"), "{said}");
+    }
+    let mut bad = Pelton::new(["manifest", "init", "--slug", "My Shop"]);
+    assert_eq!(bad.run().await.code(), Some(1));
+    assert!(bad.stderr().contains("`My Shop` is no slug\nHint: use a-z"), "{}", bad.stderr());
+}
+
+#[tokio::test]
+async fn info_shows_a_workspace_from_within() {
+    let mut info = Pelton::new(["workspace", "info"])
+        .file("pelton.yaml", "slug: root\nworkspaces: [a.yaml]\n")
+        .file("a.yaml", YAML.replace("${SHOP_DB}", "postgres://u@h/d"));
+    assert_eq!(info.run().await.code(), Some(0), "{}", info.stderr());
+    let expected = "pelton.yaml: root\n  workspace        a.yaml\n\na.yaml: shop\n  connection       db (postgres)\n";
+    assert_eq!(info.stdout(), expected);
+    assert!(info.stderr().contains("a.yaml:5:11: warning: no data store and no event store uses connection `db`"));
+    let mut none = Pelton::new(["workspace", "info", "--filename", "nowhere.yaml"]);
+    assert_eq!(none.run().await.code(), Some(1));
+    assert!(none.stderr().contains("Hint: write one with `pelton workspace init"), "{}", none.stderr());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_edited_keeps_its_mode_and_its_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let mut pelton = Pelton::new(["manifest", "eventstore", "add", "--connection", "db"]).file("real.yaml", YAML);
+    let folder = pelton.folder().to_owned();
+    std::fs::set_permissions(folder.join("real.yaml"), std::fs::Permissions::from_mode(0o640)).expect("it may");
+    symlink("real.yaml", folder.join("pelton.yaml")).expect("a link");
+    assert_eq!(pelton.run().await.code(), Some(0), "{}", pelton.stderr());
+    assert!(std::fs::symlink_metadata(folder.join("pelton.yaml")).expect("it is there").is_symlink());
+    let real = std::fs::metadata(folder.join("real.yaml")).expect("it is there");
+    assert_eq!(real.permissions().mode() & 0o777, 0o640);
+    assert!(std::fs::read_to_string(folder.join("real.yaml")).expect("text").ends_with("- connectionSlug: db\n"));
+}
