@@ -13,6 +13,7 @@
 //! and a component is what it should be, is for `check` and the engine to find out.
 
 mod build;
+mod compatible;
 mod connection;
 mod cross;
 mod description;
@@ -42,6 +43,7 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
+pub use compatible::output_schema_breaks;
 pub use connection::{PostgresConnection, Secret, SslMode};
 pub use environment::{Environment, NotText, System};
 pub use init::{init_text, is_slug};

@@ -39,5 +39,6 @@ mod teardown;
 mod throwaway;
 mod types_builtin;
 mod types_large;
+mod versions;
 mod whole_transactions;
 mod wrong;

@@ -8,6 +8,8 @@ use crate::manifest::{Loaded, Manifest, Place, Problem, Problems, Severity};
 
 /// A component is not what the manifest says.
 pub const COMPONENT_MISMATCH: &str = "COMPONENT_MISMATCH";
+/// It would break those who read what is deployed.
+pub const BREAKING_CHANGE: &str = "BREAKING_CHANGE";
 /// This version can't run it.
 pub const NOT_SUPPORTED: &str = "NOT_SUPPORTED";
 /// A named manifest is not there, or may not be read.

@@ -1,6 +1,9 @@
 //! `pelton check`: what can be said of a manifest without touching a database.
 
+mod against;
+mod deployed;
 mod diagnostic;
+mod former;
 mod transforms;
 
 use std::path::PathBuf;
@@ -18,13 +21,23 @@ pub use transforms::transforms;
 
 /// Validates manifests, loads their components, and holds what those publish against the manifest
 ///
-/// Touches no database. Manifests that `workspaces` name are checked too, by themselves and with each
+/// Touches no database without --against. Manifests that `workspaces` name are checked too, by themselves and with each
 /// other. Exits 0 without errors, 1 with.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The manifests to check [default: pelton.yaml in this folder]
     #[arg(value_name = "MANIFEST")]
     pub manifests: Vec<PathBuf>,
+
+    /// Refuse what would break those who read what is deployed: another manifest FILE, git:REVISION (the same files
+    /// there, such as git:HEAD~1), or `deployed` (what the event stores remember)
+    ///
+    /// Public schemas are compared by name and major version. A minor version may add columns. One that goes, gets another
+    /// type, may be NULL where it never was, or a key of other columns breaks those who read, and takes a new major
+    /// version, which lives beside the old one. Columns come from the components, and those of tables from the sources as
+    /// they are now; where those can't be reached, from the manifests alone. An `outputSchema` is compared too.
+    #[arg(long, value_name = "DEPLOYED")]
+    pub against: Option<against::Target>,
 
     /// Print all that was found as JSON: type, severity, message, location, hint
     #[arg(long)]
@@ -55,6 +68,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
                     Ok(line) => told.push(line),
                     Err(findings) => found.extend(findings),
                 }
+            }
+            if let Some(target) = &args.against {
+                let compared = against::compare(&host, manifest, target).await?;
+                told.extend(compared.told);
+                found.extend(compared.found);
             }
         }
         if !found.iter().any(Diagnostic::is_error) {
