@@ -4,6 +4,7 @@
 
 pub mod build;
 mod check;
+mod collect;
 mod columns;
 mod consumers;
 mod databases;
@@ -51,6 +52,7 @@ enum Command {
     Init(init::InitArgs),
     Check(check::Args),
     Manifest(manifest::Args),
+    Collect(collect::Args),
     Workspace(manifest::WorkspaceArgs),
     Build(build::Args),
     Setup(Box<setup::Args>),
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await.map_err(|error| Failure::of(&error, error.hint())),
             Command::Init(args) => init::run(&args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Check(args) => check::run(args).await,
+            Command::Collect(args) => collect::run(args).await,
             Command::Manifest(args) => manifest::run(args),
             Command::Workspace(args) => manifest::run_workspace(args),
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
