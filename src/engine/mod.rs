@@ -37,6 +37,7 @@ mod prepare;
 mod projection;
 mod publish;
 mod reading;
+mod rejot;
 mod repair;
 mod snapshots;
 mod source;

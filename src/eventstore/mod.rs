@@ -5,13 +5,15 @@
 //! sink that writes any other table ([`append`]), so they are there exactly once. Whoever reads them ([`read`]) sees whole
 //! transactions of the source, for each was committed as a whole.
 //!
-//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`].
+//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], and what ReJot left in
+//! [`rejot`].
 
 mod append;
 mod consumer;
 mod json;
 mod object;
 mod read;
+mod rejot;
 mod stream;
 
 pub use crate::change::Position;
@@ -21,6 +23,7 @@ pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
+pub use rejot::{is_of_rejot, left_by_rejot, stored_by_rejot};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};
 
 /// The schema that holds all of it.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
-use super::{Position, query};
+use super::{Position, query, rejot};
 use crate::change::{Column, Kind, PublicSchema};
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
@@ -57,6 +57,10 @@ pub enum StreamConflict {
          don't compare with those of `{source_slug}`"
     )]
     OtherSource { manifest: String, public_schema: String, major: u32, found: String, source_slug: String },
+    #[error(
+        "{events} events that ReJot stored of `{public_schema}` have a transaction_id that is no position in a log"
+    )]
+    RejotPosition { public_schema: String, events: i64 },
     #[error(transparent)]
     DataStore(#[from] DataStoreError),
 }
@@ -101,7 +105,13 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             source_slug: source.to_owned(),
         });
     }
-    let columns = Value::Array(public.columns.iter().map(column_document).collect()).to_string();
+    let segment = "SELECT max(id) FROM rejot_events.segment";
+    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
+    let mut last = last_of(transaction, id).await.map_err(failed)?;
+    if last == Position::START && rejot::copy(transaction, id, segment, publisher).await? > 0 {
+        last = last_of(transaction, id).await.map_err(failed)?;
+    }
+    let columns = columns_document(public);
     let attrs = attrs_document(&public.attrs).to_string();
     // The newest shape alone counts: a component that is rolled back makes another one.
     let find = "SELECT id FROM (SELECT * FROM rejot_events.shape WHERE stream_id = $1 ORDER BY id DESC LIMIT 1) AS newest \
@@ -119,12 +129,6 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
         }
     };
-    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
-                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
-    let last = transaction.query_opt(last, &[&id]).await.map_err(failed)?;
-    let last = last.map_or(Position::START, |row| position(&row, 0));
-    let segment = "SELECT max(id) FROM rejot_events.segment";
-    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
     Ok(Stream {
         id,
         manifest: manifest.to_owned(),
@@ -136,6 +140,13 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         from_component: component_digest.is_some(),
         last,
     })
+}
+
+async fn last_of(client: &Client, stream: i32) -> Result<Position, tokio_postgres::Error> {
+    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
+                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
+    let last = client.query_opt(last, &[&stream]).await?;
+    Ok(last.map_or(Position::START, |row| position(&row, 0)))
 }
 
 /// Reads a position from three columns of a row.
@@ -210,6 +221,11 @@ pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<
     Ok(rows.iter().map(shape).collect())
 }
 
+/// Returns the columns of a public schema as a shape has them.
+pub(super) fn columns_document(public: &PublicSchema) -> String {
+    Value::Array(public.columns.iter().map(column_document).collect()).to_string()
+}
+
 fn column_document(column: &Column) -> Value {
     let kind = match &column.kind {
         Kind::Enumeration => "enum".to_owned(),
@@ -248,7 +264,7 @@ fn column_of(document: &Value) -> Column {
 }
 
 /// As pairs, for an attribute's order may matter, and jsonb keeps none of an object's.
-fn attrs_document(attrs: &[(String, String)]) -> Value {
+pub(super) fn attrs_document(attrs: &[(String, String)]) -> Value {
     attrs.iter().map(|(name, value)| json!([name, value])).collect()
 }
 

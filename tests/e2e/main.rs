@@ -28,6 +28,7 @@ mod postgres_connect;
 mod postgres_stream;
 mod promises;
 mod rejot_pains;
+mod rejot_takeover;
 mod repair;
 mod schema_change_stream;
 mod schema_change_told;

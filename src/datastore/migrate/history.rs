@@ -120,6 +120,14 @@ impl History {
         self.entries.iter().all(|entry| entry.state == State::Pending)
     }
 
+    /// Returns the version that ReJot brought it to, where ReJot made it: it recorded no checksums.
+    pub fn version_of_rejot(&self) -> Option<i32> {
+        let set = self.set;
+        let theirs = |entry: &&Entry| entry.version < set.first() || (set.first() == 1 && entry.version == 1);
+        let recorded = |entry: &&Entry| entry.state == State::Applied && !entry.has_checksum;
+        self.entries.iter().filter(theirs).filter(recorded).map(|entry| entry.version).max()
+    }
+
     /// Returns the versions that are not applied.
     pub fn pending(&self) -> Vec<i32> {
         let pending = self.entries.iter().filter(|entry| entry.state == State::Pending);
