@@ -150,8 +150,9 @@ consumerSchemas:
         let two = format!("BEGIN; INSERT INTO account VALUES {}, {}", values(2, "two"), values(3, "three"));
         rejot.source.execute(&format!("{two}; UPDATE account SET name = 'zwei' WHERE id = 2; COMMIT")).await;
         let long = rejot.source.connect().await;
-        // A message that ReJot does not read comes before the first change that it does.
-        let begin = "BEGIN; SELECT pg_logical_emit_message(true, 'note', 'x')";
+        // A message, and a table, that ReJot does not read come before the first change that it does.
+        rejot.source.execute("CREATE TABLE unpublished (id int)").await;
+        let begin = "BEGIN; SELECT pg_logical_emit_message(true, 'note', 'x'); INSERT INTO unpublished VALUES (1)";
         long.batch_execute(&format!("{begin}; INSERT INTO account VALUES {}", values(4, "four"))).await.unwrap();
         rejot.source.execute(&format!("INSERT INTO account VALUES {}", values(5, "five"))).await;
         rejot.source.execute("DELETE FROM account WHERE id = 1").await;
