@@ -272,9 +272,8 @@ fn print(histories: &[(&Database, History)]) {
         history.entries.iter().map(|entry| {
             let at = entry.applied_at.clone().unwrap_or_else(|| "-".to_owned());
             let mut description = entry.description.clone();
-            if entry.version == history.version_of_rejot().unwrap_or(-1) {
-                let then = if history.pending().is_empty() { "taken over" } else { "taken over at the next sync" };
-                description += &format!(" (made by ReJot: {then})");
+            if history.version_of_rejot() == Some(entry.version) {
+                description += " (made by ReJot: taken over at the next sync)";
             }
             if state(entry) == "incomplete" {
                 description += &format!(" (lacks {})", entry.missing.join(", "));

@@ -475,7 +475,9 @@ impl Part<'_> {
                 let publisher =
                     Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
                 let stream = eventstore::register(client, &publisher).await;
-                let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                let (stream, copied) =
+                    stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                rejot::tell(&flow.name, copied);
                 appenders[public_schema] = Some(Appender::new(&stream, public));
                 has_past |= stream.last != Position::START;
                 // Behind what is there, also where the source's log is another one.

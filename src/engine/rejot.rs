@@ -36,7 +36,7 @@ fn has_confirmed(confirmed: Lsn) -> bool {
 pub async fn has_stopped(client: &Client, plan: &GroupPlan, source: &Source) -> Result<(), EngineError> {
     let history = datastore::history(client, &datastore::EVENTS).await;
     let history = history.map_err(|source| EngineError::DataStore { slug: plan.slug.clone(), source })?;
-    if history.version_of_rejot().is_none() || history.pending().is_empty() {
+    if history.version_of_rejot().is_none() {
         return Ok(());
     }
     let slot = slot::look_up(&source.client, &source.slot).await;
@@ -55,6 +55,17 @@ pub async fn has_stopped(client: &Client, plan: &GroupPlan, source: &Source) -> 
         ),
         transient: true,
     })
+}
+
+/// Says what of ReJot's events became the beginning of a stream.
+pub fn tell(public_schema: &str, copied: eventstore::Copied) {
+    let eventstore::Copied { events, left_out } = copied;
+    if events > 0 {
+        tracing::info!(public_schema, events, "took over the events that ReJot stored");
+    }
+    if left_out > 0 {
+        tracing::warn!(public_schema, events = left_out, "events of ReJot's have no object, and are left out");
+    }
 }
 
 /// What ReJot left for the flows of a group.

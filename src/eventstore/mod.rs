@@ -23,7 +23,7 @@ pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
-pub use rejot::{is_of_rejot, left_by_rejot, stored_by_rejot};
+pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};
 
 /// The schema that holds all of it.

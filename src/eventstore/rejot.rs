@@ -24,6 +24,14 @@ use crate::lsn::Lsn;
 /// The attribute of a shape whose events ReJot wrote.
 const MARK: &str = "rejot";
 
+/// What was copied of ReJot's events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Copied {
+    pub events: u64,
+    /// Of those that have no object there is nothing to read.
+    pub left_out: i64,
+}
+
 /// Returns true for a shape whose events ReJot wrote.
 pub fn is_of_rejot(written: &PublicSchema) -> bool {
     written.attrs.iter().any(|(name, _)| name == MARK)
@@ -55,7 +63,7 @@ async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
 const OF_STREAM: &str = "FROM rejot_events.rejot_event WHERE manifest_slug = $1 AND public_schema_name = $2 \
      AND public_schema_major_version = $3::integer";
 
-/// Copies ReJot's events into a stream that has none yet, in the transaction that is open, and returns how many.
+/// Copies ReJot's events into a stream that has none yet, in the transaction that is open.
 ///
 /// # Errors
 /// They are not what ReJot writes, or what the server says.
@@ -64,10 +72,10 @@ pub(super) async fn copy(
     stream: i32,
     segment: i32,
     publisher: &Publisher<'_>,
-) -> Result<u64, StreamConflict> {
+) -> Result<Copied, StreamConflict> {
     let failed = |error| StreamConflict::from(query("take over ReJot's events")(error));
     if !is_there(transaction).await? {
-        return Ok(0);
+        return Ok(Copied::default());
     }
     let Publisher { manifest, public, .. } = *publisher;
     let (name, major) = (&*public.name, public.major as i32);
@@ -80,17 +88,13 @@ pub(super) async fn copy(
          count(*) FILTER (WHERE jsonb_typeof(object) IS DISTINCT FROM 'object') {OF_STREAM}"
     );
     let row = transaction.query_one(&look, &of_stream).await.map_err(failed)?;
-    let (all, nowhere, without): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    let public_schema = format!("{name}@{major}");
+    let (all, nowhere, left_out): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     if nowhere > 0 {
+        let public_schema = format!("{name}@{major}");
         return Err(StreamConflict::RejotPosition { public_schema, events: nowhere });
     }
     if all == 0 {
-        return Ok(0);
-    }
-    tracing::info!(public_schema, events = all, "taking over the events that ReJot stored");
-    if without > 0 {
-        tracing::warn!(public_schema, events = without, "events of ReJot's have no object, and are left out");
+        return Ok(Copied::default());
     }
     // The order of a shape's id is that in which streams had them: the present one comes behind.
     let shapes = format!(
@@ -115,9 +119,9 @@ pub(super) async fn copy(
          AND s.public_schema_minor_version = coalesce(e.public_schema_minor_version, 0)"
     );
     let parameters: Vec<&(dyn ToSql + Sync)> = [&of_stream[..], &[&stream, &segment, &key]].concat();
-    let copied = transaction.execute(&copy, &parameters).await.map_err(failed)?;
+    let events = transaction.execute(&copy, &parameters).await.map_err(failed)?;
     crate::fault::point("rejot-copied");
-    Ok(copied)
+    Ok(Copied { events, left_out })
 }
 
 /// Returns the places of the transactions that ReJot stored in streams, from one on, in order.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
+use super::rejot::Copied;
 use super::{Position, query, rejot};
 use crate::change::{Column, Kind, PublicSchema};
 use crate::datastore::DataStoreError;
@@ -68,11 +69,12 @@ pub enum StreamConflict {
 /// Two publishers must not make one shape twice. "pelton" in ASCII, with a number behind those of the migrations.
 const LOCK: i64 = 0x70_65_6C_74_6F_71;
 
-/// Registers a stream under its present shape, and returns it with the position of its last event.
+/// Registers a stream under its present shape, and returns it with the position of its last event, and with what of ReJot's
+/// events became its beginning.
 ///
 /// # Errors
 /// The stream belongs to another source, or what the server says.
-pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     client.batch_execute("BEGIN").await.map_err(failed)?;
     let registered = try_register(client, publisher).await;
@@ -83,7 +85,7 @@ pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stre
 }
 
 /// Registers a stream in the transaction that is open.
-async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let Publisher { manifest, source, public, component_digest } = *publisher;
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
@@ -108,7 +110,9 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
     let segment = "SELECT max(id) FROM rejot_events.segment";
     let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
     let mut last = last_of(transaction, id).await.map_err(failed)?;
-    if last == Position::START && rejot::copy(transaction, id, segment, publisher).await? > 0 {
+    let mut copied = Copied::default();
+    if last == Position::START {
+        copied = rejot::copy(transaction, id, segment, publisher).await?;
         last = last_of(transaction, id).await.map_err(failed)?;
     }
     let columns = columns_document(public);
@@ -129,7 +133,7 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
         }
     };
-    Ok(Stream {
+    let stream = Stream {
         id,
         manifest: manifest.to_owned(),
         source: source.to_owned(),
@@ -139,7 +143,8 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         segment,
         from_component: component_digest.is_some(),
         last,
-    })
+    };
+    Ok((stream, copied))
 }
 
 async fn last_of(client: &Client, stream: i32) -> Result<Position, tokio_postgres::Error> {

@@ -225,7 +225,7 @@ async fn events_slot_and_cursors_are_gone_on_with() {
     let migrations = rejot.told(&["migrations", "status"]).await;
     assert!(migrations.contains("version 7 (made by ReJot: taken over at the next sync)"), "{migrations}");
     let said = rejot.catch_up("").await;
-    assert!(said.contains("taking over the events that ReJot stored"), "{said}");
+    assert!(said.contains("took over the events that ReJot stored"), "{said}");
     assert!(said.contains("goes on where ReJot was"), "{said}");
     assert_eq!(rejot.events_by_row().await, format!("{HISTORY} 1i7"), "what ReJot stored is not stored again");
     rejot.assert_equal().await;

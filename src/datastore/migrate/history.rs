@@ -120,12 +120,16 @@ impl History {
         self.entries.iter().all(|entry| entry.state == State::Pending)
     }
 
-    /// Returns the version that ReJot brought it to, where ReJot made it: it recorded no checksums.
+    /// Returns the version that ReJot brought it to, where ReJot made it and nobody has taken it over: it recorded no
+    /// checksums, and nothing behind its last version is there.
     pub fn version_of_rejot(&self) -> Option<i32> {
-        let set = self.set;
-        let theirs = |entry: &&Entry| entry.version < set.first() || (set.first() == 1 && entry.version == 1);
-        let recorded = |entry: &&Entry| entry.state == State::Applied && !entry.has_checksum;
-        self.entries.iter().filter(theirs).filter(recorded).map(|entry| entry.version).max()
+        let last = self.set.oldest_of_rejot();
+        let (theirs, ours): (Vec<&Entry>, Vec<&Entry>) = self.entries.iter().partition(|entry| entry.version <= last);
+        if ours.iter().any(|entry| entry.state != State::Pending) {
+            return None;
+        }
+        let recorded = |entry: &&&Entry| entry.state == State::Applied && !entry.has_checksum;
+        theirs.iter().filter(recorded).map(|entry| entry.version).max()
     }
 
     /// Returns the versions that are not applied.
