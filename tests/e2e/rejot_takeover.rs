@@ -67,6 +67,7 @@ impl Rejot {
         let rejot = Rejot { source: database().await, events: database().await, destination: database().await };
         let slot = rejot.source.name();
         rejot.source.execute(&format!("{ACCOUNT}; INSERT INTO account VALUES {}", values(0, "old"))).await;
+        rejot.source.execute("CREATE TABLE unpublished (id int)").await;
         rejot.source.execute(&format!("CREATE PUBLICATION {slot} FOR TABLE account")).await;
         rejot.make_slot().await;
         rejot.events.execute(EVENTS).await;
@@ -151,7 +152,6 @@ consumerSchemas:
         rejot.source.execute(&format!("{two}; UPDATE account SET name = 'zwei' WHERE id = 2; COMMIT")).await;
         let long = rejot.source.connect().await;
         // A message, and a table, that ReJot does not read come before the first change that it does.
-        rejot.source.execute("CREATE TABLE unpublished (id int)").await;
         let begin = "BEGIN; SELECT pg_logical_emit_message(true, 'note', 'x'); INSERT INTO unpublished VALUES (1)";
         long.batch_execute(&format!("{begin}; INSERT INTO account VALUES {}", values(4, "four"))).await.unwrap();
         rejot.source.execute(&format!("INSERT INTO account VALUES {}", values(5, "five"))).await;
