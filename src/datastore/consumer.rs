@@ -7,7 +7,7 @@
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::DataStoreError;
+use super::{DataStoreError, rejot};
 use crate::change::Position;
 use crate::lsn::Lsn;
 
@@ -18,7 +18,7 @@ pub struct NewConsumer {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: i32,
-    /// Where it begins if it is new.
+    /// Where it begins if it is new, and ReJot did not feed its destination before.
     pub start: Position,
     /// The UUID of its stream, once there is one.
     pub origin: Option<String>,
@@ -119,14 +119,17 @@ pub async fn take_over_consumers(
     let transaction = client.transaction().await.map_err(query("begin a takeover"))?;
     let settings = "SET LOCAL lock_timeout = '30s'; SET LOCAL synchronous_commit = on";
     transaction.batch_execute(settings).await.map_err(query("begin a takeover"))?;
+    let mut translated: Vec<&NewConsumer> = Vec::new();
     for new in wanted {
+        let of_rejot = rejot::cursor(&transaction, new).await?;
+        let start = of_rejot.unwrap_or(new.start);
         let sql = "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
                    public_schema_name, public_schema_major_version, epoch, commit_lsn, ordinal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
         let found = "UPDATE rejot_data_store.consumer SET origin = $3::text::uuid \
                      WHERE manifest_slug = $1 AND consumer = $2 AND origin IS NULL";
-        let lsn = PgLsn::from(new.start.commit_lsn.0);
-        transaction
+        let lsn = PgLsn::from(start.commit_lsn.0);
+        let made = transaction
             .execute(
                 sql,
                 &[
@@ -135,9 +138,9 @@ pub async fn take_over_consumers(
                     &new.source_manifest,
                     &new.public_schema,
                     &new.major,
-                    &new.start.epoch,
+                    &start.epoch,
                     &lsn,
-                    &new.start.ordinal,
+                    &start.ordinal,
                 ],
             )
             .await
@@ -146,6 +149,13 @@ pub async fn take_over_consumers(
             let found = transaction.execute(found, &[&manifest, &new.consumer, origin]).await;
             found.map_err(query("record the stream of a consumer"))?;
         }
+        if made > 0 && of_rejot.is_some() {
+            tracing::info!(consumer = new.consumer, cursor = %start, "goes on where ReJot was");
+            translated.push(new);
+        }
+    }
+    for new in translated {
+        rejot::forget_cursor(&transaction, new).await?;
     }
     let names: Vec<&str> = wanted.iter().map(|new| &*new.consumer).collect();
     // The locks first: what the former owner commits until then is seen by the statement that follows.

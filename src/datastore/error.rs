@@ -22,6 +22,8 @@ pub enum DataStoreError {
     Drift { schema: &'static str, version: i32 },
     #[error("`{schema}` is at version {found}; this version of Pelton knows up to {known}")]
     TooNew { schema: &'static str, found: i32, known: i32 },
+    #[error("`{schema}` was made by ReJot at version {found}, which is taken over from version {needed} on")]
+    OldRejot { schema: &'static str, found: i32, needed: i32 },
     #[error("migration {version} of `{schema}` can't be recorded as applied: there is no {missing}")]
     NotThere { schema: &'static str, version: i32, missing: String },
     #[error("`{schema}` has no migration {version}; the newest is {known}")]
@@ -66,6 +68,9 @@ impl DataStoreError {
             )),
             DataStoreError::Drift { schema, .. } => {
                 Some(format!("compare {schema}.schema_migrations with the release that applied it"))
+            }
+            DataStoreError::OldRejot { needed, .. } => {
+                Some(format!("let ReJot's last release start once, which brings it to version {needed}"))
             }
             DataStoreError::TooNew { .. } => Some("run the newer version of Pelton".to_owned()),
             DataStoreError::NotThere { schema, version, .. } => {

@@ -23,6 +23,7 @@ use super::group::{Event, Failure, Prepared, Transforming, Writer};
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
 use super::publish::Publishing;
+use super::rejot::{self, Left};
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
 
@@ -69,6 +70,8 @@ pub struct RunningGroup {
     pub owned: Owned,
     /// Its transforms and their flows.
     pub transforms: Vec<(String, Vec<String>)>,
+    /// The transactions that ReJot stored there, of those that may come again, in order.
+    pub stored_by_rejot: Vec<Lsn>,
 }
 
 /// Opens a group. `without` tells which transforms stay stopped.
@@ -97,6 +100,7 @@ pub async fn open(
     }
     let mut segment = None;
     if plan.event_store {
+        rejot::has_stopped(&client, plan, source).await?;
         let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
         if !migrated.is_empty() {
             tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
@@ -106,7 +110,9 @@ pub async fn open(
     }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
-    let wanted: Vec<NewFlow> = plan.transforms.iter().flat_map(|transform| new_flows(transform, &known)).collect();
+    let left = Left::look(&client, &context.manifest, plan, source, &known).await?;
+    let wanted: Vec<NewFlow> =
+        plan.transforms.iter().flat_map(|transform| new_flows(transform, &known, &left)).collect();
     let start = datastore::Start {
         lsn: source.confirmed,
         system_identifier: source.system_identifier.clone(),
@@ -160,6 +166,7 @@ pub async fn open(
                     start: &start,
                     anew: anew.is_some(),
                     segment: segment.as_ref(),
+                    left: &left,
                 };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
@@ -193,6 +200,9 @@ pub async fn open(
         .map(|transform| (transform.name.clone(), transform.flows.iter().map(|flow| flow.name.clone()).collect()))
         .collect();
     let from = transforms.iter().map(|transform| transform.from).min().expect("there is a transform");
+    let streams: Vec<i32> =
+        transforms.iter().flat_map(|transform| &transform.publishing).flat_map(Publishing::streams).collect();
+    let stored_by_rejot = left.stored(&client, plan, source, &streams).await?;
     let mut whole = vec![false; tables.len()];
     transforms.iter().flat_map(|transform| &transform.flows).for_each(|flow| whole[flow.table] = flow.whole);
     let writer = Writer {
@@ -234,7 +244,9 @@ pub async fn open(
         slug: slug.clone(),
     };
     let task = tokio::spawn(feed(index, making, of_table, writer, rows, events));
-    opened.running = Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms: names });
+    let transforms = names;
+    opened.running =
+        Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms, stored_by_rejot });
     Ok(opened)
 }
 
@@ -327,16 +339,18 @@ pub async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Resul
     })
 }
 
-/// Returns the flows that a destination does not have yet. Those of one transform are copied together.
-fn new_flows(transform: &TransformPlan, known: &[FlowRow]) -> Vec<NewFlow> {
+/// Returns the flows that a destination does not have yet. Those of one transform are copied together, but for those
+/// that go on where ReJot `left` off.
+fn new_flows(transform: &TransformPlan, known: &[FlowRow], left: &Left) -> Vec<NewFlow> {
     let is_new = |flow: &&FlowPlan| known.iter().all(|row| row.flow != flow.name);
     let new: Vec<&FlowPlan> = transform.flows.iter().filter(is_new).collect();
-    let backfill = new.iter().find(|flow| flow.table.backfill).map(|flow| flow.name.clone());
+    let copied = |flow: &FlowPlan| flow.table.backfill && !left.goes_on(flow);
+    let backfill = new.iter().find(|flow| copied(flow)).map(|flow| flow.name.clone());
     let row = |flow: &&FlowPlan| NewFlow {
         flow: flow.name.clone(),
         public_schema: flow.public_schema.clone(),
         major: flow.major as i32,
-        backfill: backfill.clone().filter(|_| flow.table.backfill),
+        backfill: backfill.clone().filter(|_| copied(flow)),
     };
     new.iter().map(row).collect()
 }
@@ -422,6 +436,8 @@ struct Part<'a> {
     anew: bool,
     /// The segment that events are appended to, where the destination is an event store.
     segment: Option<&'a Arc<AtomicI32>>,
+    /// What ReJot left.
+    left: &'a Left,
 }
 
 impl Part<'_> {
@@ -433,7 +449,7 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<TableWriter>), EngineError> {
-        let Part { context, client, group, source, transform, owned, start, anew, .. } = *self;
+        let Part { context, client, group, source, transform, owned, start, anew, segment: _, left } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
@@ -465,7 +481,9 @@ impl Part<'_> {
                 let publisher =
                     Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
                 let stream = eventstore::register(client, &publisher).await;
-                let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                let (stream, copied) =
+                    stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                rejot::tell(&flow.name, copied);
                 appenders[public_schema] = Some(Appender::new(&stream, public, segment.clone()));
                 has_past |= stream.last != Position::START;
                 // Behind what is there, also where the source's log is another one.
@@ -484,7 +502,7 @@ impl Part<'_> {
             let writer = TableWriter::prepare(client, target).await;
             writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);
             let table = first_table + flows.len();
-            let (name, whole) = (flow.name.clone(), flow.table.backfill);
+            let (name, whole) = (flow.name.clone(), flow.table.backfill && !left.may_lack_rows(flow));
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
         let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));

@@ -212,6 +212,11 @@ impl EngineError {
             EngineError::DataStore { source, .. } | EngineError::EventStore { source, .. } => source.hint(),
             EngineError::Sink { source, .. } => source.hint(),
             EngineError::Publish { source: StreamConflict::DataStore(source), .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::RejotPosition { .. }, .. } => Some(
+                "they were not made from a Postgres source: DELETE the rows of rejot_events.rejot_event that are not wanted, or \
+                 DROP TABLE rejot_events.rejot_event to go on without ReJot's events; then restart `pelton sync`"
+                    .to_owned(),
+            ),
             EngineError::Publish { source: StreamConflict::OtherSource { found, .. }, .. } => Some(format!(
                 "publish a new major version from here, or let `source` be `{found}` again"
             )),

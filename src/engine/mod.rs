@@ -40,6 +40,7 @@ mod prepare;
 mod projection;
 mod publish;
 mod reading;
+mod rejot;
 mod repair;
 mod retain;
 mod snapshots;

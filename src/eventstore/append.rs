@@ -73,6 +73,11 @@ impl Appender {
         Appender { stream: stream.id, shape: stream.shape, segment, writer, last: stream.last }
     }
 
+    /// Returns the id of the stream.
+    pub fn stream(&self) -> i32 {
+        self.stream
+    }
+
     /// Makes the event of a row. Rows come in the order of their sources.
     ///
     /// # Errors

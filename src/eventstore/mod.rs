@@ -6,7 +6,7 @@
 //! transactions of the source, for each was committed as a whole.
 //!
 //! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], what is no longer kept
-//! in [`retain`].
+//! in [`retain`], and what ReJot left in [`rejot`].
 
 mod append;
 mod consumer;
@@ -14,6 +14,7 @@ mod json;
 mod mirror;
 mod object;
 mod read;
+mod rejot;
 mod retain;
 mod stream;
 
@@ -31,6 +32,7 @@ pub use mirror::{
 };
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
+pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
 pub use retain::{Gap, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, register, shapes, streams};
 

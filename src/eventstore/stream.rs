@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
-use super::{Position, query};
+use super::rejot::Copied;
+use super::{Position, query, rejot};
 use crate::change::{Break, Column, Kind, PublicSchema, breaks};
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
@@ -72,6 +73,10 @@ pub enum StreamConflict {
         breaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     Breaking { public_schema: String, major: u32, minor: u32, deployed_minor: u32, breaks: Vec<Break> },
+    #[error(
+        "{events} events that ReJot stored of `{public_schema}` have a transaction_id that is no position in a log"
+    )]
+    RejotPosition { public_schema: String, events: i64 },
     #[error(transparent)]
     DataStore(#[from] DataStoreError),
 }
@@ -79,11 +84,12 @@ pub enum StreamConflict {
 /// Two publishers must not make one shape twice. "pelton" in ASCII, with a number behind those of the migrations.
 pub(super) const LOCK: i64 = 0x70_65_6C_74_6F_71;
 
-/// Registers a stream under its present shape, and returns it with the position of its last event.
+/// Registers a stream under its present shape, and returns it with the position of its last event, and with what of ReJot's
+/// events became its beginning.
 ///
 /// # Errors
 /// The stream belongs to another source, the shape would break those who read it, or what the server says.
-pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     client.batch_execute("BEGIN").await.map_err(failed)?;
     let registered = try_register(client, publisher).await;
@@ -94,7 +100,7 @@ pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stre
 }
 
 /// Registers a stream in the transaction that is open.
-async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let Publisher { manifest, source, public, component_digest } = *publisher;
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
@@ -122,7 +128,15 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             source_slug: source.to_owned(),
         });
     }
-    let columns = Value::Array(public.columns.iter().map(column_document).collect()).to_string();
+    let segment = "SELECT max(id) FROM rejot_events.segment";
+    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
+    let mut last = last_of(transaction, id).await.map_err(failed)?.max(horizon);
+    let mut copied = Copied::default();
+    if last == Position::START {
+        copied = rejot::copy(transaction, id, segment, publisher).await?;
+        last = last_of(transaction, id).await.map_err(failed)?;
+    }
+    let columns = columns_document(public);
     let attrs = attrs_document(&public.attrs).to_string();
     // The newest shape alone counts: a component that is rolled back makes another one.
     let find = "SELECT id FROM (SELECT * FROM rejot_events.shape WHERE stream_id = $1 ORDER BY id DESC LIMIT 1) AS newest \
@@ -142,11 +156,7 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
         }
     };
-    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
-                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
-    let last = transaction.query_opt(last, &[&id]).await.map_err(failed)?;
-    let last = last.map_or(horizon, |row| position(&row, 0).max(horizon));
-    Ok(Stream {
+    let stream = Stream {
         id,
         manifest: manifest.to_owned(),
         source: source.to_owned(),
@@ -159,7 +169,15 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         path: Vec::new(),
         horizon,
         merged,
-    })
+    };
+    Ok((stream, copied))
+}
+
+async fn last_of(client: &Client, stream: i32) -> Result<Position, tokio_postgres::Error> {
+    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
+                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
+    let last = client.query_opt(last, &[&stream]).await?;
+    Ok(last.map_or(Position::START, |row| position(&row, 0)))
 }
 
 /// Refuses a shape that breaks those who read the newest one under the same major version.
@@ -273,6 +291,11 @@ pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<
     Ok(rows.iter().map(shape).collect())
 }
 
+/// Returns the columns of a public schema as a shape has them.
+pub(super) fn columns_document(public: &PublicSchema) -> String {
+    Value::Array(public.columns.iter().map(column_document).collect()).to_string()
+}
+
 fn column_document(column: &Column) -> Value {
     let kind = match &column.kind {
         Kind::Enumeration => "enum".to_owned(),
@@ -311,7 +334,7 @@ fn column_of(document: &Value) -> Column {
 }
 
 /// As pairs, for an attribute's order may matter, and jsonb keeps none of an object's.
-fn attrs_document(attrs: &[(String, String)]) -> Value {
+pub(super) fn attrs_document(attrs: &[(String, String)]) -> Value {
     attrs.iter().map(|(name, value)| json!([name, value])).collect()
 }
 

@@ -31,6 +31,8 @@ mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
 mod promises;
+mod rejot_pains;
+mod rejot_takeover;
 mod repair;
 mod retention;
 mod schema_change_stream;

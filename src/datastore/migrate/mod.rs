@@ -153,6 +153,11 @@ impl Set {
         self.migrations.first().expect("there are migrations").version
     }
 
+    /// Returns the version of ReJot's from which on it is taken over: its last.
+    pub fn oldest_of_rejot(&self) -> i32 {
+        (self.first() - 1).max(1)
+    }
+
     /// Returns the newest version that is known.
     fn newest(&self) -> i32 {
         self.migrations.last().expect("there are migrations").version

@@ -435,7 +435,9 @@ impl Run<'_> {
             writers.push(writer.map_err(|source| {
                 (Some(consumer.name.clone()), EngineError::Sink { slug: plan.destination.clone(), source })
             })?);
-            whole.push(consumer.table.backfill);
+            // Of ReJot's rows some never came: what it lost is not there, nor what existed before it.
+            let of_rejot = shapes.iter().any(|shape| eventstore::is_of_rejot(&shape.public));
+            whole.push(consumer.table.backfill && !of_rejot);
             let reading = |shape: &&Shape| (shape.id, Reading::new(&newest.public, &shape.public));
             consumers.push(Consumer {
                 name: consumer.name.clone(),

@@ -166,7 +166,7 @@ async fn has_events(client: &Client, segment: i32) -> Result<bool, DataStoreErro
 /// Returns the streams that have events in a segment: whether they can be merged, and the last event.
 ///
 /// What has no key can't, and neither what had another key before, or a column that was jsonb and is not: it is spelt
-/// otherwise in an object.
+/// otherwise in an object; and ReJot spelt much of it otherwise.
 async fn last_of(client: &Client, segment: i32) -> Result<Vec<(i32, bool, Position)>, DataStoreError> {
     let sql = format!(
         "SELECT l.epoch, l.commit_lsn, l.ordinal, t.id, (SELECT count(DISTINCT k.key) = 1 AND bool_and(k.key IS NOT NULL) \
@@ -174,6 +174,7 @@ async fn last_of(client: &Client, segment: i32) -> Result<Vec<(i32, bool, Positi
          WHERE (c -> 'key')::boolean) AS key FROM rejot_events.shape AS s WHERE s.stream_id = t.id) AS k) \
          AND NOT EXISTS (SELECT FROM rejot_events.shape AS s, jsonb_array_elements(s.columns) AS c \
          WHERE s.stream_id = t.id GROUP BY c ->> 'name' HAVING count(DISTINCT c ->> 'type' = 'jsonb') > 1) \
+         AND NOT EXISTS (SELECT FROM rejot_events.shape AS s WHERE s.stream_id = t.id AND s.attrs @> '[[\"rejot\"]]') \
          FROM rejot_events.stream AS t CROSS JOIN LATERAL (SELECT epoch, commit_lsn, ordinal \
          FROM rejot_events.event_{segment} WHERE stream_id = t.id \
          ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1) AS l ORDER BY t.id"
