@@ -12,7 +12,7 @@ use source::{Source, sources};
 /// From below to above, as in `src/lib.rs`. A module knows those of lower floors, and never its neighbours.
 const FLOORS: [&[&str]; 7] = [
     &["change", "fault", "lsn"],
-    &["batch", "manifest", "pgoutput", "progress"],
+    &["batch", "manifest", "pgoutput", "progress", "sql"],
     &["datastore", "postgres", "sink", "wasm"],
     &["eventstore"],
     &["engine"],
