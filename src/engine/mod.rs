@@ -12,6 +12,7 @@
 //!     told      what an administrator's trigger tells of altered tables
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
+//!       target  what the sink needs to write a flow's rows: into a table, or by an author's statements
 //!       publish rows → events, where the destination is an event store
 //! consume     the consumers of an event store into a destination: events → rows → sink → cursors
 //! ```
@@ -30,11 +31,13 @@ mod dispatch;
 mod failure;
 mod group;
 mod load;
+mod output;
 mod ownership;
 mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod public_sql;
 mod publish;
 mod reading;
 mod repair;
@@ -42,6 +45,7 @@ mod snapshots;
 mod source;
 mod state;
 mod stream;
+mod target;
 mod today;
 mod told;
 mod transform;
@@ -57,9 +61,11 @@ use crate::wasm;
 
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
+pub use output::json_types;
 pub use ownership::try_acquire;
 pub use plan::{
-    ConsumerPlan, FlowPlan, GroupPlan, Plan, ReaderPlan, SourcePlan, TransformKind, TransformPlan, Unsupported,
+    ConsumerPlan, FlowPlan, GroupPlan, OutputPlan, Plan, ReaderPlan, SourcePlan, SqlPlan, SqlStatementPlan,
+    StatementsPlan, TargetPlan, TransformKind, TransformPlan, Unsupported,
 };
 pub use prepare::public_schema;
 pub use projection::ProjectionError;

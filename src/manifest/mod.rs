@@ -48,6 +48,7 @@ pub use model::{
     OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
     SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
 };
+pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
 pub use table_name::{BadTableName, TableName};

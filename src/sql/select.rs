@@ -19,8 +19,28 @@ pub struct TableRef<'a> {
 
 /// What follows a table in FROM where it has no alias.
 const NO_ALIAS: &[&str] = &[
-    "WHERE", "JOIN", "LEFT", "RIGHT", "INNER", "FULL", "CROSS", "NATURAL", "ON", "USING", "GROUP", "ORDER", "LIMIT",
-    "HAVING", "OFFSET", "FETCH", "FOR", "WINDOW", "UNION", "INTERSECT", "EXCEPT", "TABLESAMPLE",
+    "WHERE",
+    "JOIN",
+    "LEFT",
+    "RIGHT",
+    "INNER",
+    "FULL",
+    "CROSS",
+    "NATURAL",
+    "ON",
+    "USING",
+    "GROUP",
+    "ORDER",
+    "LIMIT",
+    "HAVING",
+    "OFFSET",
+    "FETCH",
+    "FOR",
+    "WINDOW",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "TABLESAMPLE",
 ];
 const SETS: &[&str] = &["UNION", "INTERSECT", "EXCEPT"];
 /// What ends a WHERE.
@@ -102,8 +122,7 @@ impl Template {
                 && !(at > 2 && read.symbol(at - 3, "."))
                 && !read.symbol(at + 1, "(")
         });
-        let cut: Vec<usize> =
-            qualified.flat_map(|at| [read.tokens[at - 2].start, read.tokens[at - 1].start]).collect();
+        let cut: Vec<usize> = qualified.flat_map(|at| [read.tokens[at - 2].start, read.tokens[at - 1].start]).collect();
         let piece = |token: &Token| match &token.kind {
             Kind::Placeholder(placeholder) => with(placeholder),
             _ if cut.contains(&token.start) => String::new(),
@@ -225,7 +244,8 @@ impl Read<'_> {
             };
             if plain { column_of(placeholder) } else { None }
         };
-        let sides = [(column(first, equals), value(equals + 1, last)), (column(equals + 1, last), value(first, equals))];
+        let sides =
+            [(column(first, equals), value(equals + 1, last)), (column(equals + 1, last), value(first, equals))];
         sides.into_iter().find_map(|(column, value)| column.filter(|column| Some(column) == value.as_ref()))
     }
 }

@@ -23,7 +23,10 @@ fn placeholders_are_found_where_they_are_and_nowhere_else() {
     check("SELECT U&'\\00e9:no' UESCAPE '!', \"a:no\", U&\"b:no\", b'1', x'1f', N':no'", "");
     check("SELECT $$:no $1$$, $a$ $$ :no $a$ || :yes, $é$:no$é$", ":yes");
     check("SELECT a$1, b$c:yes -- :no $1\n, /* :no /* $2 */ :no */ :more", ":yes :more");
-    check("SELECT a[1:n], a[:n], (a)[lo:hi], a[1][2:n], a[(:yes)], ARRAY[:a, :b], ARRAY[[:c], [:d]]", ":yes :a :b :c :d");
+    check(
+        "SELECT a[1:n], a[:n], (a)[lo:hi], a[1][2:n], a[(:yes)], ARRAY[:a, :b], ARRAY[[:c], [:d]]",
+        ":yes :a :b :c :d",
+    );
     check("SELECT f(x := :yes, y => :more), now()::text, 1.5e-3, 1..2", ":yes :more");
     check("SELECT a ? 'b', a->>:key, :Été, :a1_b", ":key :Été :a1_b");
     check("SELECT :a:b", ":a :b");

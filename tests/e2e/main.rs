@@ -27,6 +27,7 @@ mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;
 mod promises;
+mod rejot_sql;
 mod repair;
 mod schema_change_stream;
 mod schema_change_told;

@@ -32,7 +32,7 @@ use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
 use crate::eventstore::{self, Reading, Shape, Stream, Wanted};
 use crate::postgres::{self, Backoff};
-use crate::sink::{Destination, TableTarget, TableWriter};
+use crate::sink::Destination;
 
 use self::gather::Consumer;
 use self::lane::{Lane, Until};
@@ -41,6 +41,7 @@ use self::standing::Standing;
 
 use super::failure::{Chain, EngineError, Verdict};
 use super::plan::{ConsumerPlan, ReaderPlan};
+use super::target::Place;
 use super::{Context, Problem, ownership};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -249,7 +250,7 @@ impl Run<'_> {
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
-            let start = if consumer.table.backfill { Position::START } else { stream_of(consumer)?.last };
+            let start = if consumer.target.backfill() { Position::START } else { stream_of(consumer)?.last };
             Some(NewConsumer {
                 consumer: consumer.name.clone(),
                 source_manifest: consumer.source_manifest.clone(),
@@ -386,18 +387,11 @@ impl Run<'_> {
         };
         for (table, Ready { plan: consumer, row, stream, shapes, .. }) in ready.iter().enumerate() {
             let newest = shapes[0];
-            let target = TableTarget {
-                schema: consumer.table.table.schema.clone(),
-                table: consumer.table.table.name.clone(),
-                create_table: consumer.table.create_table,
-                public: newest.public.clone(),
-                exact: newest.component_digest.is_none(),
-            };
-            let writer = TableWriter::prepare(&client, target).await;
-            writers.push(writer.map_err(|source| {
-                (Some(consumer.name.clone()), EngineError::Sink { slug: plan.destination.clone(), source })
-            })?);
-            whole.push(consumer.table.backfill);
+            let place = Place { context, slug: &plan.destination, connection: &plan.connection, client: &client };
+            let exact = newest.component_digest.is_none();
+            let writer = place.writer(&consumer.name, &consumer.target, &newest.public, exact).await;
+            writers.push(writer.map_err(|error| (Some(consumer.name.clone()), error))?);
+            whole.push(consumer.target.is_whole());
             let reading = |shape: &&Shape| (shape.id, Reading::new(&newest.public, &shape.public));
             consumers.push(Consumer {
                 name: consumer.name.clone(),
@@ -406,7 +400,7 @@ impl Run<'_> {
                 cursor: row.cursor,
                 table,
                 readings: shapes.iter().map(reading).collect(),
-                takes_copied: consumer.table.backfill,
+                takes_copied: consumer.target.backfill(),
             });
         }
         Ok(Lane {
