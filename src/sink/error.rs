@@ -107,7 +107,7 @@ pub enum SinkError {
 }
 
 fn has(statement: &str, public_schema: &str, fields: &[String]) -> String {
-    match (statement, &fields[..]) {
+    match (statement, fields) {
         (_, []) => format!("public schema `{public_schema}` has no columns"),
         ("deleteSql", fields) => {
             format!("a delete of public schema `{public_schema}` says {} alone", fields.join(", "))

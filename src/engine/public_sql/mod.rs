@@ -96,10 +96,13 @@ struct Input {
     is_mentioned: bool,
 }
 
+/// The values that a statement takes of one change, as text.
+type Cells<'b> = Vec<Option<Cow<'b, str>>>;
+
 /// A change as one statement takes it.
 struct Asked<'b> {
     source: u32,
-    cells: Vec<Option<Cow<'b, str>>>,
+    cells: Cells<'b>,
 }
 
 /// A row that came of it.
@@ -274,7 +277,7 @@ impl SqlTransform {
         change: &'b Change,
         relation: &'b Relation,
         positions: &[Option<usize>],
-    ) -> Result<(Vec<Option<Cow<'b, str>>>, bool), EngineError> {
+    ) -> Result<(Cells<'b>, bool), EngineError> {
         let row: Vec<Value<'b>> = match (&change.new, &change.old) {
             (Some(new), Some(old)) => {
                 let filled = |(new, old): (Value<'b>, Value<'b>)| if new == Value::Unchanged { old } else { new };
