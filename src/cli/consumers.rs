@@ -112,7 +112,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Action::Rewind { chosen, to } => {
             let target = Target::find(&chosen).await?;
             let position = target.position(&to).await?;
+            target.is_kept(position)?;
+            target.hold(position).await?;
             target.control(Control::Rewind(position)).await?;
+            let accepted = eventstore::accept_missed(&target.store, &target.manifest.slug, &chosen.name).await;
+            match accepted {
+                Err(error) if !error.is_refused() => return Err(target.failed(&error, error.hint())),
+                _ => {}
+            }
             let what =
                 if position == Position::START { "the beginning".to_owned() } else { format!("behind {position}") };
             println!("Consumer `{}` goes on from {what}.", chosen.name);
@@ -347,6 +354,47 @@ impl Target {
         }
         let changed = datastore::control_consumer(&self.client, &self.manifest.slug, &self.name, control).await;
         if changed.map_err(|error| self.failed(&error, error.hint()))? { Ok(()) } else { Err(self.absent()) }
+    }
+
+    /// Lets the event store keep what lies behind a position, before the consumer goes back there.
+    async fn hold(&self, position: Position) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let registered = eventstore::Registered {
+            consumer: &self.name,
+            source_manifest: &stream.manifest,
+            public_schema: &stream.public_schema,
+            major: stream.major,
+            cursor: position,
+        };
+        match eventstore::register_consumers(&self.store, &self.manifest.slug, &[registered]).await {
+            Ok(_) => {}
+            // Who may not tell it consumes all the same.
+            Err(error) if error.is_refused() => return Ok(()),
+            Err(error) => return Err(self.failed(&error, error.hint())),
+        }
+        // What was removed in between is seen now.
+        let streams = eventstore::streams(&self.store).await.map_err(|error| self.failed(&error, error.hint()))?;
+        let now = streams.into_iter().find(|now| now.id == stream.id);
+        Target::kept(now.as_ref(), position)
+    }
+
+    /// Refuses a position behind which events are gone.
+    fn is_kept(&self, position: Position) -> Result<(), Failure> {
+        Target::kept(self.stream.as_ref(), position)
+    }
+
+    fn kept(stream: Option<&Stream>, position: Position) -> Result<(), Failure> {
+        let Some(stream) = stream else { return Ok(()) };
+        if position == Position::START || position >= stream.horizon {
+            return Ok(());
+        }
+        let horizon = stream.horizon;
+        let (what, all) = match stream.merged {
+            true => ("merged into the newest of each key", "empty its table, and `--to start` brings every row; or "),
+            false => ("removed", ""),
+        };
+        let hint = format!("{all}`--to {horizon}` is as far back as it goes");
+        Err(Failure::new(format!("events up to {horizon} have been {what}"), Some(hint)))
     }
 
     /// Returns the position that a user means.

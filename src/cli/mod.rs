@@ -14,6 +14,7 @@ mod files;
 mod init;
 mod log;
 mod migrations;
+mod mirrors;
 mod output_schema;
 mod progress;
 mod repair;

@@ -20,6 +20,8 @@ pub struct NewConsumer {
     pub major: i32,
     /// Where it begins if it is new.
     pub start: Position,
+    /// The UUID of its stream, once there is one.
+    pub origin: Option<String>,
 }
 
 /// A consumer's row.
@@ -40,10 +42,12 @@ pub struct ConsumerRow {
     pub problem: Option<String>,
     pub hint: Option<String>,
     pub rows_applied: i64,
+    /// The UUID of the stream that the cursor is of.
+    pub origin: Option<String>,
 }
 
 const COLUMNS: &str = "consumer, source_manifest_slug, public_schema_name, public_schema_major_version, epoch, \
-     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied";
+     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied, origin::text";
 
 impl ConsumerRow {
     fn from_row(row: &Row) -> ConsumerRow {
@@ -59,6 +63,7 @@ impl ConsumerRow {
             problem: row.get(10),
             hint: row.get(11),
             rows_applied: row.get(12),
+            origin: row.get(13),
         }
     }
 }
@@ -73,6 +78,27 @@ pub async fn consumers(client: &Client, manifest: &str) -> Result<Vec<ConsumerRo
     }
     let sql = format!("SELECT {COLUMNS} FROM rejot_data_store.consumer WHERE manifest_slug = $1 ORDER BY consumer");
     let rows = client.query(&sql, &[&manifest]).await.map_err(DataStoreError::query("read the consumers"))?;
+    Ok(rows.iter().map(ConsumerRow::from_row).collect())
+}
+
+/// Makes durable where consumers are, and returns them.
+///
+/// # Errors
+/// What the server says.
+pub async fn flushed_consumers(
+    client: &Client,
+    manifest: &str,
+    names: &[&str],
+) -> Result<Vec<ConsumerRow>, DataStoreError> {
+    let query = DataStoreError::query;
+    client.batch_execute("BEGIN; SET LOCAL synchronous_commit = on").await.map_err(query("begin a flush"))?;
+    // Without something written a commit flushes nothing.
+    let sql = format!(
+        "UPDATE rejot_data_store.consumer SET updated_at = now() WHERE manifest_slug = $1 AND consumer = ANY ($2) \
+         RETURNING {COLUMNS}"
+    );
+    let rows = client.query(&sql, &[&manifest, &names]).await.map_err(query("flush"))?;
+    client.batch_execute("COMMIT").await.map_err(query("flush"))?;
     Ok(rows.iter().map(ConsumerRow::from_row).collect())
 }
 
@@ -97,6 +123,8 @@ pub async fn take_over_consumers(
         let sql = "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
                    public_schema_name, public_schema_major_version, epoch, commit_lsn, ordinal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        let found = "UPDATE rejot_data_store.consumer SET origin = $3::text::uuid \
+                     WHERE manifest_slug = $1 AND consumer = $2 AND origin IS NULL";
         let lsn = PgLsn::from(new.start.commit_lsn.0);
         transaction
             .execute(
@@ -114,6 +142,10 @@ pub async fn take_over_consumers(
             )
             .await
             .map_err(query("make a consumer"))?;
+        if let Some(origin) = &new.origin {
+            let found = transaction.execute(found, &[&manifest, &new.consumer, origin]).await;
+            found.map_err(query("record the stream of a consumer"))?;
+        }
     }
     let names: Vec<&str> = wanted.iter().map(|new| &*new.consumer).collect();
     // The locks first: what the former owner commits until then is seen by the statement that follows.

@@ -30,6 +30,8 @@ pub enum DataStoreError {
     StaleOwner { manifest: String, source_slug: String },
     #[error("a consumer of `{manifest}` was changed, or another process has taken it over")]
     StaleConsumer { manifest: String },
+    #[error("another process has taken the mirror of `{upstream}` over")]
+    StaleMirror { upstream: String },
 }
 
 impl DataStoreError {
@@ -42,6 +44,16 @@ impl DataStoreError {
         act: &'static str,
     ) -> impl FnOnce(tokio_postgres::Error) -> DataStoreError {
         move |source| DataStoreError::Query { schema, act, source }
+    }
+
+    /// Returns true when the role may not do it.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE))
+    }
+
+    /// Returns true when somebody held a lock for longer than it was waited for.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
     }
 
     /// Returns what the operator should do, where there is something to do.
@@ -85,9 +97,10 @@ impl DataStoreError {
             DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::DISK_FULL) => {
                 Some("free disk space at the destination; Pelton goes on by itself".to_owned())
             }
-            DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } | DataStoreError::StaleConsumer { .. } => {
-                None
-            }
+            DataStoreError::Query { .. }
+            | DataStoreError::StaleOwner { .. }
+            | DataStoreError::StaleConsumer { .. }
+            | DataStoreError::StaleMirror { .. } => None,
         }
     }
 }

@@ -19,7 +19,7 @@ mod state;
 
 pub use consumer::{
     ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
-    mark_consumer_stopped, take_over_consumers,
+    flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};

@@ -1,7 +1,7 @@
 //! Opens a group: connects its destination, takes the flows over, and starts the tasks that feed it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI32};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -97,11 +97,14 @@ pub async fn open(
     if !migrated.is_empty() {
         tracing::info!(destination = slug, "made `rejot_data_store` (migrations {migrated:?})");
     }
+    let mut segment = None;
     if plan.event_store {
         let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
         if !migrated.is_empty() {
             tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
         }
+        let newest = eventstore::newest_segment(&client).await.map_err(data_store)?;
+        segment = Some(Arc::new(AtomicI32::new(newest)));
     }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
@@ -158,6 +161,7 @@ pub async fn open(
                     owned: &owned,
                     start: &start,
                     anew: anew.is_some(),
+                    segment: segment.as_ref(),
                 };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
@@ -199,7 +203,7 @@ pub async fn open(
         client,
         session,
         destination: Destination::new(tables),
-        event_store: plan.event_store,
+        segment,
         whole,
         told_missing: Vec::new(),
         flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
@@ -418,6 +422,8 @@ struct Part<'a> {
     start: &'a datastore::Start,
     /// It was released, and begins anew.
     anew: bool,
+    /// The segment that events are appended to, where the destination is an event store.
+    segment: Option<&'a Arc<AtomicI32>>,
 }
 
 impl Part<'_> {
@@ -429,7 +435,7 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<Writes>), EngineError> {
-        let Part { context, client, group, source, transform, owned, start, anew } = *self;
+        let Part { context, client, group, source, transform, owned, start, anew, .. } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
@@ -455,14 +461,14 @@ impl Part<'_> {
                 .iter()
                 .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
                 .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
-            if group.event_store {
+            if let Some(segment) = self.segment {
                 let public = &public_schemas[public_schema];
                 let component_digest = runner.component_digest();
                 let publisher =
                     Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
                 let stream = eventstore::register(client, &publisher).await;
                 let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
-                appenders[public_schema] = Some(Appender::new(&stream, public));
+                appenders[public_schema] = Some(Appender::new(&stream, public, segment.clone()));
                 has_past |= stream.last != Position::START;
                 // Behind what is there, also where the source's log is another one.
                 epoch = epoch.max(stream.last.epoch + i32::from(stream.last.commit_lsn >= start.lsn));
@@ -484,7 +490,7 @@ impl Part<'_> {
         if !begins_anew {
             epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
         }
-        let mut publishing = group.event_store.then(|| Publishing::new(appenders, epoch));
+        let mut publishing = self.segment.map(|_| Publishing::new(appenders, epoch));
         if begins_anew {
             writers = self.begin_anew(together, writers, publishing.as_mut(), epoch).await?;
         }

@@ -6,8 +6,8 @@ use crate::change::Op;
 use crate::eventstore;
 use crate::manifest::{
     BadTableName, ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig,
-    PublicSchemaDef, SourceConfig, SqlOperation, SqlTransformation, TableDestination, TableName, TableProjection,
-    WasmConfig,
+    PublicSchemaDef, Retention, SourceConfig, SqlOperation, SqlTransformation, TableDestination, TableName,
+    TableProjection, WasmConfig,
 };
 use crate::sql::Template;
 
@@ -18,6 +18,26 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// Who reads event stores, one entry for each store and destination.
     pub readers: Vec<ReaderPlan>,
+    pub mirrors: Vec<MirrorPlan>,
+    /// The event stores that don't keep everything.
+    pub retained: Vec<RetentionPlan>,
+}
+
+/// An event store all of whose events are kept in another one, too.
+#[derive(Clone, Debug)]
+pub struct MirrorPlan {
+    pub upstream: String,
+    pub upstream_connection: PostgresConnection,
+    pub store: String,
+    pub connection: PostgresConnection,
+}
+
+/// An event store, and what it keeps.
+#[derive(Clone, Debug)]
+pub struct RetentionPlan {
+    pub store: String,
+    pub connection: PostgresConnection,
+    pub retention: Retention,
 }
 
 /// The consumers of one event store into one destination.
@@ -218,7 +238,7 @@ impl Plan {
     /// Everything in it that this version can't run.
     pub fn new(manifest: &Manifest) -> Result<Plan, Vec<Unsupported>> {
         let (plan, mut refused) = Plan::of_what_runs(manifest);
-        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
+        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() && plan.mirrors.is_empty() {
             let nothing = "no consumerSchemas, and no event store";
             refused.push(Unsupported {
                 what: format!("manifest `{}` has nothing to sync: {nothing}", manifest.slug),
@@ -234,20 +254,52 @@ impl Plan {
     /// Plans what can be run of a manifest, and says what can't.
     pub fn of_what_runs(manifest: &Manifest) -> (Plan, Vec<Unsupported>) {
         let mut refused = Vec::new();
-        let mut plan = Plan { manifest: manifest.slug.clone(), sources: Vec::new(), readers: Vec::new() };
+        let mut plan = Plan {
+            manifest: manifest.slug.clone(),
+            sources: Vec::new(),
+            readers: Vec::new(),
+            mirrors: Vec::new(),
+            retained: Vec::new(),
+        };
         for store in &manifest.event_stores {
+            refused.extend(plan.keep(manifest, store).err());
+            if store.mirror_of.is_some() {
+                continue;
+            }
             for public in &manifest.public_schemas {
                 refused.extend(plan.publish(manifest, store, public).err());
             }
         }
         for consumer in &manifest.consumer_schemas {
-            let added = match manifest.event_stores.first() {
+            let added = match manifest.event_store_of(consumer) {
                 Some(store) => plan.read(manifest, store, consumer),
                 None => plan.add(manifest, consumer),
             };
             refused.extend(added.err());
         }
         (plan, refused)
+    }
+
+    /// Adds what is done with an event store itself.
+    fn keep(&mut self, manifest: &Manifest, store: &EventStore) -> Result<(), Unsupported> {
+        let refuse = |why: &str, hint: &str| Unsupported {
+            what: format!("event store `{}`: {why}", store.slug),
+            hint: hint.to_owned(),
+        };
+        let connection = postgres(manifest, &store.slug, &refuse)?;
+        if let Some(upstream) = &store.mirror_of {
+            let upstream_connection = postgres(manifest, upstream, &refuse)?;
+            self.mirrors.push(MirrorPlan {
+                upstream: upstream.clone(),
+                upstream_connection,
+                store: store.slug.clone(),
+                connection: connection.clone(),
+            });
+        }
+        if let Some(retention) = store.retention {
+            self.retained.push(RetentionPlan { store: store.slug.clone(), connection, retention });
+        }
+        Ok(())
     }
 
     /// Adds the flow of a public schema into an event store.

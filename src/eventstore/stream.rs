@@ -23,7 +23,7 @@ pub struct Publisher<'a> {
 }
 
 /// A stream of an event store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stream {
     pub id: i32,
     pub manifest: String,
@@ -32,12 +32,18 @@ pub struct Stream {
     pub major: i32,
     /// The newest shape.
     pub shape: i32,
-    /// The segment that events are appended to.
-    pub segment: i32,
     /// A component makes it.
     pub from_component: bool,
-    /// The position of its last event.
+    /// The position of its last event, gone or not.
     pub last: Position,
+    /// A UUID: the same in all mirrors of the stream, whose positions compare with one another.
+    pub origin: String,
+    /// The event stores that it came through, by their UUIDs, the nearest last; none where it is published here.
+    pub path: Vec<String>,
+    /// Events up to this position have been removed, or merged into the newest of each key.
+    pub horizon: Position,
+    /// All of them were merged: who begins at the start gets every row.
+    pub merged: bool,
 }
 
 /// One of the shapes that a stream's rows have had.
@@ -57,12 +63,16 @@ pub enum StreamConflict {
          don't compare with those of `{source_slug}`"
     )]
     OtherSource { manifest: String, public_schema: String, major: u32, found: String, source_slug: String },
+    #[error(
+        "public schema `{public_schema}@{major}` of `{manifest}` is mirrored into this event store, so nobody else may publish it here"
+    )]
+    Mirrored { manifest: String, public_schema: String, major: u32 },
     #[error(transparent)]
     DataStore(#[from] DataStoreError),
 }
 
 /// Two publishers must not make one shape twice. "pelton" in ASCII, with a number behind those of the migrations.
-const LOCK: i64 = 0x70_65_6C_74_6F_71;
+pub(super) const LOCK: i64 = 0x70_65_6C_74_6F_71;
 
 /// Registers a stream under its present shape, and returns it with the position of its last event.
 ///
@@ -88,10 +98,16 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
                   public_schema_major_version) SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM rejot_events.stream \
                   WHERE manifest_slug = $1 AND public_schema_name = $3 AND public_schema_major_version = $4)";
     transaction.execute(insert, &[&manifest, &source, &name, &major]).await.map_err(failed)?;
-    let find = "SELECT id, source_slug FROM rejot_events.stream \
+    let find = "SELECT id, source_slug, origin::text, path <> '{}', horizon_epoch, horizon_lsn, horizon_ordinal, merged \
+                FROM rejot_events.stream \
                 WHERE manifest_slug = $1 AND public_schema_name = $2 AND public_schema_major_version = $3";
     let row = transaction.query_one(find, &[&manifest, &name, &major]).await.map_err(failed)?;
     let (id, found): (i32, String) = (row.get(0), row.get(1));
+    if row.get(3) {
+        let (manifest, public_schema) = (manifest.to_owned(), name.to_owned());
+        return Err(StreamConflict::Mirrored { manifest, public_schema, major: public.major });
+    }
+    let (origin, horizon, merged) = (row.get(2), position(&row, 4), row.get(7));
     if found != source {
         return Err(StreamConflict::OtherSource {
             manifest: manifest.to_owned(),
@@ -113,7 +129,8 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         Some(row) => row.get(0),
         None => {
             let insert = "INSERT INTO rejot_events.shape (stream_id, public_schema_minor_version, columns, attrs, \
-                          component_digest) VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5) RETURNING id";
+                          component_digest, number) SELECT $1, $2, $3::text::jsonb, $4::text::jsonb, $5, \
+                          coalesce(max(number), 0) + 1 FROM rejot_events.shape WHERE stream_id = $1 RETURNING id";
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&id, &minor, &columns, &attrs, &component_digest];
             transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
@@ -122,9 +139,7 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
     let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
                 ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
     let last = transaction.query_opt(last, &[&id]).await.map_err(failed)?;
-    let last = last.map_or(Position::START, |row| position(&row, 0));
-    let segment = "SELECT max(id) FROM rejot_events.segment";
-    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
+    let last = last.map_or(horizon, |row| position(&row, 0).max(horizon));
     Ok(Stream {
         id,
         manifest: manifest.to_owned(),
@@ -132,9 +147,12 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         public_schema: name.to_owned(),
         major,
         shape,
-        segment,
         from_component: component_digest.is_some(),
         last,
+        origin,
+        path: Vec::new(),
+        horizon,
+        merged,
     })
 }
 
@@ -147,34 +165,49 @@ pub(super) fn position(row: &tokio_postgres::Row, first: usize) -> Position {
     }
 }
 
+/// Returns true where there is an event store of this version.
+///
+/// # Errors
+/// What the server says.
+pub async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
+    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
+                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'store')";
+    client.query_one(there, &[]).await.map(|row| row.get(0)).map_err(query("look for streams"))
+}
+
 /// Returns the streams of an event store, in the order in which they were registered; none where nothing was published.
 ///
 /// # Errors
 /// What the server says.
 pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
-    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
-                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'stream')";
-    if !client.query_one(there, &[]).await.map_err(query("look for streams"))?.get::<_, bool>(0) {
+    if !is_there(client).await? {
         return Ok(Vec::new());
     }
     let sql = "SELECT t.id, t.manifest_slug, t.source_slug, t.public_schema_name, t.public_schema_major_version, \
                (SELECT max(s.id) FROM rejot_events.shape AS s WHERE s.stream_id = t.id), l.epoch, l.commit_lsn, l.ordinal, \
-               (SELECT max(g.id) FROM rejot_events.segment AS g), EXISTS (SELECT FROM rejot_events.shape AS s \
-               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL) \
+               EXISTS (SELECT FROM rejot_events.shape AS s \
+               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL), \
+               t.origin::text, t.path::text[], t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal, t.merged \
                FROM rejot_events.stream AS t LEFT JOIN LATERAL (SELECT e.epoch, e.commit_lsn, e.ordinal \
                FROM rejot_events.event AS e WHERE e.stream_id = t.id \
                ORDER BY e.stream_id DESC, e.epoch DESC, e.commit_lsn DESC, e.ordinal DESC LIMIT 1) AS l ON true ORDER BY t.id";
     let rows = client.query(sql, &[]).await.map_err(query("read the streams"))?;
-    let stream = |row: &tokio_postgres::Row| Stream {
-        id: row.get(0),
-        manifest: row.get(1),
-        source: row.get(2),
-        public_schema: row.get(3),
-        major: row.get(4),
-        shape: row.get(5),
-        segment: row.get(9),
-        from_component: row.get(10),
-        last: row.get::<_, Option<i32>>(6).map_or(Position::START, |_| position(row, 6)),
+    let stream = |row: &tokio_postgres::Row| {
+        let horizon = position(row, 12);
+        Stream {
+            id: row.get(0),
+            manifest: row.get(1),
+            source: row.get(2),
+            public_schema: row.get(3),
+            major: row.get(4),
+            shape: row.get(5),
+            from_component: row.get(9),
+            last: row.get::<_, Option<i32>>(6).map_or(horizon, |_| position(row, 6).max(horizon)),
+            origin: row.get(10),
+            path: row.get(11),
+            horizon,
+            merged: row.get(15),
+        }
     };
     Ok(rows.iter().map(stream).collect())
 }

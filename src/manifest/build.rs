@@ -2,6 +2,8 @@
 //!
 //! Everything is `None` where a problem was reported before.
 
+use std::time::Duration;
+
 use super::connection::{PostgresConnection, Secret, SslMode};
 use super::fields::is_slot_name;
 use super::model::*;
@@ -147,7 +149,20 @@ pub(crate) fn default_name(slug: &str) -> String {
 }
 
 fn event_store(shaped: &Shaped) -> Option<EventStore> {
-    Some(EventStore { slug: owned(shaped, "connectionSlug")?, at: shaped.at })
+    Some(EventStore {
+        slug: owned(shaped, "connectionSlug")?,
+        mirror_of: optional(shaped, "mirrorOf", |slug| slug.text().map(str::to_owned))?,
+        retention: optional(shaped, "retention", retention)?,
+        at: shaped.at,
+    })
+}
+
+fn retention(shaped: &Shaped) -> Option<Retention> {
+    Some(Retention {
+        max_age: optional(shaped, "maxAge", Shaped::integer)?.map(Duration::from_secs),
+        max_bytes: optional(shaped, "maxSize", Shaped::integer)?,
+        compact: optional(shaped, "compact", Shaped::bool)?.unwrap_or(true),
+    })
 }
 
 fn public_schema(shaped: &Shaped) -> Option<PublicSchemaDef> {
@@ -238,6 +253,7 @@ fn consumer_schema(shaped: &Shaped) -> Option<ConsumerSchemaDef> {
         source_manifest: owned(shaped, "sourceManifestSlug")?,
         public_schema: owned(public_schema, "name")?,
         major: number(public_schema, "majorVersion")?,
+        event_store: optional(shaped, "eventStore", |slug| slug.text().map(str::to_owned))?,
         definition_file: optional(shaped, "definitionFile", Shaped::path_buf)?,
         config: match config.text_of("consumerSchemaType")? {
             "table" => ConsumerConfig::Table(TableDestination {

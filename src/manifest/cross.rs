@@ -171,6 +171,42 @@ impl<'a> Cross<'a> {
         for slug in items.iter().filter_map(|item| item.get("connectionSlug")) {
             self.refer_to_connection(slug);
         }
+        for item in items {
+            if let Some(mirrored) = item.get("mirrorOf") {
+                self.refer_to_event_store(mirrored);
+                self.mirrors_in_a_circle(item, mirrored);
+            }
+        }
+    }
+
+    fn refer_to_event_store(&mut self, slug: &'a Shaped) {
+        let (Some(name), Some(known)) = (slug.text(), self.names("eventStores", "connectionSlug")) else { return };
+        if !known.contains(&name) {
+            let hint = did_you_mean(name, &known, "add it to `eventStores`");
+            self.error(slug, Code::EventStoreNotFound, format!("there is no event store {}", quoted(name)), hint);
+        }
+    }
+
+    /// Follows what an event store is a mirror of.
+    fn mirrors_in_a_circle(&mut self, item: &'a Shaped, at: &'a Shaped) {
+        let items = self.root.items("eventStores");
+        let Some(first) = item.text_of("connectionSlug") else { return };
+        let mut now = item;
+        for _ in items {
+            let Some(next) = now.text_of("mirrorOf") else { return };
+            if next == first {
+                let message = format!("event store {} would be a mirror of itself", quoted(first));
+                self.error(
+                    at,
+                    Code::MirrorCycle,
+                    message,
+                    "let one of them be no mirror: that is where events come from",
+                );
+                return;
+            }
+            let Some(found) = items.iter().find(|item| item.text_of("connectionSlug") == Some(next)) else { return };
+            now = found;
+        }
     }
 
     fn public_schemas(&mut self) {
@@ -305,6 +341,9 @@ impl<'a> Cross<'a> {
         for consumer in items {
             if let Some(slug) = consumer.get("config").and_then(|config| config.get("destinationDataStoreSlug")) {
                 self.refer_to_data_store(slug);
+            }
+            if let Some(store) = consumer.get("eventStore") {
+                self.refer_to_event_store(store);
             }
             if consumer.text_of("sourceManifestSlug") == self.root.text_of("slug") {
                 self.refer_to_public_schema(consumer);

@@ -129,9 +129,25 @@ static POSTGRES_SOURCE: Object = Object {
 static EVENT_STORE: Object = Object {
     name: "event store",
     doc: "A database that holds the log of public-schema events.",
-    fields: &[Field::new("connectionSlug", name(), "The connection.").required()],
+    fields: &[
+        Field::new("connectionSlug", name(), "The connection.").required(),
+        Field::new("mirrorOf", name(), "Another event store of this manifest, all of whose events are kept here too, at the same positions. This manifest's public schemas are not published here themselves.").or("it is no mirror"),
+        Field::new("retention", Kind::Object(&RETENTION), "What is not kept for ever. What a registered consumer has not read is kept all the same.").or("everything is kept"),
+    ],
     any_of: &[],
-    example: "connectionSlug: events",
+    example: "connectionSlug: events\nretention: { maxAge: 30d, maxSize: 50GB }",
+};
+
+static RETENTION: Object = Object {
+    name: "retention",
+    doc: "What an event store does not keep for ever.",
+    fields: &[
+        Field::new("maxAge", Kind::Age, "How long events stay as they were published. Units are `s`, `min`, `h`, `d`, `w`.").or("no limit"),
+        Field::new("maxSize", Kind::Size, "How much room they take, with their index; the oldest go first. Merged events don't count.").or("no limit"),
+        Field::new("compact", Kind::Bool, "Events that go are merged into the newest of each key, so that a consumer that starts late still gets every row. Otherwise they are removed, as those without a key always are.").or("true"),
+    ],
+    any_of: &[&["maxAge"], &["maxSize"]],
+    example: "maxAge: 30d\nmaxSize: 50GB",
 };
 
 static PUBLIC_SCHEMA: Object = Object {
@@ -263,6 +279,12 @@ static CONSUMER_SCHEMA: Object = Object {
         )
         .required(),
         Field::new("publicSchema", Kind::Object(&PUBLIC_SCHEMA_REFERENCE), "The public schema.").required(),
+        Field::new(
+            "eventStore",
+            name(),
+            "The event store that it reads. It goes on where it was in any mirror of the store that it has read.",
+        )
+        .or("the first of `eventStores`"),
         Field::new("definitionFile", Kind::Path, "The file that ReJot collected it from."),
         Field::new("config", Kind::Variant(&CONSUMER_CONFIG), "How it is written.").required(),
     ],

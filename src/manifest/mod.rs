@@ -41,12 +41,14 @@ mod tests;
 
 pub use connection::{PostgresConnection, Secret, SslMode};
 pub use environment::{Environment, NotText, System};
+pub use fields::{age_seconds, size_bytes};
 pub use init::{init_text, is_slug};
 pub use json_schema::json_schema;
 pub use model::{
     Connection, ConnectionConfig, ConsumerConfig, ConsumerSchemaDef, DataStore, EventStore, Manifest, OnError,
-    OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
-    SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
+    OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, Retention, SourceConfig, SqlDestination,
+    SqlOperation, SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig,
+    WasmLimits,
 };
 pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};

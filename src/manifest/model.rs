@@ -5,6 +5,7 @@
 //! engine's part.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::connection::PostgresConnection;
 use super::problem::{Place, Problem};
@@ -76,7 +77,20 @@ pub enum Tables {
 pub struct EventStore {
     /// The slug of its connection.
     pub slug: String,
+    /// The slug of the event store all of whose events are kept here too.
+    pub mirror_of: Option<String>,
+    /// `None`: everything is kept.
+    pub retention: Option<Retention>,
     pub at: Place,
+}
+
+/// What an event store does not keep for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub max_age: Option<Duration>,
+    pub max_bytes: Option<u64>,
+    /// Keep the newest event of each key.
+    pub compact: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +204,8 @@ pub struct ConsumerSchemaDef {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: u32,
+    /// The slug of the event store that it reads; `None`: the manifest's first.
+    pub event_store: Option<String>,
     pub definition_file: Option<PathBuf>,
     pub config: ConsumerConfig,
     pub at: Place,
@@ -266,6 +282,14 @@ impl Manifest {
     /// Returns the data store of that slug.
     pub fn data_store(&self, slug: &str) -> Option<&DataStore> {
         self.data_stores.iter().find(|store| store.slug == slug)
+    }
+
+    /// Returns the event store that a consumer reads; `None` where it is fed straight from its source.
+    pub fn event_store_of(&self, consumer: &ConsumerSchemaDef) -> Option<&EventStore> {
+        match &consumer.event_store {
+            Some(slug) => self.event_stores.iter().find(|store| store.slug == *slug),
+            None => self.event_stores.first(),
+        }
     }
 
     /// Returns the data stores that are read, each with how.

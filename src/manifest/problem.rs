@@ -50,6 +50,8 @@ pub enum Code {
     NotSupported,
     DuplicateConnection,
     DuplicateEventStore,
+    EventStoreNotFound,
+    MirrorCycle,
     DuplicateConsumerSchema,
     /// Two data stores would read the same slot.
     DuplicateSlot,
@@ -92,6 +94,8 @@ impl Code {
             Code::NotSupported => "NOT_SUPPORTED",
             Code::DuplicateConnection => "DUPLICATE_CONNECTION",
             Code::DuplicateEventStore => "DUPLICATE_EVENT_STORE",
+            Code::EventStoreNotFound => "EVENT_STORE_NOT_FOUND",
+            Code::MirrorCycle => "MIRROR_CYCLE",
             Code::DuplicateConsumerSchema => "DUPLICATE_CONSUMER_SCHEMA",
             Code::DuplicateSlot => "DUPLICATE_SLOT",
             Code::DuplicateDestination => "DUPLICATE_DESTINATION",

@@ -196,6 +196,8 @@ impl Refusal {
             || code.starts_with("53")
             || code.starts_with("57P")
             || matches!(code, "25006" | "55P03" | "55006" | "57014" | "58030" | "25P03")
+            // A segment of an event store has ended and is gone; the next attempt appends to the newest one.
+            || (code == "23514" && self.constraint.is_none() && self.relation.as_deref() == Some("rejot_events.event"))
     }
 
     /// Returns what the author of a statement should do.

@@ -55,6 +55,8 @@ pub struct Lane {
     pub client: Client,
     pub session: ConsumerSession,
     pub destination: Destination,
+    /// The event store knows how far the consumers are, and keeps what they have not read.
+    pub held: bool,
     /// Of each table: all of its rows are there, so one that is missing stops its consumer.
     pub whole: Vec<bool>,
     pub consumers: Vec<Consumer>,
@@ -77,6 +79,7 @@ impl Lane {
             slug: self.store_slug,
             client: self.store,
             heard: self.heard,
+            held: self.held,
             batches,
             until: self.until,
             published: self.published,
@@ -110,6 +113,7 @@ struct Reader {
     slug: String,
     client: Client,
     heard: Arc<Notify>,
+    held: bool,
     batches: mpsc::Sender<Gathered>,
     until: Until,
     published: watch::Receiver<bool>,
@@ -162,6 +166,13 @@ impl Reader {
     /// Reads a page, or, of a transaction that is larger, as many as it takes, all of one snapshot.
     async fn read(&mut self, events: &mut Events) -> Result<Read, (Option<String>, EngineError)> {
         self.execute("begin to read events", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        if !self.held {
+            let gone = eventstore::is_gone(&self.client, &self.gather.wanted()).await;
+            let slug = || self.slug.clone();
+            if gone.map_err(|source| (None, EngineError::EventStore { slug: slug(), source }))? {
+                return Err((None, EngineError::HorizonMoved { slug: slug() }));
+            }
+        }
         let read = loop {
             let is_full = match self.page(events).await? {
                 None => return Ok(Read::Gone),

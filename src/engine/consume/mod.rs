@@ -30,12 +30,13 @@ use tokio_postgres::Client;
 
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
-use crate::eventstore::{self, Reading, Shape, Stream, Wanted};
+use crate::eventstore::{self, Gap, Reading, Shape, Stream, Wanted};
 use crate::postgres::{self, Backoff};
 use crate::sink::Destination;
 
 use self::gather::Consumer;
 use self::lane::{Lane, Until};
+use self::registrar::Registrar;
 use self::running::Running;
 use self::standing::Standing;
 
@@ -257,6 +258,7 @@ impl Run<'_> {
                 public_schema: consumer.public_schema.clone(),
                 major: consumer.major as i32,
                 start,
+                origin: stream_of(consumer).map(|stream| stream.origin.clone()),
             })
         };
         let wanted: Vec<NewConsumer> = plan.consumers.iter().filter_map(new).collect();
@@ -264,6 +266,11 @@ impl Run<'_> {
         let stopped: Vec<String> = plan.consumers.iter().filter(out).map(|consumer| consumer.name.clone()).collect();
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
         let rows = rows.map_err(|source| self.at_destination(source))?;
+        // Before anything is read: from now on nothing goes that they have not read.
+        let mut registrar = Registrar::new(self, streams.len());
+        let missed = registrar.register(&store, &rows).await?;
+        let streams = eventstore::streams(&store).await.map_err(|source| self.at_store(source))?;
+        let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
         let shapes = eventstore::shapes(&store, &ids, 0).await.map_err(|source| self.at_store(source))?;
 
@@ -275,7 +282,12 @@ impl Run<'_> {
                 missing.push(consumer);
                 continue;
             };
-            if let Some(error) = self.changed(consumer, row) {
+            let missed = missed.iter().find(|(name, _)| *name == consumer.name).map(|&(_, missed)| missed);
+            let gone = || {
+                let gap = eventstore::gap(stream, row.cursor, consumer.target.backfill(), missed)?;
+                Some(self.gone(consumer, stream, gap))
+            };
+            if let Some(error) = self.changed(consumer, row, stream).or_else(gone) {
                 return Ok(Outcome::Failed { consumer: Some(consumer.name.clone()), error, shared: false });
             }
             if row.paused {
@@ -305,7 +317,7 @@ impl Run<'_> {
         for lane in lanes_of(ready, self.standing.alone) {
             let (live, shared) = (lane[0].lags, lane.len() > 1);
             let names: Vec<String> = lane.iter().map(|ready| ready.plan.name.clone()).collect();
-            match self.lane(lane, end.clone()).await {
+            match self.lane(lane, registrar.is_heard(), end.clone()).await {
                 Ok(lane) => {
                     let (event_store, destination) = (&plan.store, &plan.destination);
                     tracing::info!(event_store, destination, consumers = names.join(", "), "consuming");
@@ -316,7 +328,7 @@ impl Run<'_> {
         }
         let waits = !missing.is_empty();
         let running = Running { run: self, client: &client, store: &store, streams: streams.len(), waits };
-        running.watch(&rows, lanes, ending).await
+        running.watch(&rows, registrar, lanes, ending).await
     }
 
     /// Refuses consumers whose tables a flow has filled straight from its source: the history would come on top of that.
@@ -344,7 +356,21 @@ impl Run<'_> {
     }
 
     /// Says what a consumer's row and the manifest disagree on.
-    fn changed(&self, consumer: &ConsumerPlan, row: &ConsumerRow) -> Option<EngineError> {
+    fn changed(&self, consumer: &ConsumerPlan, row: &ConsumerRow, stream: &Stream) -> Option<EngineError> {
+        if row.origin.as_ref().is_some_and(|origin| *origin != stream.origin) {
+            return Some(EngineError::Setup {
+                what: format!(
+                    "consumer `{}` has read another stream of the same name up to now; event store `{}` has one that was \
+                     published apart from it, whose positions don't compare with those",
+                    consumer.name, self.plan.store
+                ),
+                hint: Some(format!(
+                    "let `eventStore` name the event store that it has read, or a mirror of that; or `pelton consumers drop \
+                     {}`, empty its table, and restart `pelton sync`, to begin at the start of this one",
+                    consumer.name
+                )),
+            });
+        }
         let same = row.source_manifest == consumer.source_manifest
             && row.public_schema == consumer.public_schema
             && row.major == consumer.major as i32;
@@ -365,10 +391,22 @@ impl Run<'_> {
         })
     }
 
+    fn gone(&self, consumer: &ConsumerPlan, stream: &Stream, gap: Gap) -> EngineError {
+        EngineError::EventsGone {
+            slug: self.plan.store.clone(),
+            consumer: consumer.name.clone(),
+            public_schema: format!("{}@{}", consumer.public_schema, consumer.major),
+            gap,
+            horizon: stream.horizon,
+            merged: stream.merged,
+        }
+    }
+
     /// Makes the tables of consumers ready, and all that a lane needs.
     async fn lane(
         &self,
         ready: Vec<Ready<'_>>,
+        held: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Lane, (Option<String>, EngineError)> {
         let Run { context, plan, .. } = *self;
@@ -411,12 +449,26 @@ impl Run<'_> {
             session,
             client,
             destination: Destination::new(writers),
+            held,
             whole,
             consumers,
             until,
             published: self.published.clone(),
             stop,
         })
+    }
+
+    /// Stops a consumer under which events were removed by force.
+    fn removed(&self, consumer: &str, streams: &[Stream]) -> Outcome {
+        let plan = self.plan.consumers.iter().find(|one| one.name == consumer);
+        let stream = plan.and_then(|plan| Some((plan, self.stream_of(streams, plan)?)));
+        match stream {
+            Some((plan, stream)) => {
+                let error = self.gone(plan, stream, Gap::Removed);
+                Outcome::Failed { consumer: Some(consumer.to_owned()), error, shared: false }
+            }
+            None => Outcome::Changed,
+        }
     }
 
     /// Returns a consumer whose public schema nobody has published.

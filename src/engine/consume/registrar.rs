@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::super::failure::{Chain, EngineError};
 use super::Run;
-use crate::datastore::{ConsumerRow, DataStoreError};
+use crate::datastore::{self, ConsumerRow, DataStoreError};
 use crate::eventstore;
 
 /// How often.
@@ -29,32 +29,55 @@ impl<'a> Registrar<'a> {
         Registrar { run, streams, seen: None, last: Instant::now(), refused: false }
     }
 
+    /// Returns true when it may be told.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.refused
+    }
+
+    /// Tells it every now and then. Returns a consumer under which events were removed by force.
     pub(super) async fn tick(
         &mut self,
         client: &Client,
         store: &Client,
         rows: Vec<ConsumerRow>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<String>, EngineError> {
         if self.last.elapsed() < REGISTER {
-            return Ok(());
+            return Ok(None);
         }
         self.last = Instant::now();
         let failed = |source| self.run.at_destination(DataStoreError::query("read the position of the log")(source));
         if let Some((rows, position)) = self.seen.take() {
             let sql = "SELECT pg_catalog.pg_current_wal_flush_lsn() >= $1::text::pg_lsn";
             if client.query_one(sql, &[&position]).await.map_err(failed)?.get(0) {
-                self.register(store, &rows).await;
+                let registered = self.register(store, &rows).await?;
+                if let Some((consumer, _)) = registered.into_iter().find(|&(_, missed)| missed) {
+                    return Ok(Some(consumer));
+                }
             }
         }
         let row = client.query_one("SELECT pg_catalog.pg_current_wal_insert_lsn()::text", &[]).await.map_err(failed)?;
         self.seen = Some((rows, row.get(0)));
-        Ok(())
+        Ok(None)
     }
 
-    /// A role that may only read the event store consumes all the same.
-    pub(super) async fn register(&mut self, store: &Client, rows: &[ConsumerRow]) {
+    /// Tells it where its consumers have ended, for it may be long until they run again.
+    pub(super) async fn last(&mut self, client: &Client, store: &Client) -> Result<(), EngineError> {
+        let manifest = &self.run.context.manifest;
+        let names: Vec<&str> = self.run.plan.consumers.iter().map(|consumer| &*consumer.name).collect();
+        let rows = datastore::flushed_consumers(client, manifest, &names).await;
+        let rows = rows.map_err(|source| self.run.at_destination(source))?;
+        self.register(store, &rows).await.map(drop)
+    }
+
+    /// Returns whether events were removed that each of them has not read. A role that may only read the event store consumes
+    /// all the same.
+    pub(super) async fn register(
+        &mut self,
+        store: &Client,
+        rows: &[ConsumerRow],
+    ) -> Result<Vec<(String, bool)>, EngineError> {
         if self.streams == 0 || self.refused {
-            return;
+            return Ok(Vec::new());
         }
         let cursors: Vec<eventstore::Registered<'_>> = rows
             .iter()
@@ -67,14 +90,19 @@ impl<'a> Registrar<'a> {
             })
             .collect();
         let registered = eventstore::register_consumers(store, &self.run.context.manifest, &cursors).await;
-        if let Err(error) = registered {
-            self.refused = true;
-            tracing::warn!(
-                event_store = self.run.plan.store,
-                hint = "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role",
-                "it can't be told how far its consumers are, and may remove what they have not read: {}",
-                Chain(&error)
-            );
+        match registered {
+            Ok(registered) => return Ok(registered),
+            Err(error) if error.is_refused() => {
+                self.refused = true;
+                tracing::warn!(
+                    event_store = self.run.plan.store,
+                    hint = "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role",
+                    "it can't be told how far its consumers are, and may remove what they have not read: {}",
+                    Chain(&error)
+                );
+            }
+            Err(error) => return Err(self.run.at_store(error)),
         }
+        Ok(Vec::new())
     }
 }

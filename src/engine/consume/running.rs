@@ -34,13 +34,12 @@ impl Running<'_> {
     pub(super) async fn watch(
         &self,
         rows: &[ConsumerRow],
+        mut registrar: Registrar<'_>,
         mut lanes: JoinSet<(bool, bool, Ended)>,
         ending: watch::Sender<bool>,
     ) -> Result<Outcome, EngineError> {
         let Running { run, client, store, streams, waits } = *self;
         let ours = owners(rows);
-        let mut registrar = Registrar::new(run, streams);
-        registrar.register(store, rows).await;
         let until = run.context.options.until_caught_up;
         let mut published = run.published.clone();
         let outcome = loop {
@@ -92,13 +91,19 @@ impl Running<'_> {
                     if waits && found.await.map_err(|source| run.at_store(source))?.len() != streams {
                         break Outcome::Changed;
                     }
-                    registrar.tick(client, store, now).await?;
+                    if let Some(consumer) = registrar.tick(client, store, now).await? {
+                        let found = eventstore::streams(store).await.map_err(|source| run.at_store(source))?;
+                        break run.removed(&consumer, &found);
+                    }
                 }
             }
         };
         // The others end where they are: what they have written of a transaction is rolled back.
         let _ = ending.send(true);
         while lanes.join_next().await.is_some() {}
+        if let Outcome::CaughtUp = outcome {
+            registrar.last(client, store).await?;
+        }
         Ok(outcome)
     }
 
