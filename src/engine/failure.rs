@@ -235,6 +235,11 @@ impl EngineError {
             EngineError::Publish { source: StreamConflict::Mirrored { .. }, .. } => Some(
                 "publish it where it comes from, or a new major version here".to_owned(),
             ),
+            EngineError::Publish { source: StreamConflict::Breaking { public_schema, major, .. }, .. } => Some(format!(
+                "publish it as `{public_schema}` {}.0, beside {major} for as long as that is read, or bring back what it had; \
+                 `pelton check --against deployed` tells it beforehand",
+                major + 1
+            )),
             EngineError::Component { source, .. } => source.hint(),
             EngineError::ReadComponent { path, .. } => {
                 Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))

@@ -229,6 +229,8 @@ impl ConsumerPlan {
 pub struct Unsupported {
     pub what: String,
     pub hint: String,
+    /// Something is in memory, as in ReJot's tests: the manifest is right, and can't be run.
+    pub in_memory: bool,
 }
 
 impl Plan {
@@ -246,6 +248,7 @@ impl Plan {
                     "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
                        what is published"
                         .to_owned(),
+                in_memory: false,
             });
         }
         if refused.is_empty() { Ok(plan) } else { Err(refused) }
@@ -285,6 +288,7 @@ impl Plan {
         let refuse = |why: &str, hint: &str| Unsupported {
             what: format!("event store `{}`: {why}", store.slug),
             hint: hint.to_owned(),
+            in_memory: false,
         };
         let connection = postgres(manifest, &store.slug, &refuse)?;
         if let Some(upstream) = &store.mirror_of {
@@ -313,6 +317,7 @@ impl Plan {
         let refuse = |why: &str, hint: &str| Unsupported {
             what: format!("public schema `{name}`: {why}"),
             hint: hint.to_owned(),
+            in_memory: false,
         };
         let group = self.group(manifest, public, &store.slug, true, &refuse)?;
         let table = TableDestination {
@@ -343,6 +348,7 @@ impl Plan {
         let refuse = |why: &str, hint: &str| Unsupported {
             what: format!("consumer schema `{}`: {why}", consumer.name),
             hint: hint.to_owned(),
+            in_memory: false,
         };
         let target = TargetPlan::of(consumer, &refuse)?;
         let postgres = |slug: &str| postgres(manifest, slug, &refuse);
@@ -373,11 +379,12 @@ impl Plan {
         let refuse = |why: &str, hint: &str| Unsupported {
             what: format!("consumer schema `{}`: {why}", consumer.name),
             hint: hint.to_owned(),
+            in_memory: false,
         };
         if consumer.source_manifest != manifest.slug {
             return Err(refuse(
-                "public schemas of another manifest can't be read yet",
-                "put source and consumer into one manifest",
+                "its public schema is in another manifest, which is not here",
+                "list both in the `workspaces` of a manifest, or put an event store between them",
             ));
         }
         let target = TargetPlan::of(consumer, &refuse)?;
@@ -404,6 +411,7 @@ impl Plan {
         event_store: bool,
         refuse: &impl Fn(&str, &str) -> Unsupported,
     ) -> Result<&mut TransformPlan, Unsupported> {
+        postgres(manifest, &public.source, refuse)?;
         let Some(config) = manifest.data_store(&public.source).and_then(|store| store.source.clone()) else {
             return Err(refuse("its source has no `config`", "say how the source's data store is read"));
         };
@@ -445,7 +453,10 @@ fn postgres(
     slug: &str,
     refuse: &impl Fn(&str, &str) -> Unsupported,
 ) -> Result<PostgresConnection, Unsupported> {
-    let in_memory = || refuse("the connection is in memory, which can't be run", "use connectionType `postgres`");
+    let in_memory = || Unsupported {
+        in_memory: true,
+        ..refuse(&format!("connection `{slug}` is in memory, which can't be run"), "use connectionType `postgres`")
+    };
     manifest.postgres(slug).cloned().ok_or_else(in_memory)
 }
 

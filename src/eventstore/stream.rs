@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use super::{Position, query};
-use crate::change::{Column, Kind, PublicSchema};
+use crate::change::{Break, Column, Kind, PublicSchema, breaks};
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 
@@ -67,6 +67,11 @@ pub enum StreamConflict {
         "public schema `{public_schema}@{major}` of `{manifest}` is mirrored into this event store, so nobody else may publish it here"
     )]
     Mirrored { manifest: String, public_schema: String, major: u32 },
+    #[error(
+        "public schema `{public_schema}` {major}.{minor} would break those who read {major}.{deployed_minor}: {}",
+        breaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Breaking { public_schema: String, major: u32, minor: u32, deployed_minor: u32, breaks: Vec<Break> },
     #[error(transparent)]
     DataStore(#[from] DataStoreError),
 }
@@ -77,7 +82,7 @@ pub(super) const LOCK: i64 = 0x70_65_6C_74_6F_71;
 /// Registers a stream under its present shape, and returns it with the position of its last event.
 ///
 /// # Errors
-/// The stream belongs to another source, or what the server says.
+/// The stream belongs to another source, the shape would break those who read it, or what the server says.
 pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     client.batch_execute("BEGIN").await.map_err(failed)?;
@@ -128,6 +133,7 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
     let shape = match found {
         Some(row) => row.get(0),
         None => {
+            refuse_a_break(transaction, id, publisher).await?;
             let insert = "INSERT INTO rejot_events.shape (stream_id, public_schema_minor_version, columns, attrs, \
                           component_digest, number) SELECT $1, $2, $3::text::jsonb, $4::text::jsonb, $5, \
                           coalesce(max(number), 0) + 1 FROM rejot_events.shape WHERE stream_id = $1 RETURNING id";
@@ -153,6 +159,30 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
         path: Vec::new(),
         horizon,
         merged,
+    })
+}
+
+/// Refuses a shape that breaks those who read the newest one under the same major version.
+///
+/// A smaller minor version is a component that is rolled back: those who read have met it before.
+async fn refuse_a_break(transaction: &Client, stream: i32, publisher: &Publisher<'_>) -> Result<(), StreamConflict> {
+    let public = publisher.public;
+    let shapes = shapes(transaction, &[stream], 0).await?;
+    let Some(deployed) = shapes.first().map(|shape| &shape.public).filter(|newest| newest.minor <= public.minor) else {
+        return Ok(());
+    };
+    let mut breaks = breaks(deployed, public);
+    // A table's own NULLs are there, whatever is said of them; to hold the whole table back would help nobody.
+    breaks.retain(|found| publisher.component_digest.is_some() || !matches!(found, Break::Nullable { .. }));
+    if breaks.is_empty() {
+        return Ok(());
+    }
+    Err(StreamConflict::Breaking {
+        public_schema: public.name.to_string(),
+        major: public.major,
+        minor: public.minor,
+        deployed_minor: deployed.minor,
+        breaks,
     })
 }
 

@@ -15,13 +15,21 @@ use super::url::{Parts, UrlError};
 /// Builds a manifest; `None` only when a problem was reported.
 pub(crate) fn build(root: &Shaped, connections: Vec<Option<Connection>>, file: &str) -> Option<Manifest> {
     let slug = root.text_of("slug")?;
+    let connections: Vec<Connection> = connections.into_iter().collect::<Option<_>>()?;
+    let in_memory = |store: &EventStore| {
+        let connection = connections.iter().find(|connection| connection.slug == store.slug);
+        connection.is_some_and(|connection| matches!(connection.config, ConnectionConfig::InMemory))
+    };
+    let event_stores = all(root.items("eventStores"), event_store)?;
     Some(Manifest {
         file: file.to_owned(),
         slug: slug.to_owned(),
-        workspaces: all(root.items("workspaces"), Shaped::path_buf)?,
-        connections: connections.into_iter().collect::<Option<_>>()?,
+        workspaces: all(root.items("workspaces"), |path| {
+            Some(WorkspaceMember { path: path.path_buf()?, at: path.at })
+        })?,
         data_stores: all(root.items("dataStores"), |store| data_store(store, slug))?,
-        event_stores: all(root.items("eventStores"), event_store)?,
+        event_stores: event_stores.into_iter().filter(|store| !in_memory(store)).collect(),
+        connections,
         public_schemas: all(root.items("publicSchemas"), public_schema)?,
         consumer_schemas: all(root.items("consumerSchemas"), consumer_schema)?,
         warnings: Vec::new(),
@@ -115,7 +123,11 @@ fn postgres(config: &Shaped, report: &mut Report) -> Option<PostgresConnection> 
 }
 
 fn data_store(shaped: &Shaped, manifest: &str) -> Option<DataStore> {
-    let source = optional(shaped, "config", |config| source(config, manifest))?;
+    let source = |config: &Shaped| match config.text_of("connectionType")? {
+        "in-memory" => Some(None),
+        _ => source(config, manifest).map(Some),
+    };
+    let source = optional(shaped, "config", source)?.flatten();
     Some(DataStore { slug: owned(shaped, "connectionSlug")?, source, at: shaped.at })
 }
 

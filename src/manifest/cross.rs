@@ -145,10 +145,15 @@ impl<'a> Cross<'a> {
     fn source(&mut self, store: &'a Shaped) {
         let Some(config) = store.get("config") else { return };
         let slug = store.text_of("connectionSlug");
-        let in_memory = |connection: &&Connection| matches!(connection.config, ConnectionConfig::InMemory);
         let found = self.connections.iter().flatten().find(|connection| Some(connection.slug.as_str()) == slug);
-        if found.filter(in_memory).is_some() {
-            let message = "the connection is `in-memory`, this data store is `postgres`".to_owned();
+        let kind = found.map(|connection| match connection.config {
+            ConnectionConfig::Postgres(_) => "postgres",
+            ConnectionConfig::InMemory => "in-memory",
+        });
+        if let (Some(kind), Some(config_kind)) = (kind, config.text_of("connectionType"))
+            && kind != config_kind
+        {
+            let message = format!("the connection is `{kind}`, this data store is `{config_kind}`");
             self.error(config, Code::ConnectionTypeMismatch, message, "make both the same, or remove this `config`");
         }
         let tables = config.items("tables");

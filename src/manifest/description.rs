@@ -12,7 +12,7 @@ pub(crate) static MANIFEST: Object = Object {
         Field::new("$schema", any_text(), "The JSON Schema that editors complete and check this file with."),
         Field::new("slug", manifest_slug(), "The name of this manifest. Checkpoints and events are kept under it, so it stays as it is once the manifest runs.").required(),
         Field::new("manifestVersion", Kind::Integer { min: 0, max: 0 }, "The version of this format.").or("0"),
-        Field::new("workspaces", Kind::List(&Kind::Path), "Child manifests of a ReJot workspace. They are read and kept; each one is run by naming it on the command line.").or("none"),
+        Field::new("workspaces", Kind::List(&Kind::Path), "Manifests that are one with this one: files, or folders that have one. They are checked and run together, and consumers of one may take public schemas of another.").or("none"),
         Field::new("connections", Kind::List(&Kind::Object(&CONNECTION)), "The databases, each with how it is reached.").or("none"),
         Field::new("dataStores", Kind::List(&Kind::Object(&DATA_STORE)), "The databases that are read from or written to.").or("none"),
         Field::new("eventStores", Kind::List(&Kind::Object(&EVENT_STORE)), "The databases that hold the log of public-schema events. Without one a flow goes straight to its destination.").or("none"),
@@ -84,7 +84,7 @@ const SSL_MODES: &[Choice] = &[
 
 static IN_MEMORY_CONNECTION: Object = Object {
     name: "in-memory connection",
-    doc: "ReJot's, for its tests: it is read, and can't be run.",
+    doc: "ReJot's, for its tests. An event store in memory keeps nothing, so flows go as if it were not there; a data store in memory is read, and can't be run.",
     fields: &[],
     any_of: &[],
     example: "connectionType: in-memory",
@@ -108,7 +108,7 @@ static DATA_STORE: Object = Object {
 static DATA_STORE_CONFIG: Variant = Variant {
     tag: "connectionType",
     doc: "The kind of database, the same as that of the connection.",
-    cases: &[("postgres", &POSTGRES_SOURCE)],
+    cases: &[("postgres", &POSTGRES_SOURCE), ("in-memory", &IN_MEMORY_SOURCE)],
     default: Some("postgres"),
 };
 
@@ -124,6 +124,14 @@ static POSTGRES_SOURCE: Object = Object {
     ],
     any_of: &[],
     example: "connectionType: postgres\nslotName: pelton_shop\npublicationName: pelton_shop\ntables: [public.orders, public.customers]\ndetachedWalMax: 10GB",
+};
+
+static IN_MEMORY_SOURCE: Object = Object {
+    name: "in-memory source",
+    doc: "ReJot's, for its tests: it is read, and can't be run.",
+    fields: &[],
+    any_of: &[],
+    example: "connectionType: in-memory",
 };
 
 static EVENT_STORE: Object = Object {

@@ -17,15 +17,23 @@ pub struct Manifest {
     /// The file as it was named, for messages.
     pub file: String,
     pub slug: String,
-    /// The child manifests of a ReJot workspace.
-    pub workspaces: Vec<PathBuf>,
+    /// The manifests that are one with this one.
+    pub workspaces: Vec<WorkspaceMember>,
     pub connections: Vec<Connection>,
     pub data_stores: Vec<DataStore>,
+    /// Those in Postgres. What is in memory keeps nothing, so flows go as if it were not there.
     pub event_stores: Vec<EventStore>,
     pub public_schemas: Vec<PublicSchemaDef>,
     pub consumer_schemas: Vec<ConsumerSchemaDef>,
     /// What is valid and yet hardly meant, in the order of the file.
     pub warnings: Vec<Problem>,
+}
+
+/// A manifest that another one names: a file, or a folder that has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceMember {
+    pub path: PathBuf,
+    pub at: Place,
 }
 
 /// A database that data stores and event stores refer to by its slug.

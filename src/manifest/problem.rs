@@ -65,6 +65,12 @@ pub enum Code {
     TransformConflict,
     /// A name that SQL would read as another one.
     UnquotedName,
+    /// `workspaces` names what can't be read.
+    WorkspaceNotFound,
+    /// Manifests that name each other in `workspaces`.
+    WorkspaceCycle,
+    /// `workspaces` names the same manifest twice.
+    DuplicateWorkspace,
 }
 
 impl Code {
@@ -103,6 +109,9 @@ impl Code {
             Code::TableNotReplicated => "TABLE_NOT_REPLICATED",
             Code::TransformConflict => "TRANSFORM_CONFLICT",
             Code::UnquotedName => "UNQUOTED_NAME",
+            Code::WorkspaceNotFound => "WORKSPACE_NOT_FOUND",
+            Code::WorkspaceCycle => "WORKSPACE_CYCLE",
+            Code::DuplicateWorkspace => "DUPLICATE_WORKSPACE",
         }
     }
 }
@@ -171,6 +180,13 @@ impl fmt::Display for Problems {
             0 => Ok(()),
             n => write!(f, ", {}", counted(n, "warning")),
         }
+    }
+}
+
+impl Problem {
+    /// Returns true for what keeps a manifest from being used.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 }
 
