@@ -248,12 +248,15 @@ pub fn print(found: &[Found]) {
         ["CONSUMER", "READS", "FROM", "INTO", "STATE", "CURSOR", "EVENTS LEFT", "BEHIND", "ROWS"].map(str::to_owned);
     let line = |one: &Found| {
         let unknown = || "-".to_owned();
-        let ConsumerPlan { name, source_manifest, public_schema, major, table } = &one.plan;
+        let ConsumerPlan { name, source_manifest, public_schema, major, target } = &one.plan;
         [
             name.clone(),
             format!("{source_manifest}/{public_schema}@{major}"),
             one.store.clone(),
-            format!("{} {}.{}", table.data_store, table.table.schema, table.table.name),
+            match target.table() {
+                Some(table) => format!("{} {}.{}", table.data_store, table.table.schema, table.table.name),
+                None => format!("{} by SQL", target.data_store()),
+            },
             one.state().to_owned(),
             one.row.as_ref().map_or_else(unknown, |row| row.cursor.to_string()),
             one.behind().unwrap_or_else(unknown),
@@ -281,7 +284,7 @@ pub fn to_json(one: &Found) -> serde_json::Value {
         "publicSchema": one.plan.public_schema,
         "majorVersion": one.plan.major,
         "eventStore": one.store,
-        "destination": one.plan.table.data_store,
+        "destination": one.plan.target.data_store(),
         "state": one.state(),
         "cursor": one.row.as_ref().map(|row| row.cursor.to_string()),
         "eventsLeft": one.behind,

@@ -15,15 +15,17 @@ use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
-use crate::sink::{Addressed, Destination, TableTarget, TableWriter};
+use crate::sink::{Addressed, Destination, TableWriter, Writer as Writes};
 
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
+use super::output::OutputCheck;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
 use super::publish::Publishing;
 use super::rejot::{self, Left};
+use super::target::Place;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
 
@@ -128,10 +130,10 @@ pub async fn open(
     let mut opened =
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
     let mut transforms: Vec<Running> = Vec::new();
-    let mut tables = Vec::new();
+    let mut tables: Vec<Writes> = Vec::new();
     if plan.event_store {
         let writer = TableWriter::prepare(&client, eventstore::events_table()).await;
-        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?);
+        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?.into());
     }
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
     for transform in &plan.transforms {
@@ -344,7 +346,7 @@ pub async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Resul
 fn new_flows(transform: &TransformPlan, known: &[FlowRow], left: &Left) -> Vec<NewFlow> {
     let is_new = |flow: &&FlowPlan| known.iter().all(|row| row.flow != flow.name);
     let new: Vec<&FlowPlan> = transform.flows.iter().filter(is_new).collect();
-    let copied = |flow: &FlowPlan| flow.table.backfill && !left.goes_on(flow);
+    let copied = |flow: &FlowPlan| flow.target.backfill() && !left.goes_on(flow);
     let backfill = new.iter().find(|flow| copied(flow)).map(|flow| flow.name.clone());
     let row = |flow: &&FlowPlan| NewFlow {
         flow: flow.name.clone(),
@@ -407,7 +409,7 @@ fn anew(
     }
     // Whoever points the manifest elsewhere by mistake must not find the tables emptied.
     rows_of(transform, rows).try_for_each(|row| source.check_cluster(row))?;
-    if let Some(flow) = transform.flows.iter().find(|flow| !flow.table.backfill) {
+    if let Some(flow) = transform.flows.iter().find(|flow| !flow.target.backfill()) {
         return Err(load::released_without_backfill(transform, flow));
     }
     let backfill = transform.flows.first().map(|flow| flow.name.clone());
@@ -448,7 +450,7 @@ impl Part<'_> {
         parts: usize,
         first_table: usize,
         saved: &[BackfillRow],
-    ) -> Result<(Running, Vec<TableWriter>), EngineError> {
+    ) -> Result<(Running, Vec<Writes>), EngineError> {
         let Part { context, client, group, source, transform, owned, start, anew, segment: _, left } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
@@ -492,17 +494,12 @@ impl Part<'_> {
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
                 continue;
             }
-            let target = TableTarget {
-                schema: flow.table.table.schema.clone(),
-                table: flow.table.table.name.clone(),
-                create_table: flow.table.create_table,
-                public: public_schemas[public_schema].clone(),
-                exact: matches!(transform.kind, TransformKind::Table { .. }),
-            };
-            let writer = TableWriter::prepare(client, target).await;
-            writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);
+            let exact = matches!(transform.kind, TransformKind::Table { .. });
+            let place = Place { context, slug: &group.slug, connection: &group.connection, client };
+            let public = &public_schemas[public_schema];
+            writers.push(place.writer(&flow.name, &flow.target, public, exact).await?);
             let table = first_table + flows.len();
-            let (name, whole) = (flow.name.clone(), flow.table.backfill && !left.may_lack_rows(flow));
+            let (name, whole) = (flow.name.clone(), flow.target.is_whole() && !left.may_lack_rows(flow));
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
         let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));
@@ -515,8 +512,8 @@ impl Part<'_> {
         if begins_anew {
             writers = self.begin_anew(together, writers, publishing.as_mut(), epoch).await?;
         }
-        let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
-        let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
+        let copies = |(schema, table): &&(String, String)| runner.copies(schema, table);
+        let tables: Vec<(String, String)> = source.tables.iter().filter(copies).cloned().collect();
         let copying = match together.backfill {
             None => None,
             Some(name) => {
@@ -532,8 +529,16 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let running =
-            Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
+        let mut outputs = Vec::new();
+        for plan in &transform.outputs {
+            let is_it = |public: &crate::change::PublicSchema| {
+                *public.name == *plan.public_schema && public.major == plan.major
+            };
+            let Some(index) = public_schemas.iter().position(is_it) else { continue };
+            outputs.extend(OutputCheck::new(plan, &public_schemas[index])?.map(|check| (index, check)));
+        }
+        let (name, from) = (transform.name.clone(), together.from);
+        let running = Running { name, runner, flows, from, copying, state, outputs, publishing };
         Ok((running, writers))
     }
 
@@ -541,10 +546,10 @@ impl Part<'_> {
     async fn begin_anew(
         &self,
         together: &Together<'_>,
-        writers: Vec<TableWriter>,
+        writers: Vec<Writes>,
         publishing: Option<&mut Publishing>,
         epoch: i32,
-    ) -> Result<Vec<TableWriter>, EngineError> {
+    ) -> Result<Vec<Writes>, EngineError> {
         let Part { client, group, source, transform, owned, start, anew, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
@@ -556,6 +561,8 @@ impl Part<'_> {
             events = Some(publishing.begin_anew(start.lsn)?);
             destination =
                 Destination::new(vec![TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?]);
+        } else if let Some(consumer) = destination.has_statements() {
+            return Err(load::statements_anew(transform, consumer));
         } else if let Some(table) = destination.reaches_out() {
             return Err(EngineError::Setup {
                 what: format!(
@@ -593,7 +600,7 @@ impl Part<'_> {
             (false, _) => "is new to streams that have events: they begin anew",
         };
         tracing::info!(source = source.slug, destination = group.slug, transform = transform.name, "{what}");
-        Ok(if events.is_none() { destination.into_tables() } else { Vec::new() })
+        Ok(if events.is_none() { destination.into_writers() } else { Vec::new() })
     }
 }
 

@@ -15,6 +15,7 @@ use super::backfill::{BackfillError, ReadError};
 use super::dispatch::StreamError;
 use super::mirror::BadRow;
 use super::projection::ProjectionError;
+use super::public_sql::SqlError;
 
 /// Something went wrong along the line.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,13 @@ pub enum EngineError {
     DataStore { slug: String, source: DataStoreError },
     #[error("cannot write to destination `{slug}`")]
     Sink { slug: String, source: SinkError },
+    #[error("the SQL of public schema `{transform}` can't be run at source `{slug}`")]
+    PublicSql { slug: String, transform: String, source: Box<SqlError> },
+    #[error(
+        "`{field}` of a row of public schema `{public_schema}` is not what outputSchema says (`{rule}`), at {commit_lsn}, \
+         change {change}"
+    )]
+    OutputSchema { public_schema: String, field: String, rule: String, commit_lsn: Lsn, change: u64 },
     #[error("cannot load component {path}")]
     Component { path: String, source: WasmError },
     #[error("cannot read component {path}")]
@@ -175,6 +183,7 @@ impl EngineError {
             | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
+            EngineError::PublicSql { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
             EngineError::Projection(ProjectionError::Grown { .. } | ProjectionError::Widened { .. })
             | EngineError::PublicationChanged { .. } => Verdict::Anew,
@@ -186,6 +195,7 @@ impl EngineError {
             | EngineError::Guest(_)
             | EngineError::Projection(_)
             | EngineError::Rejected { .. }
+            | EngineError::OutputSchema { .. }
             | EngineError::Unpublished { .. }
             | EngineError::PublicationGone { .. }
             | EngineError::SlotBeyondCheckpoint { .. }
@@ -240,12 +250,18 @@ impl EngineError {
                 Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))
             }
             EngineError::BackfillRead { source, .. } => source.hint(),
+            EngineError::PublicSql { source, .. } => source.hint(),
             EngineError::Backfill(error) => error.hint(),
             EngineError::Guest(error) => error.hint(),
             EngineError::Projection(error) => error.hint(),
             EngineError::Rejected { .. } => Some(
                 "let the transform take this change, and restart `pelton sync`: what was written stays in the log, \
                       whatever becomes of the row at the source"
+                    .to_owned(),
+            ),
+            EngineError::OutputSchema { .. } => Some(
+                "correct `outputSchema` in the manifest, or what makes the row, and restart `pelton sync`; without `strict: \
+                 true` such rows are counted and told in the log"
                     .to_owned(),
             ),
             EngineError::Unpublished { flows, add, .. } => Some(format!(

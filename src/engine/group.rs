@@ -468,7 +468,7 @@ impl Writer {
     /// the flow were not to be copied, changes of those find none: that is told once a run.
     fn nothing_is_missing(&mut self, stats: &WriteStats) -> Result<(), Failure> {
         for &(table, rows) in &stats.missing_by_table {
-            let name = self.destination.tables()[table].target().readable();
+            let name = self.destination.name(table);
             if self.whole[table] {
                 return Err(self.sink(SinkError::RowsMissing { table: name, index: table, rows }));
             }

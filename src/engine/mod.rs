@@ -12,6 +12,7 @@
 //!     told      what an administrator's trigger tells of altered tables
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
+//!       target  what the sink needs to write a flow's rows: into a table, or by an author's statements
 //!       publish rows → events, where the destination is an event store
 //! consume     the consumers of an event store into a destination: events → rows → sink → cursors
 //! mirror      from one event store into another: events → events
@@ -33,11 +34,13 @@ mod failure;
 mod group;
 mod load;
 mod mirror;
+mod output;
 mod ownership;
 mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod public_sql;
 mod publish;
 mod reading;
 mod rejot;
@@ -47,6 +50,7 @@ mod snapshots;
 mod source;
 mod state;
 mod stream;
+mod target;
 mod today;
 mod told;
 mod transform;
@@ -62,10 +66,11 @@ use crate::wasm;
 
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
+pub use output::json_types;
 pub use ownership::try_acquire;
 pub use plan::{
-    ConsumerPlan, FlowPlan, GroupPlan, MirrorPlan, Plan, ReaderPlan, RetentionPlan, SourcePlan, TransformKind,
-    TransformPlan, Unsupported,
+    ConsumerPlan, FlowPlan, GroupPlan, MirrorPlan, OutputPlan, Plan, ReaderPlan, RetentionPlan, SourcePlan, SqlPlan,
+    SqlStatementPlan, StatementsPlan, TargetPlan, TransformKind, TransformPlan, Unsupported,
 };
 pub use prepare::public_schema;
 pub use projection::ProjectionError;

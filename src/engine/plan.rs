@@ -2,11 +2,14 @@
 //!
 //! Nothing is connected here. What this version can't run is refused here, all of it at once.
 
+use crate::change::Op;
 use crate::eventstore;
 use crate::manifest::{
-    ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef,
-    Retention, SourceConfig, TableDestination, TableName, TableProjection, WasmConfig,
+    BadTableName, ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig,
+    PublicSchemaDef, Retention, SourceConfig, SqlOperation, SqlTransformation, TableDestination, TableName,
+    TableProjection, WasmConfig,
 };
+use crate::sql::Template;
 
 /// What a manifest asks for.
 #[derive(Clone, Debug)]
@@ -54,7 +57,86 @@ pub struct ConsumerPlan {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: u32,
-    pub table: TableDestination,
+    pub target: TargetPlan,
+}
+
+/// What takes the rows of a flow or a consumer.
+#[derive(Clone, Debug)]
+pub enum TargetPlan {
+    Table(TableDestination),
+    Sql(StatementsPlan),
+}
+
+/// Statements of a consumer's author.
+#[derive(Clone, Debug)]
+pub struct StatementsPlan {
+    /// The slug of the data store that is written to.
+    pub data_store: String,
+    pub sql: Template,
+    pub delete_sql: Option<Template>,
+    pub backfill: bool,
+}
+
+impl TargetPlan {
+    /// Returns the slug of the data store that is written to.
+    pub fn data_store(&self) -> &str {
+        match self {
+            TargetPlan::Table(table) => &table.data_store,
+            TargetPlan::Sql(statements) => &statements.data_store,
+        }
+    }
+
+    /// Returns true where rows that existed before are wanted.
+    pub fn backfill(&self) -> bool {
+        match self {
+            TargetPlan::Table(table) => table.backfill,
+            TargetPlan::Sql(statements) => statements.backfill,
+        }
+    }
+
+    /// Returns true where every row of the source is in a table, so that one that is missing stops the flow.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, TargetPlan::Table(TableDestination { backfill: true, .. }))
+    }
+
+    /// Returns the table, where it is one.
+    pub fn table(&self) -> Option<&TableDestination> {
+        match self {
+            TargetPlan::Table(table) => Some(table),
+            TargetPlan::Sql(_) => None,
+        }
+    }
+
+    /// Reads what a manifest says of a consumer.
+    fn of(
+        consumer: &ConsumerSchemaDef,
+        refuse: &impl Fn(&str, &str) -> Unsupported,
+    ) -> Result<TargetPlan, Unsupported> {
+        let sql = match &consumer.config {
+            ConsumerConfig::Table(table) => return Ok(TargetPlan::Table(table.clone())),
+            ConsumerConfig::Postgres(sql) => sql,
+        };
+        let statement = |name: &str, text: &str| {
+            let template = Template::parse(text)
+                .map_err(|error| refuse(&format!("`{name}` can't be run: {error}"), &error.hint()))?;
+            match template.verb().as_str() {
+                verb @ ("BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE"
+                | "PREPARE") => {
+                    let why = format!(
+                        "`{name}` is a {verb}, and rows are written in a transaction that moves the flow's position"
+                    );
+                    Err(refuse(&why, "write the INSERT, UPDATE, DELETE, MERGE or SELECT alone"))
+                }
+                _ => Ok(template),
+            }
+        };
+        Ok(TargetPlan::Sql(StatementsPlan {
+            data_store: sql.data_store.clone(),
+            sql: statement("sql", &sql.sql)?,
+            delete_sql: sql.delete_sql.as_deref().map(|text| statement("deleteSql", text)).transpose()?,
+            backfill: sql.backfill,
+        }))
+    }
 }
 
 /// One source and where its flows go.
@@ -83,22 +165,53 @@ pub struct TransformPlan {
     pub name: String,
     pub kind: TransformKind,
     pub flows: Vec<FlowPlan>,
+    /// What the manifest says of the rows of its public schemas.
+    pub outputs: Vec<OutputPlan>,
+}
+
+/// A public schema's `outputSchema`.
+#[derive(Clone, Debug)]
+pub struct OutputPlan {
+    pub public_schema: String,
+    pub major: u32,
+    pub schema: serde_json::Value,
+    /// A row that is something else stops the flow.
+    pub strict: bool,
 }
 
 #[derive(Clone, Debug)]
 pub enum TransformKind {
     Table { projection: TableProjection, name: String, major: u32, minor: u32 },
     Wasm(WasmConfig),
+    Sql(SqlPlan),
 }
 
-/// One flow: a public schema into a table.
+/// A public schema that an author's statements make.
+#[derive(Clone, Debug)]
+pub struct SqlPlan {
+    pub name: String,
+    pub major: u32,
+    pub minor: u32,
+    /// At least one.
+    pub statements: Vec<SqlStatementPlan>,
+}
+
+/// A statement for one operation on one table.
+#[derive(Clone, Debug)]
+pub struct SqlStatementPlan {
+    pub op: Op,
+    pub table: TableName,
+    pub sql: Template,
+}
+
+/// One flow: a public schema into a destination.
 #[derive(Clone, Debug)]
 pub struct FlowPlan {
     pub name: String,
     pub public_schema: String,
     pub major: u32,
     pub minor: u32,
-    pub table: TableDestination,
+    pub target: TargetPlan,
 }
 
 impl ConsumerPlan {
@@ -219,7 +332,7 @@ impl Plan {
             public_schema: public.name.clone(),
             major: public.version.major,
             minor: public.version.minor,
-            table,
+            target: TargetPlan::Table(table),
         };
         group.flows.push(flow);
         Ok(())
@@ -237,19 +350,17 @@ impl Plan {
             hint: hint.to_owned(),
             in_memory: false,
         };
-        let ConsumerConfig::Table(table) = &consumer.config else {
-            return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
-        };
+        let target = TargetPlan::of(consumer, &refuse)?;
         let postgres = |slug: &str| postgres(manifest, slug, &refuse);
         let reader = find_or_add(
             &mut self.readers,
-            |reader| reader.store == store.slug && reader.destination == table.data_store,
+            |reader| reader.store == store.slug && reader.destination == target.data_store(),
             || {
                 Ok(ReaderPlan {
                     store: store.slug.clone(),
                     store_connection: postgres(&store.slug)?,
-                    destination: table.data_store.clone(),
-                    connection: postgres(&table.data_store)?,
+                    destination: target.data_store().to_owned(),
+                    connection: postgres(target.data_store())?,
                     consumers: Vec::new(),
                 })
             },
@@ -259,7 +370,7 @@ impl Plan {
             source_manifest: consumer.source_manifest.clone(),
             public_schema: consumer.public_schema.clone(),
             major: consumer.major,
-            table: table.clone(),
+            target,
         });
         Ok(())
     }
@@ -276,19 +387,17 @@ impl Plan {
                 "list both in the `workspaces` of a manifest, or put an event store between them",
             ));
         }
-        let ConsumerConfig::Table(table) = &consumer.config else {
-            return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
-        };
+        let target = TargetPlan::of(consumer, &refuse)?;
         let Some(public) = manifest.public_schema(&consumer.public_schema, consumer.major) else {
             return Err(refuse("its public schema is not in the manifest", "add it to `publicSchemas`"));
         };
-        let transform = self.group(manifest, public, &table.data_store, false, &refuse)?;
+        let transform = self.group(manifest, public, target.data_store(), false, &refuse)?;
         transform.flows.push(FlowPlan {
             name: consumer.name.clone(),
             public_schema: public.name.clone(),
             major: public.version.major,
             minor: public.version.minor,
-            table: table.clone(),
+            target,
         });
         Ok(())
     }
@@ -306,8 +415,7 @@ impl Plan {
         let Some(config) = manifest.data_store(&public.source).and_then(|store| store.source.clone()) else {
             return Err(refuse("its source has no `config`", "say how the source's data store is read"));
         };
-        let (name, kind) = transform(manifest, public)
-            .ok_or_else(|| refuse("publicSchemaType `postgres` can't be run yet", "use `table` or `wasm`"))?;
+        let (name, kind) = transform(manifest, public, refuse)?;
         let source = find_or_add(
             &mut self.sources,
             |source| source.slug == public.source,
@@ -324,11 +432,18 @@ impl Plan {
                 Ok(GroupPlan { slug: destination.to_owned(), connection, event_store, transforms: Vec::new() })
             },
         )?;
-        find_or_add(
+        let transform = find_or_add(
             &mut group.transforms,
             |transform| transform.name == name,
-            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new() }),
-        )
+            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new(), outputs: Vec::new() }),
+        )?;
+        let major = public.version.major;
+        let is_known = |known: &OutputPlan| known.public_schema == public.name && known.major == major;
+        if let Some(output) = public.output_schema.as_ref().filter(|_| !transform.outputs.iter().any(is_known)) {
+            let (schema, strict) = (output.schema.clone(), public.strict);
+            transform.outputs.push(OutputPlan { public_schema: public.name.clone(), major, schema, strict });
+        }
+        Ok(transform)
     }
 }
 
@@ -370,7 +485,11 @@ fn find_or_add<T>(
 }
 
 /// Returns the transform that makes a public schema, and its name.
-fn transform(manifest: &Manifest, public: &PublicSchemaDef) -> Option<(String, TransformKind)> {
+fn transform(
+    manifest: &Manifest,
+    public: &PublicSchemaDef,
+    refuse: &impl Fn(&str, &str) -> Unsupported,
+) -> Result<(String, TransformKind), Unsupported> {
     let named = |schema: &PublicSchemaDef| format!("{}@{}", schema.name, schema.version.major);
     match &public.config {
         PublicSchemaConfig::Table(projection) => {
@@ -380,15 +499,60 @@ fn transform(manifest: &Manifest, public: &PublicSchemaDef) -> Option<(String, T
                 major: public.version.major,
                 minor: public.version.minor,
             };
-            Some((named(public), kind))
+            Ok((named(public), kind))
         }
         PublicSchemaConfig::Wasm(_) => {
             let same = |schema: &&PublicSchemaDef| schema.name == public.name && schema.version == public.version;
             let transforms = manifest.transforms();
-            let transform = transforms.iter().find(|transform| transform.public_schemas.iter().any(same))?;
-            Some((named(transform.public_schemas[0]), TransformKind::Wasm(transform.config.clone())))
+            let transform = transforms.iter().find(|transform| transform.public_schemas.iter().any(same));
+            let transform =
+                transform.ok_or_else(|| refuse("its component is not in the manifest", "name the component"))?;
+            Ok((named(transform.public_schemas[0]), TransformKind::Wasm(transform.config.clone())))
         }
-        PublicSchemaConfig::Postgres(_) => None,
+        PublicSchemaConfig::Postgres(statements) => {
+            let statements: Vec<SqlStatementPlan> =
+                statements.iter().map(|one| statement(public, one, refuse)).collect::<Result<_, _>>()?;
+            if statements.iter().all(|one| one.op == Op::Delete) {
+                return Err(refuse(
+                    &format!("public schema `{}` has no statement for new or changed rows", public.name),
+                    "add a transformation with `operation: insert`, and one with `operation: update`",
+                ));
+            }
+            let kind = TransformKind::Sql(SqlPlan {
+                name: public.name.clone(),
+                major: public.version.major,
+                minor: public.version.minor,
+                statements,
+            });
+            Ok((named(public), kind))
+        }
+    }
+}
+
+/// Reads a statement of a public schema.
+fn statement(
+    public: &PublicSchemaDef,
+    one: &SqlTransformation,
+    refuse: &impl Fn(&str, &str) -> Unsupported,
+) -> Result<SqlStatementPlan, Unsupported> {
+    let (operation, op) = match one.operation {
+        SqlOperation::Insert => ("insert", Op::Insert),
+        SqlOperation::Update => ("update", Op::Update),
+        SqlOperation::Delete => ("delete", Op::Delete),
+    };
+    let which = format!("the {operation} of `{}` in public schema `{}`", one.table, public.name);
+    let table: TableName = one.table.parse().map_err(|error: BadTableName| {
+        let hint = error.hint().unwrap_or_else(|| "name a table".to_owned());
+        refuse(&format!("{which} is of no table: {error}"), &hint)
+    })?;
+    let sql =
+        Template::parse(&one.sql).map_err(|error| refuse(&format!("{which} can't be run: {error}"), &error.hint()))?;
+    match sql.verb().as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => Ok(SqlStatementPlan { op, table, sql }),
+        verb => {
+            let why = format!("{which} is a {verb}, and what makes public rows only reads");
+            Err(refuse(&why, "write a SELECT that gives the public row"))
+        }
     }
 }
 
@@ -397,7 +561,7 @@ impl TransformPlan {
     pub fn table(&self) -> Option<&TableName> {
         match &self.kind {
             TransformKind::Table { projection, .. } => Some(&projection.table),
-            TransformKind::Wasm(_) => None,
+            TransformKind::Wasm(_) | TransformKind::Sql(_) => None,
         }
     }
 }

@@ -189,6 +189,7 @@ fn public_schema(shaped: &Shaped) -> Option<PublicSchemaDef> {
         version: Version { major: number(version, "major")?, minor: number(version, "minor")? },
         source: owned(shaped.get("source")?, "dataStoreSlug")?,
         output_schema: optional(shaped, "outputSchema", output_schema)?,
+        strict: optional(shaped, "strict", Shaped::bool)?.unwrap_or(false),
         definition_file: optional(shaped, "definitionFile", Shaped::path_buf)?,
         config: match config.text_of("publicSchemaType")? {
             "wasm" => PublicSchemaConfig::Wasm(wasm(config)?),
@@ -278,6 +279,8 @@ fn consumer_schema(shaped: &Shaped) -> Option<ConsumerSchemaDef> {
                 data_store,
                 sql: owned(config, "sql")?,
                 delete_sql: optional(config, "deleteSql", |sql| sql.text().map(str::to_owned))?,
+                backfill: optional(config, "backfill", Shaped::bool)?.unwrap_or(true),
+                at: config.get("sql").map_or(Place::START, |sql| sql.at),
             }),
         },
         at: shaped.at,

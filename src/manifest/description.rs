@@ -165,7 +165,8 @@ static PUBLIC_SCHEMA: Object = Object {
         Field::new("name", name(), "The name that consumers ask for.").required(),
         Field::new("version", Kind::Object(&VERSION), "The version. Consumers name the major version; the minor one never matters to them.").required(),
         Field::new("source", Kind::Object(&SOURCE), "Where it is made from.").required(),
-        Field::new("outputSchema", Kind::Json, "A JSON Schema of the rows. It is held against the columns that the component or the table has; variables are not put in.").or("derived from the component or the table"),
+        Field::new("outputSchema", Kind::Json, "A JSON Schema of the rows. It is held against the columns, and against the rows where their types do not prove it: what does not hold is told in the log with its field and rule. Variables are not put in.").or("derived from the component or the table"),
+        Field::new("strict", Kind::Bool, "Rows that are not what `outputSchema` says stop the flow, where they are counted and told in the log otherwise.").or("false"),
         Field::new("definitionFile", Kind::Path, "The file that ReJot collected it from."),
         Field::new("config", Kind::Variant(&PUBLIC_SCHEMA_CONFIG), "How it is made.").required(),
     ],
@@ -247,7 +248,7 @@ const ON_ERROR: &[Choice] = &[
 
 static SQL_TRANSFORMATIONS: Object = Object {
     name: "postgres schema",
-    doc: "ReJot's SQL, run at the source for each change. It is read and checked, and not run yet.",
+    doc: "ReJot's SQL: statements of your own that make the public rows, run by the source for each change. See [ReJot's SQL](rejot.md).",
     fields: &[
         Field::new("transformations", Kind::List(&Kind::Object(&SQL_TRANSFORMATION)), "The statements.").required()
     ],
@@ -260,8 +261,8 @@ static SQL_TRANSFORMATION: Object = Object {
     doc: "A statement for one operation on one table.",
     fields: &[
         Field::new("operation", Kind::Choice(OPERATIONS), "The operation.").required(),
-        Field::new("table", some_text(), "The table, by its bare name.").required(),
-        Field::new("sql", some_text(), "The statement, with `:column` or `$1`, `$2` … in column order, never both.")
+        Field::new("table", some_text(), "The table, `schema.table` or `table` in `public`.").required(),
+        Field::new("sql", some_text(), "The SELECT that gives the public row, with `:column` of the changed table, or `$1`, `$2` … in the order of its key's columns, never both.")
             .required(),
     ],
     any_of: &[],
@@ -333,17 +334,18 @@ static TABLE_DESTINATION: Object = Object {
 
 static SQL_DESTINATION: Object = Object {
     name: "postgres consumer",
-    doc: "ReJot's SQL, run at the destination for each row. It is read and checked, and not run yet.",
+    doc: "ReJot's SQL: a statement of your own, run at the destination for each row, in the order of the source. It commits together with the position of the flow, so it takes effect exactly once.",
     fields: &[
         Field::new("destinationDataStoreSlug", name(), "The data store that is written to.").required(),
         Field::new(
             "sql",
             some_text(),
-            "The statement for a new or changed row, with `:field` or `$1`, `$2` …, never both.",
+            "The statement for a new or changed row, with `:field` or `$1`, `$2` … in the order of the public schema's columns, never both. A changed row comes as a new one does: `INSERT … ON CONFLICT … DO UPDATE`.",
         )
         .required(),
-        Field::new("deleteSql", some_text(), "The statement for a row that went."),
+        Field::new("deleteSql", some_text(), "The statement for a row that went, with the fields of its key. Without one, such rows stay."),
+        Field::new("backfill", Kind::Bool, "Run `sql` for the rows that existed before the flow, too.").or("true"),
     ],
     any_of: &[],
-    example: "consumerSchemaType: postgres\ndestinationDataStoreSlug: warehouse\nsql: \"INSERT INTO orders VALUES (:id, :label)\"",
+    example: "consumerSchemaType: postgres\ndestinationDataStoreSlug: warehouse\nsql: \"INSERT INTO orders VALUES (:id, :label) ON CONFLICT (id) DO UPDATE SET label = :label\"\ndeleteSql: \"DELETE FROM orders WHERE id = :id\"",
 };

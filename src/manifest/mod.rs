@@ -56,6 +56,7 @@ pub use model::{
     SqlOperation, SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig,
     WasmLimits, WorkspaceMember,
 };
+pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
 pub use report::without_password;

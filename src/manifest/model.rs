@@ -1,8 +1,8 @@
 //! What a manifest says, checked: every [`Manifest`] is valid.
 //!
 //! Names refer to what exists, defaults are filled in, variables and secrets are put in, paths are resolved against
-//! the manifest's folder. What the engine can't run yet (event stores, ReJot's SQL) is here all the same, as variants
-//! of its own: to refuse it is the engine's part.
+//! the manifest's folder. What the engine can't run is here all the same, as variants of its own: to refuse it is the
+//! engine's part.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,6 +122,8 @@ pub struct PublicSchemaDef {
     /// The slug of the data store that it is made from, which always has a [`SourceConfig`].
     pub source: String,
     pub output_schema: Option<OutputSchema>,
+    /// A row that is not what the output schema says stops the flow.
+    pub strict: bool,
     pub definition_file: Option<PathBuf>,
     pub config: PublicSchemaConfig,
     pub at: Place,
@@ -255,6 +257,10 @@ pub struct SqlDestination {
     pub data_store: String,
     pub sql: String,
     pub delete_sql: Option<String>,
+    /// Run it for the rows that existed before the flow, too.
+    pub backfill: bool,
+    /// Where `sql` stands.
+    pub at: Place,
 }
 
 /// The public schemas that one component makes in one source with the same settings: it runs once for all of them.

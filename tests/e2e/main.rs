@@ -32,6 +32,7 @@ mod postgres_connect;
 mod postgres_stream;
 mod promises;
 mod rejot_pains;
+mod rejot_sql;
 mod rejot_takeover;
 mod repair;
 mod retention;

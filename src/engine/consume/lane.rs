@@ -289,7 +289,7 @@ impl Writer {
     /// See `group::Writer::nothing_is_missing`.
     fn nothing_is_missing(&mut self, stats: &WriteStats) -> Result<(), EngineError> {
         for &(table, rows) in &stats.missing_by_table {
-            let name = self.destination.tables()[table].target().readable();
+            let name = self.destination.name(table);
             if self.whole[table] {
                 let source = SinkError::RowsMissing { table: name, index: table, rows };
                 return Err(EngineError::Sink { slug: self.slug.clone(), source });

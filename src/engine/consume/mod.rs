@@ -32,7 +32,7 @@ use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
 use crate::eventstore::{self, Gap, Reading, Shape, Stream, Wanted};
 use crate::postgres::{self, Backoff};
-use crate::sink::{Destination, TableTarget, TableWriter};
+use crate::sink::Destination;
 
 use self::gather::Consumer;
 use self::lane::{Lane, Until};
@@ -42,6 +42,7 @@ use self::standing::Standing;
 
 use super::failure::{Chain, EngineError, Verdict};
 use super::plan::{ConsumerPlan, ReaderPlan};
+use super::target::Place;
 use super::{Context, Problem, ownership};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -250,7 +251,7 @@ impl Run<'_> {
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
-            let start = if consumer.table.backfill { Position::START } else { stream_of(consumer)?.last };
+            let start = if consumer.target.backfill() { Position::START } else { stream_of(consumer)?.last };
             Some(NewConsumer {
                 consumer: consumer.name.clone(),
                 source_manifest: consumer.source_manifest.clone(),
@@ -283,7 +284,7 @@ impl Run<'_> {
             };
             let missed = missed.iter().find(|(name, _)| *name == consumer.name).map(|&(_, missed)| missed);
             let gone = || {
-                let gap = eventstore::gap(stream, row.cursor, consumer.table.backfill, missed)?;
+                let gap = eventstore::gap(stream, row.cursor, consumer.target.backfill(), missed)?;
                 Some(self.gone(consumer, stream, gap))
             };
             if let Some(error) = self.changed(consumer, row, stream).or_else(gone) {
@@ -424,20 +425,13 @@ impl Run<'_> {
         };
         for (table, Ready { plan: consumer, row, stream, shapes, .. }) in ready.iter().enumerate() {
             let newest = shapes[0];
-            let target = TableTarget {
-                schema: consumer.table.table.schema.clone(),
-                table: consumer.table.table.name.clone(),
-                create_table: consumer.table.create_table,
-                public: newest.public.clone(),
-                exact: newest.component_digest.is_none(),
-            };
-            let writer = TableWriter::prepare(&client, target).await;
-            writers.push(writer.map_err(|source| {
-                (Some(consumer.name.clone()), EngineError::Sink { slug: plan.destination.clone(), source })
-            })?);
+            let place = Place { context, slug: &plan.destination, connection: &plan.connection, client: &client };
+            let exact = newest.component_digest.is_none();
+            let writer = place.writer(&consumer.name, &consumer.target, &newest.public, exact).await;
+            writers.push(writer.map_err(|error| (Some(consumer.name.clone()), error))?);
             // Of ReJot's rows some never came: what it lost is not there, nor what existed before it.
             let of_rejot = shapes.iter().any(|shape| eventstore::is_of_rejot(&shape.public));
-            whole.push(consumer.table.backfill && !of_rejot);
+            whole.push(consumer.target.is_whole() && !of_rejot);
             let reading = |shape: &&Shape| (shape.id, Reading::new(&newest.public, &shape.public));
             consumers.push(Consumer {
                 name: consumer.name.clone(),
@@ -446,7 +440,7 @@ impl Run<'_> {
                 cursor: row.cursor,
                 table,
                 readings: shapes.iter().map(reading).collect(),
-                takes_copied: consumer.table.backfill,
+                takes_copied: consumer.target.backfill(),
             });
         }
         Ok(Lane {
