@@ -255,7 +255,7 @@ impl Mirror<'_> {
                         Chain(&error)
                     );
                 }
-                return self.not_gone(own, streams, adopted);
+                self.not_gone(own, streams, adopted)
             }
             Err(source) => Err(self.at_upstream(source)),
         }
