@@ -6,9 +6,11 @@
 //!
 //! Points, in the order of the line: `before-guest`, `after-guest`, `before-copy`, `after-copy`, `before-commit`,
 //! `after-commit`, `before-feedback`, `after-feedback`; and `after-release`, `before-anew`, `after-anew` around the release
-//! of a stopped flow and its new beginning; `before-repaired` in front of the commit that brings one back. Sabotage: `order` writes a batch backwards, `ownership` lets a
-//! stale owner write, `feedback` confirms what is only read, `merge` drops changes of rows that are copied already while
-//! others are still being copied, `hold` forgets changes that come while their rows are being read, `bug` panics
+//! of a stopped flow and its new beginning; `rejot-copied` before ReJot's events are committed as a stream's own;
+//! `before-repaired` in front of the commit that brings one back. From an event store: `after-consumed`, `before-cursor`,
+//! `after-cursor`; into a mirror: `before-mirrored`, `after-mirrored`. Sabotage: `order` writes a batch backwards, `ownership`
+//! lets a stale owner write, `feedback` confirms what is only read, `merge` drops changes of rows that are copied already
+//! while others are still being copied, `hold` forgets changes that come while their rows are being read, `bug` panics
 //! where a guest would be called.
 
 #[cfg(feature = "fault-injection")]

@@ -18,6 +18,7 @@ pub mod batch;
 pub mod manifest;
 pub mod pgoutput;
 pub mod progress;
+pub mod sql;
 
 // Floor 2: the outside world.
 pub mod datastore;

@@ -5,6 +5,7 @@
 //! through is never copied.
 
 mod batch;
+mod compatible;
 mod digits;
 mod kind;
 mod position;
@@ -13,6 +14,7 @@ mod row;
 mod tuple;
 
 pub use batch::{Batch, Change, Old, Phase, Span};
+pub use compatible::{Break, added, breaks};
 pub use digits::fraction_digits;
 pub use kind::Kind;
 pub use position::{BadPosition, Position};

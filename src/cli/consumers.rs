@@ -12,7 +12,7 @@ use super::report::Failure;
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, Control};
 use crate::engine::{Chain, ConsumerPlan, EngineError, Plan, ReaderPlan, Upstream};
-use crate::eventstore::Stream;
+use crate::eventstore::{Registered, Stream};
 use crate::manifest::Manifest;
 use crate::postgres::{self, Session};
 
@@ -112,6 +112,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Action::Rewind { chosen, to } => {
             let target = Target::find(&chosen).await?;
             let position = target.position(&to).await?;
+            target.is_kept(position)?;
+            target.hold(position).await?;
             target.control(Control::Rewind(position)).await?;
             let what =
                 if position == Position::START { "the beginning".to_owned() } else { format!("behind {position}") };
@@ -245,12 +247,15 @@ pub fn print(found: &[Found]) {
         ["CONSUMER", "READS", "FROM", "INTO", "STATE", "CURSOR", "EVENTS LEFT", "BEHIND", "ROWS"].map(str::to_owned);
     let line = |one: &Found| {
         let unknown = || "-".to_owned();
-        let ConsumerPlan { name, source_manifest, public_schema, major, table } = &one.plan;
+        let ConsumerPlan { name, source_manifest, public_schema, major, target } = &one.plan;
         [
             name.clone(),
             format!("{source_manifest}/{public_schema}@{major}"),
             one.store.clone(),
-            format!("{} {}.{}", table.data_store, table.table.schema, table.table.name),
+            match target.table() {
+                Some(table) => format!("{} {}.{}", table.data_store, table.table.schema, table.table.name),
+                None => format!("{} by SQL", target.data_store()),
+            },
             one.state().to_owned(),
             one.row.as_ref().map_or_else(unknown, |row| row.cursor.to_string()),
             one.behind().unwrap_or_else(unknown),
@@ -278,7 +283,7 @@ pub fn to_json(one: &Found) -> serde_json::Value {
         "publicSchema": one.plan.public_schema,
         "majorVersion": one.plan.major,
         "eventStore": one.store,
-        "destination": one.plan.table.data_store,
+        "destination": one.plan.target.data_store(),
         "state": one.state(),
         "cursor": one.row.as_ref().map(|row| row.cursor.to_string()),
         "eventsLeft": one.behind,
@@ -349,6 +354,52 @@ impl Target {
         }
         let changed = datastore::control_consumer(&self.client, &self.manifest.slug, &self.name, control).await;
         if changed.map_err(|error| self.failed(&error, error.hint()))? { Ok(()) } else { Err(self.absent()) }
+    }
+
+    /// Lets the event store keep what lies behind a position, before the consumer goes back there.
+    async fn hold(&self, position: Position) -> Result<(), Failure> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let registered = Registered {
+            consumer: &self.name,
+            source_manifest: &stream.manifest,
+            public_schema: &stream.public_schema,
+            major: stream.major,
+            cursor: position,
+        };
+        let manifest = &self.manifest.slug;
+        // What it has missed before is forgotten with it.
+        let held = async {
+            self.upstream.forget(manifest, &self.name).await?;
+            self.upstream.register(manifest, &[registered]).await?;
+            let (streams, _) = self.upstream.streams().await?;
+            Ok(streams.into_iter().find(|now| now.id == stream.id))
+        };
+        match held.await {
+            // What was removed in between is seen now.
+            Ok(now) => Target::kept(now.as_ref(), position),
+            // Who may not tell it consumes all the same.
+            Err(error) if EngineError::is_refused(&error) => Ok(()),
+            Err(error) => Err(Failure::new(Chain(&error), error.hint())),
+        }
+    }
+
+    /// Refuses a position behind which events are gone.
+    fn is_kept(&self, position: Position) -> Result<(), Failure> {
+        Target::kept(self.stream.as_ref(), position)
+    }
+
+    fn kept(stream: Option<&Stream>, position: Position) -> Result<(), Failure> {
+        let Some(stream) = stream else { return Ok(()) };
+        if position == Position::START || position >= stream.horizon {
+            return Ok(());
+        }
+        let horizon = stream.horizon;
+        let (what, all) = match stream.merged {
+            true => ("merged into the newest of each key", "empty its table, and `--to start` brings every row; or "),
+            false => ("removed", ""),
+        };
+        let hint = format!("{all}`--to {horizon}` is as far back as it goes");
+        Err(Failure::new(format!("events up to {horizon} have been {what}"), Some(hint)))
     }
 
     /// Returns the position that a user means.

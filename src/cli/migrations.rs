@@ -272,6 +272,9 @@ fn print(histories: &[(&Database, History)]) {
         history.entries.iter().map(|entry| {
             let at = entry.applied_at.clone().unwrap_or_else(|| "-".to_owned());
             let mut description = entry.description.clone();
+            if history.version_of_rejot() == Some(entry.version) {
+                description += " (made by ReJot: taken over at the next sync)";
+            }
             if state(entry) == "incomplete" {
                 description += &format!(" (lacks {})", entry.missing.join(", "));
             }

@@ -4,6 +4,7 @@
 
 pub mod build;
 mod check;
+mod collect;
 mod columns;
 mod consumers;
 mod databases;
@@ -14,7 +15,9 @@ mod files;
 mod http;
 mod init;
 mod log;
+mod manifest;
 mod migrations;
+mod mirrors;
 mod output_schema;
 mod progress;
 mod repair;
@@ -50,6 +53,9 @@ enum Command {
     Demo(demo::Args),
     Init(init::InitArgs),
     Check(check::Args),
+    Manifest(manifest::Args),
+    Collect(collect::Args),
+    Workspace(manifest::WorkspaceArgs),
     Build(build::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
@@ -94,6 +100,9 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await.map_err(|error| Failure::of(&error, error.hint())),
             Command::Init(args) => init::run(&args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Check(args) => check::run(args).await,
+            Command::Collect(args) => collect::run(args).await,
+            Command::Manifest(args) => manifest::run(args),
+            Command::Workspace(args) => manifest::run_workspace(args),
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,

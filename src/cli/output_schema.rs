@@ -2,23 +2,8 @@
 
 use serde_json::Value;
 
-use crate::change::{Kind, PublicSchema};
-
-/// The JSON types that a column of a kind may be declared as, the first one being what we derive ourselves.
-///
-/// Everything that travels as Postgres's text is a string; JSON columns hold anything.
-fn json_types(kind: &Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Bool => &["boolean"],
-        Kind::Int16 | Kind::Int32 | Kind::Int64 => &["integer", "number"],
-        Kind::Float32 | Kind::Float64 => &["number", "string"],
-        Kind::Json | Kind::Jsonb => &["object", "array", "string", "number", "integer", "boolean"],
-        // ReJot declares numerics and arrays as what its own runtime made of them.
-        Kind::Numeric => &["string", "number"],
-        Kind::Array(_) => &["string", "array"],
-        _ => &["string"],
-    }
-}
+use crate::change::PublicSchema;
+use crate::engine::json_types;
 
 /// Returns what differs, one sentence each.
 pub fn differences(schema: &Value, public: &PublicSchema) -> Vec<String> {
@@ -62,7 +47,7 @@ pub fn differences(schema: &Value, public: &PublicSchema) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Column;
+    use crate::change::{Column, Kind};
     use serde_json::json;
 
     #[test]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::engine::Problem;
-use crate::manifest::LoadError;
+use crate::manifest::{LoadError, Problems};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -61,9 +61,14 @@ impl Failure {
     /// A manifest that can't be loaded: its problems speak for themselves.
     pub fn of_manifest(error: &LoadError) -> Failure {
         match error {
-            LoadError::Problems(problems) => Failure { text: problems.to_string(), code: MENDABLE },
+            LoadError::Problems(problems) => Failure::of_problems_of_file(problems),
             error => Failure::of(error, error.hint()),
         }
+    }
+
+    /// What is wrong with one manifest, which speaks for itself.
+    pub fn of_problems_of_file(problems: &Problems) -> Failure {
+        Failure { text: problems.to_string(), code: MENDABLE }
     }
 
     /// What stopped flows.

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::columns::{self, duration, size};
 use super::consumers::{self, Found};
 use super::files;
+use super::mirrors;
 use super::report::Failure;
 use crate::datastore::{self, BackfillRow, FlowRow, Scope};
 use crate::engine::{Chain, GroupPlan, Plan, SourcePlan};
@@ -80,16 +81,22 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         sources.push(status);
     }
     let consumers = consumers::look(&manifest).await?;
+    let mirrors = mirrors::look(&manifest, &plan).await;
     if args.json {
-        print_json(&manifest, &sources, &flows, &consumers)
+        print_json(&manifest, &sources, &flows, &consumers, &mirrors)
     } else {
         print_text(&sources, &flows);
         if !consumers.is_empty() {
             println!();
             consumers::print(&consumers);
         }
+        if !mirrors.is_empty() {
+            println!();
+            mirrors::print(&mirrors);
+        }
     }
     let troubled = consumers.iter().any(|consumer| consumer.problem().is_some())
+        || mirrors.iter().any(|mirror| mirror.problem().is_some())
         || sources.iter().any(|s| s.problem.is_some())
         || flows.iter().any(|f| f.problem.is_some());
     if troubled { Err(Failure::said()) } else { Ok(()) }
@@ -249,7 +256,13 @@ fn copied(backfills: &[BackfillRow], name: &str) -> Vec<(String, u64, u64)> {
     backfills.iter().filter(|row| row.name == name).filter_map(table).collect()
 }
 
-fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus], consumers: &[Found]) {
+fn print_json(
+    manifest: &Manifest,
+    sources: &[SourceStatus],
+    flows: &[FlowStatus],
+    consumers: &[Found],
+    mirrors: &[mirrors::Found],
+) {
     let lsn = |lsn: Option<Lsn>| lsn.map(|lsn| lsn.to_string());
     let source = |s: &SourceStatus| {
         let found = s.found.as_ref();
@@ -287,6 +300,7 @@ fn print_json(manifest: &Manifest, sources: &[SourceStatus], flows: &[FlowStatus
         "sources": sources.iter().map(source).collect::<Vec<_>>(),
         "flows": flows.iter().map(flow).collect::<Vec<_>>(),
         "consumers": consumers.iter().map(consumers::to_json).collect::<Vec<_>>(),
+        "mirrors": mirrors.iter().map(mirrors::to_json).collect::<Vec<_>>(),
     });
     println!("{status:#}");
 }

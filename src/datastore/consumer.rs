@@ -7,7 +7,7 @@
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::DataStoreError;
+use super::{DataStoreError, rejot};
 use crate::change::Position;
 use crate::lsn::Lsn;
 
@@ -18,8 +18,10 @@ pub struct NewConsumer {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: i32,
-    /// Where it begins if it is new.
+    /// Where it begins if it is new, and ReJot did not feed its destination before.
     pub start: Position,
+    /// The UUID of its stream, once there is one.
+    pub origin: Option<String>,
 }
 
 /// A consumer's row.
@@ -40,10 +42,12 @@ pub struct ConsumerRow {
     pub problem: Option<String>,
     pub hint: Option<String>,
     pub rows_applied: i64,
+    /// The UUID of the stream that the cursor is of.
+    pub origin: Option<String>,
 }
 
 const COLUMNS: &str = "consumer, source_manifest_slug, public_schema_name, public_schema_major_version, epoch, \
-     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied";
+     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied, origin::text";
 
 impl ConsumerRow {
     fn from_row(row: &Row) -> ConsumerRow {
@@ -59,6 +63,7 @@ impl ConsumerRow {
             problem: row.get(10),
             hint: row.get(11),
             rows_applied: row.get(12),
+            origin: row.get(13),
         }
     }
 }
@@ -73,6 +78,27 @@ pub async fn consumers(client: &Client, manifest: &str) -> Result<Vec<ConsumerRo
     }
     let sql = format!("SELECT {COLUMNS} FROM rejot_data_store.consumer WHERE manifest_slug = $1 ORDER BY consumer");
     let rows = client.query(&sql, &[&manifest]).await.map_err(DataStoreError::query("read the consumers"))?;
+    Ok(rows.iter().map(ConsumerRow::from_row).collect())
+}
+
+/// Makes durable where consumers are, and returns them.
+///
+/// # Errors
+/// What the server says.
+pub async fn flushed_consumers(
+    client: &Client,
+    manifest: &str,
+    names: &[&str],
+) -> Result<Vec<ConsumerRow>, DataStoreError> {
+    let query = DataStoreError::query;
+    client.batch_execute("BEGIN; SET LOCAL synchronous_commit = on").await.map_err(query("begin a flush"))?;
+    // Without something written a commit flushes nothing.
+    let sql = format!(
+        "UPDATE rejot_data_store.consumer SET updated_at = now() WHERE manifest_slug = $1 AND consumer = ANY ($2) \
+         RETURNING {COLUMNS}"
+    );
+    let rows = client.query(&sql, &[&manifest, &names]).await.map_err(query("flush"))?;
+    client.batch_execute("COMMIT").await.map_err(query("flush"))?;
     Ok(rows.iter().map(ConsumerRow::from_row).collect())
 }
 
@@ -93,12 +119,17 @@ pub async fn take_over_consumers(
     let transaction = client.transaction().await.map_err(query("begin a takeover"))?;
     let settings = "SET LOCAL lock_timeout = '30s'; SET LOCAL synchronous_commit = on";
     transaction.batch_execute(settings).await.map_err(query("begin a takeover"))?;
+    let mut translated: Vec<&NewConsumer> = Vec::new();
     for new in wanted {
+        let of_rejot = rejot::cursor(&transaction, new).await?;
+        let start = of_rejot.unwrap_or(new.start);
         let sql = "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
                    public_schema_name, public_schema_major_version, epoch, commit_lsn, ordinal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
-        let lsn = PgLsn::from(new.start.commit_lsn.0);
-        transaction
+        let found = "UPDATE rejot_data_store.consumer SET origin = $3::text::uuid \
+                     WHERE manifest_slug = $1 AND consumer = $2 AND origin IS NULL";
+        let lsn = PgLsn::from(start.commit_lsn.0);
+        let made = transaction
             .execute(
                 sql,
                 &[
@@ -107,13 +138,24 @@ pub async fn take_over_consumers(
                     &new.source_manifest,
                     &new.public_schema,
                     &new.major,
-                    &new.start.epoch,
+                    &start.epoch,
                     &lsn,
-                    &new.start.ordinal,
+                    &start.ordinal,
                 ],
             )
             .await
             .map_err(query("make a consumer"))?;
+        if let Some(origin) = &new.origin {
+            let found = transaction.execute(found, &[&manifest, &new.consumer, origin]).await;
+            found.map_err(query("record the stream of a consumer"))?;
+        }
+        if made > 0 && of_rejot.is_some() {
+            tracing::info!(consumer = new.consumer, cursor = %start, "goes on where ReJot was");
+            translated.push(new);
+        }
+    }
+    for new in translated {
+        rejot::forget_cursor(&transaction, new).await?;
     }
     let names: Vec<&str> = wanted.iter().map(|new| &*new.consumer).collect();
     // The locks first: what the former owner commits until then is seen by the statement that follows.

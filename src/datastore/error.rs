@@ -22,6 +22,8 @@ pub enum DataStoreError {
     Drift { schema: &'static str, version: i32 },
     #[error("`{schema}` is at version {found}; this version of Pelton knows up to {known}")]
     TooNew { schema: &'static str, found: i32, known: i32 },
+    #[error("`{schema}` was made by ReJot at version {found}, which is taken over from version {needed} on")]
+    OldRejot { schema: &'static str, found: i32, needed: i32 },
     #[error("migration {version} of `{schema}` can't be recorded as applied: there is no {missing}")]
     NotThere { schema: &'static str, version: i32, missing: String },
     #[error("`{schema}` has no migration {version}; the newest is {known}")]
@@ -30,6 +32,8 @@ pub enum DataStoreError {
     StaleOwner { manifest: String, source_slug: String },
     #[error("a consumer of `{manifest}` was changed, or another process has taken it over")]
     StaleConsumer { manifest: String },
+    #[error("another process has taken the mirror of `{upstream}` over")]
+    StaleMirror { upstream: String },
 }
 
 impl DataStoreError {
@@ -50,6 +54,16 @@ impl DataStoreError {
         source.code().is_some_and(|code| code.code().starts_with("22"))
     }
 
+    /// Returns true when the role may not do it.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE))
+    }
+
+    /// Returns true when somebody held a lock for longer than it was waited for.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+
     /// Returns what the operator should do, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -60,6 +74,9 @@ impl DataStoreError {
             )),
             DataStoreError::Drift { schema, .. } => {
                 Some(format!("compare {schema}.schema_migrations with the release that applied it"))
+            }
+            DataStoreError::OldRejot { needed, .. } => {
+                Some(format!("let ReJot's last release start once, which brings it to version {needed}"))
             }
             DataStoreError::TooNew { .. } => Some("run the newer version of Pelton".to_owned()),
             DataStoreError::NotThere { schema, version, .. } => {
@@ -91,9 +108,10 @@ impl DataStoreError {
             DataStoreError::Query { source, .. } if source.code() == Some(&SqlState::DISK_FULL) => {
                 Some("free disk space at the destination; Pelton goes on by itself".to_owned())
             }
-            DataStoreError::Query { .. } | DataStoreError::StaleOwner { .. } | DataStoreError::StaleConsumer { .. } => {
-                None
-            }
+            DataStoreError::Query { .. }
+            | DataStoreError::StaleOwner { .. }
+            | DataStoreError::StaleConsumer { .. }
+            | DataStoreError::StaleMirror { .. } => None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod flow;
 mod forget_manifest;
 mod migrate;
 mod readers;
+mod rejot;
 mod released;
 mod repaired;
 mod session;
@@ -19,7 +20,7 @@ mod state;
 
 pub use consumer::{
     ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
-    mark_consumer_stopped, take_over_consumers,
+    flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};
@@ -28,6 +29,7 @@ pub use migrate::{
     EVENTS, Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script,
 };
 pub use readers::{SlotReader, slot_readers};
+pub use rejot::seen_by_rejot;
 pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};
 pub use session::{Commit, Committed, Session};

@@ -1,7 +1,7 @@
 //! Opens a group: connects its destination, takes the flows over, and starts the tasks that feed it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI32};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -15,14 +15,17 @@ use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
-use crate::sink::{Addressed, Destination, TableTarget, TableWriter};
+use crate::sink::{Addressed, Destination, TableWriter, Writer as Writes};
 
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
+use super::output::OutputCheck;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
 use super::publish::Publishing;
+use super::rejot::{self, Left};
+use super::target::Place;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
 
@@ -69,6 +72,8 @@ pub struct RunningGroup {
     pub owned: Owned,
     /// Its transforms and their flows.
     pub transforms: Vec<(String, Vec<String>)>,
+    /// The transactions that ReJot stored there, of those that may come again, in order.
+    pub stored_by_rejot: Vec<Lsn>,
 }
 
 /// Opens a group. `without` tells which transforms stay stopped.
@@ -95,15 +100,21 @@ pub async fn open(
     if !migrated.is_empty() {
         tracing::info!(destination = slug, "made `rejot_data_store` (migrations {migrated:?})");
     }
+    let mut segment = None;
     if plan.event_store {
+        rejot::has_stopped(&client, plan, source).await?;
         let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
         if !migrated.is_empty() {
             tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
         }
+        let newest = eventstore::newest_segment(&client).await.map_err(data_store)?;
+        segment = Some(Arc::new(AtomicI32::new(newest)));
     }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
-    let wanted: Vec<NewFlow> = plan.transforms.iter().flat_map(|transform| new_flows(transform, &known)).collect();
+    let left = Left::look(&client, &context.manifest, plan, source, &known).await?;
+    let wanted: Vec<NewFlow> =
+        plan.transforms.iter().flat_map(|transform| new_flows(transform, &known, &left)).collect();
     let start = datastore::Start {
         lsn: source.confirmed,
         system_identifier: source.system_identifier.clone(),
@@ -119,10 +130,10 @@ pub async fn open(
     let mut opened =
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
     let mut transforms: Vec<Running> = Vec::new();
-    let mut tables = Vec::new();
+    let mut tables: Vec<Writes> = Vec::new();
     if plan.event_store {
         let writer = TableWriter::prepare(&client, eventstore::events_table()).await;
-        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?);
+        tables.push(writer.map_err(|source| EngineError::Sink { slug: slug.clone(), source })?.into());
     }
     let saved = datastore::backfills(&client, &scope).await.map_err(data_store)?;
     for transform in &plan.transforms {
@@ -156,6 +167,8 @@ pub async fn open(
                     owned: &owned,
                     start: &start,
                     anew: anew.is_some(),
+                    segment: segment.as_ref(),
+                    left: &left,
                 };
                 let (running, more) = opening.open(part, together.len(), first_table, &saved).await?;
                 parts.push(running);
@@ -189,6 +202,9 @@ pub async fn open(
         .map(|transform| (transform.name.clone(), transform.flows.iter().map(|flow| flow.name.clone()).collect()))
         .collect();
     let from = transforms.iter().map(|transform| transform.from).min().expect("there is a transform");
+    let streams: Vec<i32> =
+        transforms.iter().flat_map(|transform| &transform.publishing).flat_map(Publishing::streams).collect();
+    let stored_by_rejot = left.stored(&client, plan, source, &streams).await?;
     let mut whole = vec![false; tables.len()];
     transforms.iter().flat_map(|transform| &transform.flows).for_each(|flow| whole[flow.table] = flow.whole);
     let writer = Writer {
@@ -197,7 +213,7 @@ pub async fn open(
         client,
         session,
         destination: Destination::new(tables),
-        event_store: plan.event_store,
+        segment,
         whole,
         told_missing: Vec::new(),
         flows: names.iter().flat_map(|(_, flows)| flows.clone()).collect(),
@@ -230,7 +246,9 @@ pub async fn open(
         slug: slug.clone(),
     };
     let task = tokio::spawn(feed(index, making, of_table, writer, rows, events));
-    opened.running = Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms: names });
+    let transforms = names;
+    opened.running =
+        Some(RunningGroup { batches, task, from, tables, reads, copying, owned, transforms, stored_by_rejot });
     Ok(opened)
 }
 
@@ -323,16 +341,18 @@ pub async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Resul
     })
 }
 
-/// Returns the flows that a destination does not have yet. Those of one transform are copied together.
-fn new_flows(transform: &TransformPlan, known: &[FlowRow]) -> Vec<NewFlow> {
+/// Returns the flows that a destination does not have yet. Those of one transform are copied together, but for those
+/// that go on where ReJot `left` off.
+fn new_flows(transform: &TransformPlan, known: &[FlowRow], left: &Left) -> Vec<NewFlow> {
     let is_new = |flow: &&FlowPlan| known.iter().all(|row| row.flow != flow.name);
     let new: Vec<&FlowPlan> = transform.flows.iter().filter(is_new).collect();
-    let backfill = new.iter().find(|flow| flow.table.backfill).map(|flow| flow.name.clone());
+    let copied = |flow: &FlowPlan| flow.target.backfill() && !left.goes_on(flow);
+    let backfill = new.iter().find(|flow| copied(flow)).map(|flow| flow.name.clone());
     let row = |flow: &&FlowPlan| NewFlow {
         flow: flow.name.clone(),
         public_schema: flow.public_schema.clone(),
         major: flow.major as i32,
-        backfill: backfill.clone().filter(|_| flow.table.backfill),
+        backfill: backfill.clone().filter(|_| copied(flow)),
     };
     new.iter().map(row).collect()
 }
@@ -389,7 +409,7 @@ fn anew(
     }
     // Whoever points the manifest elsewhere by mistake must not find the tables emptied.
     rows_of(transform, rows).try_for_each(|row| source.check_cluster(row))?;
-    if let Some(flow) = transform.flows.iter().find(|flow| !flow.table.backfill) {
+    if let Some(flow) = transform.flows.iter().find(|flow| !flow.target.backfill()) {
         return Err(load::released_without_backfill(transform, flow));
     }
     let backfill = transform.flows.first().map(|flow| flow.name.clone());
@@ -416,6 +436,10 @@ struct Part<'a> {
     start: &'a datastore::Start,
     /// It was released, and begins anew.
     anew: bool,
+    /// The segment that events are appended to, where the destination is an event store.
+    segment: Option<&'a Arc<AtomicI32>>,
+    /// What ReJot left.
+    left: &'a Left,
 }
 
 impl Part<'_> {
@@ -426,8 +450,8 @@ impl Part<'_> {
         parts: usize,
         first_table: usize,
         saved: &[BackfillRow],
-    ) -> Result<(Running, Vec<TableWriter>), EngineError> {
-        let Part { context, client, group, source, transform, owned, start, anew } = *self;
+    ) -> Result<(Running, Vec<Writes>), EngineError> {
+        let Part { context, client, group, source, transform, owned, start, anew, segment: _, left } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
@@ -453,14 +477,16 @@ impl Part<'_> {
                 .iter()
                 .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
                 .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
-            if group.event_store {
+            if let Some(segment) = self.segment {
                 let public = &public_schemas[public_schema];
                 let component_digest = runner.component_digest();
                 let publisher =
                     Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
                 let stream = eventstore::register(client, &publisher).await;
-                let stream = stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
-                appenders[public_schema] = Some(Appender::new(&stream, public));
+                let (stream, copied) =
+                    stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+                rejot::tell(&flow.name, copied);
+                appenders[public_schema] = Some(Appender::new(&stream, public, segment.clone()));
                 has_past |= stream.last != Position::START;
                 // Behind what is there, also where the source's log is another one.
                 epoch = epoch.max(stream.last.epoch + i32::from(stream.last.commit_lsn >= start.lsn));
@@ -468,17 +494,12 @@ impl Part<'_> {
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
                 continue;
             }
-            let target = TableTarget {
-                schema: flow.table.table.schema.clone(),
-                table: flow.table.table.name.clone(),
-                create_table: flow.table.create_table,
-                public: public_schemas[public_schema].clone(),
-                exact: matches!(transform.kind, TransformKind::Table { .. }),
-            };
-            let writer = TableWriter::prepare(client, target).await;
-            writers.push(writer.map_err(|source| EngineError::Sink { slug: group.slug.clone(), source })?);
+            let exact = matches!(transform.kind, TransformKind::Table { .. });
+            let place = Place { context, slug: &group.slug, connection: &group.connection, client };
+            let public = &public_schemas[public_schema];
+            writers.push(place.writer(&flow.name, &flow.target, public, exact).await?);
             let table = first_table + flows.len();
-            let (name, whole) = (flow.name.clone(), flow.table.backfill);
+            let (name, whole) = (flow.name.clone(), flow.target.is_whole() && !left.may_lack_rows(flow));
             flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
         let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));
@@ -487,12 +508,12 @@ impl Part<'_> {
         if !begins_anew {
             epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
         }
-        let mut publishing = group.event_store.then(|| Publishing::new(appenders, epoch));
+        let mut publishing = self.segment.map(|_| Publishing::new(appenders, epoch));
         if begins_anew {
             writers = self.begin_anew(together, writers, publishing.as_mut(), epoch).await?;
         }
-        let reads = |(schema, table): &&(String, String)| runner.reads(schema, table);
-        let tables: Vec<(String, String)> = source.tables.iter().filter(reads).cloned().collect();
+        let copies = |(schema, table): &&(String, String)| runner.copies(schema, table);
+        let tables: Vec<(String, String)> = source.tables.iter().filter(copies).cloned().collect();
         let copying = match together.backfill {
             None => None,
             Some(name) => {
@@ -508,8 +529,16 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let running =
-            Running { name: transform.name.clone(), runner, flows, from: together.from, copying, state, publishing };
+        let mut outputs = Vec::new();
+        for plan in &transform.outputs {
+            let is_it = |public: &crate::change::PublicSchema| {
+                *public.name == *plan.public_schema && public.major == plan.major
+            };
+            let Some(index) = public_schemas.iter().position(is_it) else { continue };
+            outputs.extend(OutputCheck::new(plan, &public_schemas[index])?.map(|check| (index, check)));
+        }
+        let (name, from) = (transform.name.clone(), together.from);
+        let running = Running { name, runner, flows, from, copying, state, outputs, publishing };
         Ok((running, writers))
     }
 
@@ -517,10 +546,10 @@ impl Part<'_> {
     async fn begin_anew(
         &self,
         together: &Together<'_>,
-        writers: Vec<TableWriter>,
+        writers: Vec<Writes>,
         publishing: Option<&mut Publishing>,
         epoch: i32,
-    ) -> Result<Vec<TableWriter>, EngineError> {
+    ) -> Result<Vec<Writes>, EngineError> {
         let Part { client, group, source, transform, owned, start, anew, .. } = *self;
         let refused = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let server = |act| move |source| refused(DataStoreError::query(act)(source));
@@ -532,6 +561,8 @@ impl Part<'_> {
             events = Some(publishing.begin_anew(start.lsn)?);
             destination =
                 Destination::new(vec![TableWriter::prepare(client, eventstore::events_table()).await.map_err(sink)?]);
+        } else if let Some(consumer) = destination.has_statements() {
+            return Err(load::statements_anew(transform, consumer));
         } else if let Some(table) = destination.reaches_out() {
             return Err(EngineError::Setup {
                 what: format!(
@@ -569,7 +600,7 @@ impl Part<'_> {
             (false, _) => "is new to streams that have events: they begin anew",
         };
         tracing::info!(source = source.slug, destination = group.slug, transform = transform.name, "{what}");
-        Ok(if events.is_none() { destination.into_tables() } else { Vec::new() })
+        Ok(if events.is_none() { destination.into_writers() } else { Vec::new() })
     }
 }
 

@@ -40,6 +40,10 @@ pub enum News {
 /// Which tables a group reads.
 pub trait Reads {
     fn reads(&self, schema: &str, table: &str) -> bool;
+
+    /// Returns true when the group's destination has what a transaction changed already, though no checkpoint says so: ReJot
+    /// stored it. `at` is where the stream delivers the transaction's beginning, or its first change.
+    fn has(&self, at: Lsn) -> bool;
 }
 
 /// One version of a relation in the stream, and which groups want its changes.
@@ -64,6 +68,10 @@ pub struct Dispatch<R> {
     /// How many there have been.
     versions: u32,
     in_transaction: bool,
+    /// The open transaction has changes.
+    changed: bool,
+    /// Groups that have the changes of the open transaction already.
+    having: Vec<usize>,
     /// The newest commit seen, or the position of a keepalive.
     pub position: Lsn,
     /// How many transactions have been complete.
@@ -83,6 +91,8 @@ impl<R: Reads> Dispatch<R> {
             message_relations: Vec::new(),
             versions: 0,
             in_transaction: false,
+            changed: false,
+            having: Vec::new(),
             position: start,
             transactions: 0,
         }
@@ -116,13 +126,14 @@ impl<R: Reads> Dispatch<R> {
         }
     }
 
-    /// Takes one message.
+    /// Takes one message, which the stream delivers at `at`.
     ///
     /// # Errors
     /// The message is no pgoutput, or stands where it can't.
-    pub fn message(&mut self, data: bytes::Bytes) -> Result<Option<News>, StreamError> {
+    pub fn message(&mut self, at: Lsn, data: bytes::Bytes) -> Result<Option<News>, StreamError> {
         let message = self.decoder.decode(data)?;
         self.check_sequence(&message)?;
+        self.look_who_has(&message, at);
         match message {
             Message::Insert { relation, new } => {
                 self.change(relation, Change { op: Op::Insert, relation: 0, new: Some(new), old: None });
@@ -182,6 +193,26 @@ impl<R: Reads> Dispatch<R> {
         if inside == wanted { Ok(()) } else { Err(StreamError::Sequence { found, inside }) }
     }
 
+    /// Finds the groups that have the open transaction already. Who reads no logical messages sees a transaction begin with
+    /// its first change, and since PostgreSQL 15 that is where it is delivered then.
+    fn look_who_has(&mut self, message: &Message, at: Lsn) {
+        match message {
+            Message::Begin(_) => {
+                self.changed = false;
+                self.having.clear();
+            }
+            Message::Insert { .. } | Message::Update { .. } | Message::Delete { .. } | Message::Truncate(_)
+                if !self.changed =>
+            {
+                self.changed = true;
+            }
+            // Descriptions are delivered nowhere.
+            _ => return,
+        }
+        let has = |(_, reader): &(usize, &R)| reader.has(at);
+        self.having.extend(self.readers.iter().enumerate().filter(has).map(|(group, _)| group));
+    }
+
     /// Returns a relation as the stream described it.
     pub fn relation(&self, index: RelationIndex) -> &Arc<Relation> {
         self.decoder.relation(index)
@@ -208,6 +239,12 @@ impl<R: Reads> Dispatch<R> {
 
     fn change(&mut self, index: RelationIndex, change: Change) {
         let known = &self.known[index.as_usize()];
+        if !self.having.is_empty() {
+            for &group in known.groups.iter().filter(|group| !self.having.contains(group)) {
+                self.builders[group].change(known.version, &known.relation, change.clone());
+            }
+            return;
+        }
         let Some((&last, others)) = known.groups.split_last() else { return };
         for &group in others {
             self.builders[group].change(known.version, &known.relation, change.clone());

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::change::Position;
 use crate::datastore::DataStoreError;
-use crate::eventstore::{BadEvent, StreamConflict};
+use crate::eventstore::{BadEvent, Gap, MirrorConflict, StreamConflict};
 use crate::lsn::Lsn;
 use crate::postgres::replication::{Fork, ReplicationError};
 use crate::postgres::{ConnectError, QueryError, ServerError, quote_literal};
@@ -13,7 +14,9 @@ use crate::wasm::{GuestError, WasmError};
 
 use super::backfill::{BackfillError, ReadError};
 use super::dispatch::StreamError;
+use super::mirror::BadRow;
 use super::projection::ProjectionError;
+use super::public_sql::SqlError;
 
 /// Something went wrong along the line.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,13 @@ pub enum EngineError {
     DataStore { slug: String, source: DataStoreError },
     #[error("cannot write to destination `{slug}`")]
     Sink { slug: String, source: SinkError },
+    #[error("the SQL of public schema `{transform}` can't be run at source `{slug}`")]
+    PublicSql { slug: String, transform: String, source: Box<SqlError> },
+    #[error(
+        "`{field}` of a row of public schema `{public_schema}` is not what outputSchema says (`{rule}`), at {commit_lsn}, \
+         change {change}"
+    )]
+    OutputSchema { public_schema: String, field: String, rule: String, commit_lsn: Lsn, change: u64 },
     #[error("cannot load component {path}")]
     Component { path: String, source: WasmError },
     #[error("cannot read component {path}")]
@@ -66,10 +76,22 @@ pub enum EngineError {
     Publish { slug: String, source: StreamConflict },
     #[error(transparent)]
     Event(#[from] BadEvent),
+    #[error("event store `{slug}`")]
+    Mirror {
+        slug: String,
+        #[source]
+        source: MirrorConflict,
+    },
+    #[error(transparent)]
+    MirrorRow(#[from] BadRow),
     #[error("public schema `{public_schema}` is published with other columns now")]
     Reshaped { public_schema: String },
     #[error("public schema `{public_schema}` of `{manifest}` is not in {place}")]
     NotPublishedHere { place: String, manifest: String, public_schema: String },
+    #[error("events have been removed from event store `{slug}`")]
+    HorizonMoved { slug: String },
+    #[error("{}", events_gone(slug, consumer, public_schema, *gap))]
+    EventsGone { slug: String, consumer: String, public_schema: String, gap: Gap, horizon: Position, merged: bool },
     #[error(transparent)]
     Guest(#[from] GuestError),
     #[error(transparent)]
@@ -143,21 +165,29 @@ impl EngineError {
             EngineError::NotReady { transient, .. } => retry_if(*transient),
             EngineError::DataStore { source: DataStoreError::StaleOwner { .. }, .. } => Verdict::Yield,
             EngineError::DataStore { source: DataStoreError::StaleConsumer { .. }, .. }
-            | EngineError::Reshaped { .. } => Verdict::Anew,
+            | EngineError::EventStore { source: DataStoreError::StaleMirror { .. }, .. }
+            | EngineError::Reshaped { .. }
+            | EngineError::HorizonMoved { .. } => Verdict::Anew,
             EngineError::DataStore { source: DataStoreError::Query { source, .. }, .. }
             | EngineError::EventStore { source: DataStoreError::Query { source, .. }, .. } => {
                 retry_if(is_transient(source))
             }
             EngineError::Publish {
                 source: StreamConflict::DataStore(DataStoreError::Query { source, .. }), ..
-            } => retry_if(is_transient(source)),
+            }
+            | EngineError::Mirror { source: MirrorConflict::DataStore(DataStoreError::Query { source, .. }), .. } => {
+                retry_if(is_transient(source))
+            }
             EngineError::DataStore { .. }
             | EngineError::EventStore { .. }
             | EngineError::Publish { .. }
+            | EngineError::Mirror { .. }
+            | EngineError::MirrorRow(_)
             | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
             EngineError::Service { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
+            EngineError::PublicSql { source, .. } => retry_if(source.is_transient()),
             EngineError::Guest(GuestError::State { .. } | GuestError::Retryable { .. }) => Verdict::Retry,
             EngineError::Projection(ProjectionError::Grown { .. } | ProjectionError::Widened { .. })
             | EngineError::PublicationChanged { .. } => Verdict::Anew,
@@ -169,6 +199,7 @@ impl EngineError {
             | EngineError::Guest(_)
             | EngineError::Projection(_)
             | EngineError::Rejected { .. }
+            | EngineError::OutputSchema { .. }
             | EngineError::Unpublished { .. }
             | EngineError::PublicationGone { .. }
             | EngineError::SlotBeyondCheckpoint { .. }
@@ -180,6 +211,7 @@ impl EngineError {
             | EngineError::Remade { .. }
             | EngineError::Setup { .. }
             | EngineError::NotPublishedHere { .. }
+            | EngineError::EventsGone { .. }
             | EngineError::Bug(_) => Verdict::Stop,
         }
     }
@@ -195,20 +227,46 @@ impl EngineError {
             EngineError::Sink { source, .. } => source.hint(),
             EngineError::Service { source, .. } => source.hint(),
             EngineError::Publish { source: StreamConflict::DataStore(source), .. } => source.hint(),
+            EngineError::Publish { source: StreamConflict::RejotPosition { .. }, .. } => Some(
+                "they were not made from a Postgres source: DELETE the rows of rejot_events.rejot_event that are not wanted, or \
+                 DROP TABLE rejot_events.rejot_event to go on without ReJot's events; then restart `pelton sync`"
+                    .to_owned(),
+            ),
             EngineError::Publish { source: StreamConflict::OtherSource { found, .. }, .. } => Some(format!(
                 "publish a new major version from here, or let `source` be `{found}` again"
+            )),
+            EngineError::Mirror { source: MirrorConflict::DataStore(source), .. } => source.hint(),
+            EngineError::Mirror { source: MirrorConflict::Cycle { .. }, .. } => {
+                Some("let one of the mirrors be none: events come from where they are published".to_owned())
+            }
+            EngineError::Mirror { source: MirrorConflict::OtherStream { .. }, .. } => {
+                Some("mirror into a database where nobody publishes it".to_owned())
+            }
+            EngineError::Publish { source: StreamConflict::Mirrored { .. }, .. } => Some(
+                "publish it where it comes from, or a new major version here".to_owned(),
+            ),
+            EngineError::Publish { source: StreamConflict::Breaking { public_schema, major, .. }, .. } => Some(format!(
+                "publish it as `{public_schema}` {}.0, beside {major} for as long as that is read, or bring back what it had; \
+                 `pelton check --against deployed` tells it beforehand",
+                major + 1
             )),
             EngineError::Component { source, .. } => source.hint(),
             EngineError::ReadComponent { path, .. } => {
                 Some(format!("build it with `pelton build`, or correct `component: {path}` in the manifest"))
             }
             EngineError::BackfillRead { source, .. } => source.hint(),
+            EngineError::PublicSql { source, .. } => source.hint(),
             EngineError::Backfill(error) => error.hint(),
             EngineError::Guest(error) => error.hint(),
             EngineError::Projection(error) => error.hint(),
             EngineError::Rejected { .. } => Some(
                 "let the transform take this change, and restart `pelton sync`: what was written stays in the log, \
                       whatever becomes of the row at the source"
+                    .to_owned(),
+            ),
+            EngineError::OutputSchema { .. } => Some(
+                "correct `outputSchema` in the manifest, or what makes the row, and restart `pelton sync`; without `strict: \
+                 true` such rows are counted and told in the log"
                     .to_owned(),
             ),
             EngineError::Unpublished { flows, add, .. } => Some(format!(
@@ -227,7 +285,25 @@ impl EngineError {
             EngineError::NotPublishedYet { destination, .. } => {
                 Some(format!("bring destination `{destination}` back; this is tried again by itself"))
             }
-            EngineError::PublicationChanged { .. } | EngineError::Reshaped { .. } => None,
+            EngineError::PublicationChanged { .. }
+            | EngineError::Reshaped { .. }
+            | EngineError::HorizonMoved { .. } => None,
+            EngineError::MirrorRow(_) => Some("run the same version of Pelton at both event stores".to_owned()),
+            EngineError::EventsGone { consumer, gap: Gap::Removed, horizon, merged, .. } => {
+                let on = format!("pelton consumers rewind {consumer} --to {horizon}");
+                Some(match merged {
+                    true => format!(
+                        "empty its table and `pelton consumers rewind {consumer} --to start`, which brings every row; or, to go on \
+                         without those events, `{on}`"
+                    ),
+                    false => format!("to go on without those events: `{on}`"),
+                })
+            }
+            EngineError::EventsGone { gap: Gap::NoHistory, .. } => Some(
+                "set `backfill: false` in its config: it takes what is still there, without the changes of rows that are not; and \
+                 give the event store `retention: { compact: true }`, which keeps the newest event of each key"
+                    .to_owned(),
+            ),
             EngineError::NotPublishedHere { manifest, .. } => Some(format!(
                 "run `pelton sync` with the manifest `{manifest}`, which publishes it; or correct `sourceManifestSlug` and \
                  `publicSchema` of the consumer"
@@ -281,6 +357,15 @@ impl EngineError {
         }
     }
 
+    /// Returns true when this role, or this token, may not do it.
+    pub fn is_refused(&self) -> bool {
+        match self {
+            EngineError::EventStore { source, .. } => source.is_refused(),
+            EngineError::Service { .. } => self.verdict() == Verdict::Stop,
+            _ => false,
+        }
+    }
+
     /// Returns true for a bug of ours, which has an exit code of its own.
     pub fn is_bug(&self) -> bool {
         matches!(
@@ -290,6 +375,19 @@ impl EngineError {
                 | EngineError::Decode { .. }
                 | EngineError::Guest(GuestError::Gone { .. })
         )
+    }
+}
+
+fn events_gone(slug: &str, consumer: &str, public_schema: &str, gap: Gap) -> String {
+    match gap {
+        Gap::Removed => {
+            format!(
+                "event store `{slug}` no longer has all events of `{public_schema}` that consumer `{consumer}` has not read"
+            )
+        }
+        Gap::NoHistory => format!(
+            "event store `{slug}` has removed the first events of `{public_schema}`, which consumer `{consumer}` would begin with"
+        ),
     }
 }
 
@@ -314,8 +412,17 @@ fn is_transient(error: &tokio_postgres::Error) -> bool {
             let code = code.code();
             ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
                 || ["55P03", "25006"].contains(&code)
+                || is_old_segment(error)
         }
     }
+}
+
+/// An event store's segment has ended and is gone; the next attempt appends to the newest one.
+fn is_old_segment(error: &tokio_postgres::Error) -> bool {
+    let error = error.as_db_error();
+    error.is_some_and(|error| {
+        error.code().code() == "23514" && error.constraint().is_none() && error.schema() == Some("rejot_events")
+    })
 }
 
 /// Prints an error with its causes: `what: cause: cause`.

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -22,6 +22,7 @@ use tokio_postgres::Client;
 use crate::batch::Cut;
 use crate::change::{Batch, Op, Row};
 use crate::datastore::{BackfillRow, Commit, DataStoreError, Session, StateTable, finish_backfills, put_backfills};
+use crate::eventstore;
 use crate::fault;
 use crate::lsn::Lsn;
 use crate::sink::{Addressed, Destination, SinkError, WriteStats};
@@ -42,6 +43,9 @@ const FLUSH_POLLS_MAX: u32 = 20;
 const NOTIFY: &str = "NOTIFY rejot_events";
 /// The same, of a commit that is flushed before anybody sees it.
 const NOTIFY_FLUSHED: &str = "SET LOCAL synchronous_commit = on; NOTIFY rejot_events";
+
+/// How often an event store's publisher looks whether another segment has begun.
+const SEGMENT_LOOK: Duration = Duration::from_secs(10);
 
 /// What a group tells its source.
 #[derive(Debug)]
@@ -321,8 +325,8 @@ pub struct Writer {
     pub client: Client,
     pub session: Session,
     pub destination: Destination,
-    /// It is an event store: whoever reads it is told of every commit.
-    pub event_store: bool,
+    /// Where it is an event store: the segment that events are appended to. Whoever reads it is told of every commit.
+    pub segment: Option<Arc<AtomicI32>>,
     /// Of each of its tables: every row of the source is there, so one that is missing stops the flow.
     pub whole: Vec<bool>,
     /// The tables of which it was said that changes were left out.
@@ -353,9 +357,14 @@ impl Writer {
         let mut open = false;
         let mut polls = 0;
         let mut rows = vec![0i64; self.flows.len()];
+        let mut look = tokio::time::interval(SEGMENT_LOOK);
         loop {
             let next = tokio::select! {
                 next = prepared.recv() => next,
+                _ = look.tick(), if self.segment.is_some() => {
+                    self.look_at_segment().await?;
+                    continue;
+                }
                 () = tokio::time::sleep(FLUSH_POLL), if !unflushed.is_empty() => {
                     polls += 1;
                     if open || polls < FLUSH_POLLS_MAX {
@@ -392,6 +401,15 @@ impl Writer {
         self.flush(&mut unflushed).await
     }
 
+    /// Goes over to another segment where somebody has begun one.
+    async fn look_at_segment(&self) -> Result<(), Failure> {
+        if let Some(segment) = &self.segment {
+            let newest = eventstore::newest_segment(&self.client).await.map_err(|source| self.data_store(source))?;
+            segment.store(newest, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Makes durable what is committed, and says so.
     async fn flush(&self, unflushed: &mut VecDeque<Unflushed>) -> Result<(), Failure> {
         if let Some(last) = unflushed.back() {
@@ -413,14 +431,14 @@ impl Writer {
             row: &batch.made[transform].rows[row] as &Row,
         };
         let addressed: Vec<Addressed<'_>> = batch.order.iter().map(address).collect();
-        let Writer { client, session, destination, event_store, flows, slug, .. } = self;
+        let Writer { client, session, destination, segment, flows, slug, .. } = self;
         let of_group = |error| Failure::of_group(error);
         let owned = async {
             let begun = if begin { session.begin(client, flows).await } else { Ok(()) };
             begun.map_err(|source| of_group(EngineError::DataStore { slug: slug.clone(), source }))
         };
         let told = async {
-            if !*event_store || addressed.is_empty() {
+            if segment.is_none() || addressed.is_empty() {
                 return Ok(());
             }
             let tell = if batch.copying { NOTIFY_FLUSHED } else { NOTIFY };
@@ -450,7 +468,7 @@ impl Writer {
     /// the flow were not to be copied, changes of those find none: that is told once a run.
     fn nothing_is_missing(&mut self, stats: &WriteStats) -> Result<(), Failure> {
         for &(table, rows) in &stats.missing_by_table {
-            let name = self.destination.tables()[table].target().readable();
+            let name = self.destination.name(table);
             if self.whole[table] {
                 return Err(self.sink(SinkError::RowsMissing { table: name, index: table, rows }));
             }

@@ -13,6 +13,7 @@ use super::failure::EngineError;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::{Source, SourceTable};
 use super::projection::{Definition, Projection};
+use super::public_sql::{self, Origin};
 use super::state::CommittedState;
 use super::transform::Runner;
 use super::whole::Whole;
@@ -46,6 +47,15 @@ pub async fn runner(
                 today: source.today.clone(),
             };
             Ok(Runner::Table(Projection::new(&table.relation, &definition)?))
+        }
+        TransformKind::Sql(plan) => {
+            for statement in &plan.statements {
+                let table = source.table(&statement.table.schema, &statement.table.name)?;
+                operations(source, table, &[statement.op])?;
+            }
+            let application_name = context.application_name();
+            let origin = Origin { source, application_name, transform: &transform.name };
+            Ok(Runner::Sql(Box::new(public_sql::prepare(&origin, plan).await?)))
         }
         TransformKind::Wasm(config) => {
             let component = component(&context.host, config).await?;
@@ -217,6 +227,20 @@ pub fn released_without_backfill(transform: &TransformPlan, flow: &FlowPlan) -> 
         hint: Some(format!(
             "set `backfill: true`, which empties the table and copies it; or, to go on with what changes from now on,              DELETE FROM rejot_data_store.flow WHERE flow = '{}' at the destination; then restart `pelton sync`",
             flow.name
+        )),
+    }
+}
+
+/// Says that a transform can't start anew by itself, since nobody knows what a consumer's statements wrote.
+pub fn statements_anew(transform: &TransformPlan, consumer: &str) -> EngineError {
+    EngineError::Setup {
+        what: format!(
+            "transform `{}` begins anew, and what the statements of consumer `{consumer}` wrote can't be emptied by us",
+            transform.name
+        ),
+        hint: Some(format!(
+            "empty what they write yourself; DELETE FROM rejot_data_store.flow WHERE flow = '{consumer}', and of \
+             rejot_data_store.backfill, at the destination; then restart `pelton sync`, which runs them for every row"
         )),
     }
 }

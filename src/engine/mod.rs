@@ -12,9 +12,12 @@
 //!     told      what an administrator's trigger tells of altered tables
 //!     pace      when a collected batch is handed over
 //!     group     batch → transforms → rows → sink → checkpoint
+//!       target  what the sink needs to write a flow's rows: into a table, or by an author's statements
 //!       publish rows → events, where the destination is an event store
 //! consume     the consumers of an event store into a destination: events → rows → sink → cursors
 //!   upstream  the event store, or another manifest's service
+//! mirror      from one event store into another: events → events
+//! retain      what event stores no longer keep
 //! ```
 //!
 //! [`repair`] is beside the line: it brings flows back whose slot was lost.
@@ -31,18 +34,24 @@ mod dispatch;
 mod failure;
 mod group;
 mod load;
+mod mirror;
+mod output;
 mod ownership;
 mod pace;
 mod plan;
 mod prepare;
 mod projection;
+mod public_sql;
 mod publish;
 mod reading;
+mod rejot;
 mod repair;
+mod retain;
 mod snapshots;
 mod source;
 mod state;
 mod stream;
+mod target;
 mod today;
 mod told;
 mod transform;
@@ -59,9 +68,11 @@ use crate::wasm;
 
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
+pub use output::json_types;
 pub use ownership::try_acquire;
 pub use plan::{
-    ConsumerPlan, FlowPlan, GroupPlan, Plan, ReaderPlan, SourcePlan, TransformKind, TransformPlan, Unsupported,
+    ConsumerPlan, FlowPlan, GroupPlan, MirrorPlan, OutputPlan, Plan, ReaderPlan, RetentionPlan, SourcePlan, SqlPlan,
+    SqlStatementPlan, StatementsPlan, TargetPlan, TransformKind, TransformPlan, Unsupported,
 };
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
@@ -170,14 +181,38 @@ pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<b
         sources.spawn(source::run(context.clone(), source, stop.clone()));
     }
     let (done, published) = watch::channel(false);
+    // Of each mirror: nothing more is published into it once it has ended, which it does behind what it mirrors.
+    let ends: Vec<(String, watch::Sender<bool>)> =
+        plan.mirrors.iter().map(|mirror| (mirror.store.clone(), watch::Sender::new(false))).collect();
+    let published_to = |store: &str| {
+        let end = ends.iter().find(|(mirror, _)| mirror == store);
+        end.map_or_else(|| published.clone(), |(_, end)| end.subscribe())
+    };
     let mut readers = tokio::task::JoinSet::new();
+    for (mirror, (_, end)) in plan.mirrors.into_iter().zip(&ends) {
+        let (upstream, end) = (published_to(&mirror.upstream), end.clone());
+        let mirror = mirror::run(context.clone(), mirror, upstream, stop.clone());
+        readers.spawn(async move {
+            let ended = mirror.await;
+            end.send_replace(true);
+            ended
+        });
+    }
     for reader in plan.readers {
-        readers.spawn(consume::run(context.clone(), reader, published.clone(), stop.clone()));
+        let published = published_to(&reader.store);
+        readers.spawn(consume::run(context.clone(), reader, published, stop.clone()));
+    }
+    let (over, rest) = watch::channel(false);
+    let mut retained = tokio::task::JoinSet::new();
+    for retention in plan.retained {
+        retained.spawn(retain::run(context.clone(), retention, rest.clone()));
     }
     let mut problems = Vec::new();
     problems_of(&mut sources, &mut problems).await;
     let _ = done.send(true);
     problems_of(&mut readers, &mut problems).await;
+    let _ = over.send(true);
+    problems_of(&mut retained, &mut problems).await;
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

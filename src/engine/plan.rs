@@ -2,12 +2,15 @@
 //!
 //! Nothing is connected here. What this version can't run is refused here, all of it at once.
 
+use crate::change::Op;
 use crate::eventstore;
 use crate::manifest::{
-    ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig, PublicSchemaDef,
-    SourceConfig, TableDestination, TableName, TableProjection, WasmConfig,
+    BadTableName, ConsumerConfig, ConsumerSchemaDef, EventStore, Manifest, PostgresConnection, PublicSchemaConfig,
+    PublicSchemaDef, Retention, SourceConfig, SqlOperation, SqlTransformation, TableDestination, TableName,
+    TableProjection, WasmConfig,
 };
 use crate::service;
+use crate::sql::Template;
 
 use super::upstream::UpstreamPlan;
 
@@ -18,6 +21,26 @@ pub struct Plan {
     pub sources: Vec<SourcePlan>,
     /// Who reads event stores, one entry for each store and destination.
     pub readers: Vec<ReaderPlan>,
+    pub mirrors: Vec<MirrorPlan>,
+    /// The event stores that don't keep everything.
+    pub retained: Vec<RetentionPlan>,
+}
+
+/// An event store all of whose events are kept in another one, too.
+#[derive(Clone, Debug)]
+pub struct MirrorPlan {
+    pub upstream: String,
+    pub upstream_connection: PostgresConnection,
+    pub store: String,
+    pub connection: PostgresConnection,
+}
+
+/// An event store, and what it keeps.
+#[derive(Clone, Debug)]
+pub struct RetentionPlan {
+    pub store: String,
+    pub connection: PostgresConnection,
+    pub retention: Retention,
 }
 
 /// The consumers of one event store, or of one service, into one destination.
@@ -38,7 +61,86 @@ pub struct ConsumerPlan {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: u32,
-    pub table: TableDestination,
+    pub target: TargetPlan,
+}
+
+/// What takes the rows of a flow or a consumer.
+#[derive(Clone, Debug)]
+pub enum TargetPlan {
+    Table(TableDestination),
+    Sql(StatementsPlan),
+}
+
+/// Statements of a consumer's author.
+#[derive(Clone, Debug)]
+pub struct StatementsPlan {
+    /// The slug of the data store that is written to.
+    pub data_store: String,
+    pub sql: Template,
+    pub delete_sql: Option<Template>,
+    pub backfill: bool,
+}
+
+impl TargetPlan {
+    /// Returns the slug of the data store that is written to.
+    pub fn data_store(&self) -> &str {
+        match self {
+            TargetPlan::Table(table) => &table.data_store,
+            TargetPlan::Sql(statements) => &statements.data_store,
+        }
+    }
+
+    /// Returns true where rows that existed before are wanted.
+    pub fn backfill(&self) -> bool {
+        match self {
+            TargetPlan::Table(table) => table.backfill,
+            TargetPlan::Sql(statements) => statements.backfill,
+        }
+    }
+
+    /// Returns true where every row of the source is in a table, so that one that is missing stops the flow.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, TargetPlan::Table(TableDestination { backfill: true, .. }))
+    }
+
+    /// Returns the table, where it is one.
+    pub fn table(&self) -> Option<&TableDestination> {
+        match self {
+            TargetPlan::Table(table) => Some(table),
+            TargetPlan::Sql(_) => None,
+        }
+    }
+
+    /// Reads what a manifest says of a consumer.
+    fn of(
+        consumer: &ConsumerSchemaDef,
+        refuse: &impl Fn(&str, &str) -> Unsupported,
+    ) -> Result<TargetPlan, Unsupported> {
+        let sql = match &consumer.config {
+            ConsumerConfig::Table(table) => return Ok(TargetPlan::Table(table.clone())),
+            ConsumerConfig::Postgres(sql) => sql,
+        };
+        let statement = |name: &str, text: &str| {
+            let template = Template::parse(text)
+                .map_err(|error| refuse(&format!("`{name}` can't be run: {error}"), &error.hint()))?;
+            match template.verb().as_str() {
+                verb @ ("BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE"
+                | "PREPARE") => {
+                    let why = format!(
+                        "`{name}` is a {verb}, and rows are written in a transaction that moves the flow's position"
+                    );
+                    Err(refuse(&why, "write the INSERT, UPDATE, DELETE, MERGE or SELECT alone"))
+                }
+                _ => Ok(template),
+            }
+        };
+        Ok(TargetPlan::Sql(StatementsPlan {
+            data_store: sql.data_store.clone(),
+            sql: statement("sql", &sql.sql)?,
+            delete_sql: sql.delete_sql.as_deref().map(|text| statement("deleteSql", text)).transpose()?,
+            backfill: sql.backfill,
+        }))
+    }
 }
 
 /// One source and where its flows go.
@@ -67,22 +169,53 @@ pub struct TransformPlan {
     pub name: String,
     pub kind: TransformKind,
     pub flows: Vec<FlowPlan>,
+    /// What the manifest says of the rows of its public schemas.
+    pub outputs: Vec<OutputPlan>,
+}
+
+/// A public schema's `outputSchema`.
+#[derive(Clone, Debug)]
+pub struct OutputPlan {
+    pub public_schema: String,
+    pub major: u32,
+    pub schema: serde_json::Value,
+    /// A row that is something else stops the flow.
+    pub strict: bool,
 }
 
 #[derive(Clone, Debug)]
 pub enum TransformKind {
     Table { projection: TableProjection, name: String, major: u32, minor: u32 },
     Wasm(WasmConfig),
+    Sql(SqlPlan),
 }
 
-/// One flow: a public schema into a table.
+/// A public schema that an author's statements make.
+#[derive(Clone, Debug)]
+pub struct SqlPlan {
+    pub name: String,
+    pub major: u32,
+    pub minor: u32,
+    /// At least one.
+    pub statements: Vec<SqlStatementPlan>,
+}
+
+/// A statement for one operation on one table.
+#[derive(Clone, Debug)]
+pub struct SqlStatementPlan {
+    pub op: Op,
+    pub table: TableName,
+    pub sql: Template,
+}
+
+/// One flow: a public schema into a destination.
 #[derive(Clone, Debug)]
 pub struct FlowPlan {
     pub name: String,
     pub public_schema: String,
     pub major: u32,
     pub minor: u32,
-    pub table: TableDestination,
+    pub target: TargetPlan,
 }
 
 impl ConsumerPlan {
@@ -100,6 +233,8 @@ impl ConsumerPlan {
 pub struct Unsupported {
     pub what: String,
     pub hint: String,
+    /// Something is in memory, as in ReJot's tests: the manifest is right, and can't be run.
+    pub in_memory: bool,
 }
 
 impl Plan {
@@ -109,7 +244,7 @@ impl Plan {
     /// Everything in it that this version can't run.
     pub fn new(manifest: &Manifest) -> Result<Plan, Vec<Unsupported>> {
         let (plan, mut refused) = Plan::of_what_runs(manifest);
-        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() {
+        if refused.is_empty() && plan.sources.is_empty() && plan.readers.is_empty() && plan.mirrors.is_empty() {
             let nothing = "no consumerSchemas, and no event store";
             refused.push(Unsupported {
                 what: format!("manifest `{}` has nothing to sync: {nothing}", manifest.slug),
@@ -117,6 +252,7 @@ impl Plan {
                     "add a consumer schema that takes a public schema into a destination, or an event store that keeps \
                        what is published"
                         .to_owned(),
+                in_memory: false,
             });
         }
         if refused.is_empty() { Ok(plan) } else { Err(refused) }
@@ -125,8 +261,18 @@ impl Plan {
     /// Plans what can be run of a manifest, and says what can't.
     pub fn of_what_runs(manifest: &Manifest) -> (Plan, Vec<Unsupported>) {
         let mut refused = Vec::new();
-        let mut plan = Plan { manifest: manifest.slug.clone(), sources: Vec::new(), readers: Vec::new() };
+        let mut plan = Plan {
+            manifest: manifest.slug.clone(),
+            sources: Vec::new(),
+            readers: Vec::new(),
+            mirrors: Vec::new(),
+            retained: Vec::new(),
+        };
         for store in &manifest.event_stores {
+            refused.extend(plan.keep(manifest, store).err());
+            if store.mirror_of.is_some() {
+                continue;
+            }
             for public in &manifest.public_schemas {
                 refused.extend(plan.publish(manifest, store, public).err());
             }
@@ -134,7 +280,7 @@ impl Plan {
         for consumer in &manifest.consumer_schemas {
             let own = consumer.source_manifest == manifest.slug;
             let service = manifest.sync_service(&consumer.source_manifest).filter(|_| !own);
-            let added = match (service, manifest.event_stores.first()) {
+            let added = match (service, manifest.event_store_of(consumer)) {
                 (Some(service), _) => {
                     let upstream = || Ok(UpstreamPlan::Service(service.clone()));
                     plan.read(manifest, &service::name(&service.manifest), upstream, consumer)
@@ -145,6 +291,29 @@ impl Plan {
             refused.extend(added.err());
         }
         (plan, refused)
+    }
+
+    /// Adds what is done with an event store itself.
+    fn keep(&mut self, manifest: &Manifest, store: &EventStore) -> Result<(), Unsupported> {
+        let refuse = |why: &str, hint: &str| Unsupported {
+            what: format!("event store `{}`: {why}", store.slug),
+            hint: hint.to_owned(),
+            in_memory: false,
+        };
+        let connection = postgres(manifest, &store.slug, &refuse)?;
+        if let Some(upstream) = &store.mirror_of {
+            let upstream_connection = postgres(manifest, upstream, &refuse)?;
+            self.mirrors.push(MirrorPlan {
+                upstream: upstream.clone(),
+                upstream_connection,
+                store: store.slug.clone(),
+                connection: connection.clone(),
+            });
+        }
+        if let Some(retention) = store.retention {
+            self.retained.push(RetentionPlan { store: store.slug.clone(), connection, retention });
+        }
+        Ok(())
     }
 
     /// Adds the flow of a public schema into an event store.
@@ -158,6 +327,7 @@ impl Plan {
         let refuse = |why: &str, hint: &str| Unsupported {
             what: format!("public schema `{name}`: {why}"),
             hint: hint.to_owned(),
+            in_memory: false,
         };
         let group = self.group(manifest, public, &store.slug, true, &refuse)?;
         let table = TableDestination {
@@ -172,7 +342,7 @@ impl Plan {
             public_schema: public.name.clone(),
             major: public.version.major,
             minor: public.version.minor,
-            table,
+            target: TargetPlan::Table(table),
         };
         group.flows.push(flow);
         Ok(())
@@ -198,19 +368,17 @@ impl Plan {
         consumer: &ConsumerSchemaDef,
     ) -> Result<(), Unsupported> {
         let refuse = refuse_consumer(consumer);
-        let ConsumerConfig::Table(table) = &consumer.config else {
-            return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
-        };
+        let target = TargetPlan::of(consumer, &refuse)?;
         let postgres = |slug: &str| postgres(manifest, slug, &refuse);
         let reader = find_or_add(
             &mut self.readers,
-            |reader| reader.store == store && reader.destination == table.data_store,
+            |reader| reader.store == store && reader.destination == target.data_store(),
             || {
                 Ok(ReaderPlan {
                     store: store.to_owned(),
                     upstream: upstream()?,
-                    destination: table.data_store.clone(),
-                    connection: postgres(&table.data_store)?,
+                    destination: target.data_store().to_owned(),
+                    connection: postgres(target.data_store())?,
                     consumers: Vec::new(),
                 })
             },
@@ -220,7 +388,7 @@ impl Plan {
             source_manifest: consumer.source_manifest.clone(),
             public_schema: consumer.public_schema.clone(),
             major: consumer.major,
-            table: table.clone(),
+            target,
         });
         Ok(())
     }
@@ -229,24 +397,22 @@ impl Plan {
         let refuse = refuse_consumer(consumer);
         if consumer.source_manifest != manifest.slug {
             return Err(refuse(
-                "it reads public schemas of another manifest, and nothing says where those are",
-                "say where the other one's service is (`syncServices`, or PELTON_SYNC_SERVICE_<SLUG>=host:port), or name the \
-                 event store that it publishes into (`eventStores`)",
+                "its public schema is in another manifest, and nothing says where that is",
+                "list both in the `workspaces` of a manifest, or say where the other one's service is (`syncServices`, or \
+                 PELTON_SYNC_SERVICE_<SLUG>=host:port), or name the event store that it publishes into (`eventStores`)",
             ));
         }
-        let ConsumerConfig::Table(table) = &consumer.config else {
-            return Err(refuse("consumerSchemaType `postgres` can't be run yet", "use consumerSchemaType `table`"));
-        };
+        let target = TargetPlan::of(consumer, &refuse)?;
         let Some(public) = manifest.public_schema(&consumer.public_schema, consumer.major) else {
             return Err(refuse("its public schema is not in the manifest", "add it to `publicSchemas`"));
         };
-        let transform = self.group(manifest, public, &table.data_store, false, &refuse)?;
+        let transform = self.group(manifest, public, target.data_store(), false, &refuse)?;
         transform.flows.push(FlowPlan {
             name: consumer.name.clone(),
             public_schema: public.name.clone(),
             major: public.version.major,
             minor: public.version.minor,
-            table: table.clone(),
+            target,
         });
         Ok(())
     }
@@ -260,11 +426,11 @@ impl Plan {
         event_store: bool,
         refuse: &impl Fn(&str, &str) -> Unsupported,
     ) -> Result<&mut TransformPlan, Unsupported> {
+        postgres(manifest, &public.source, refuse)?;
         let Some(config) = manifest.data_store(&public.source).and_then(|store| store.source.clone()) else {
             return Err(refuse("its source has no `config`", "say how the source's data store is read"));
         };
-        let (name, kind) = transform(manifest, public)
-            .ok_or_else(|| refuse("publicSchemaType `postgres` can't be run yet", "use `table` or `wasm`"))?;
+        let (name, kind) = transform(manifest, public, refuse)?;
         let source = find_or_add(
             &mut self.sources,
             |source| source.slug == public.source,
@@ -281,11 +447,18 @@ impl Plan {
                 Ok(GroupPlan { slug: destination.to_owned(), connection, event_store, transforms: Vec::new() })
             },
         )?;
-        find_or_add(
+        let transform = find_or_add(
             &mut group.transforms,
             |transform| transform.name == name,
-            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new() }),
-        )
+            || Ok(TransformPlan { name: name.clone(), kind, flows: Vec::new(), outputs: Vec::new() }),
+        )?;
+        let major = public.version.major;
+        let is_known = |known: &OutputPlan| known.public_schema == public.name && known.major == major;
+        if let Some(output) = public.output_schema.as_ref().filter(|_| !transform.outputs.iter().any(is_known)) {
+            let (schema, strict) = (output.schema.clone(), public.strict);
+            transform.outputs.push(OutputPlan { public_schema: public.name.clone(), major, schema, strict });
+        }
+        Ok(transform)
     }
 }
 
@@ -294,6 +467,7 @@ fn refuse_consumer(consumer: &ConsumerSchemaDef) -> impl Fn(&str, &str) -> Unsup
     |why: &str, hint: &str| Unsupported {
         what: format!("consumer schema `{}`: {why}", consumer.name),
         hint: hint.to_owned(),
+        in_memory: false,
     }
 }
 
@@ -303,7 +477,10 @@ fn postgres(
     slug: &str,
     refuse: &impl Fn(&str, &str) -> Unsupported,
 ) -> Result<PostgresConnection, Unsupported> {
-    let in_memory = || refuse("the connection is in memory, which can't be run", "use connectionType `postgres`");
+    let in_memory = || Unsupported {
+        in_memory: true,
+        ..refuse(&format!("connection `{slug}` is in memory, which can't be run"), "use connectionType `postgres`")
+    };
     manifest.postgres(slug).cloned().ok_or_else(in_memory)
 }
 
@@ -332,7 +509,11 @@ fn find_or_add<T>(
 }
 
 /// Returns the transform that makes a public schema, and its name.
-fn transform(manifest: &Manifest, public: &PublicSchemaDef) -> Option<(String, TransformKind)> {
+fn transform(
+    manifest: &Manifest,
+    public: &PublicSchemaDef,
+    refuse: &impl Fn(&str, &str) -> Unsupported,
+) -> Result<(String, TransformKind), Unsupported> {
     let named = |schema: &PublicSchemaDef| format!("{}@{}", schema.name, schema.version.major);
     match &public.config {
         PublicSchemaConfig::Table(projection) => {
@@ -342,15 +523,60 @@ fn transform(manifest: &Manifest, public: &PublicSchemaDef) -> Option<(String, T
                 major: public.version.major,
                 minor: public.version.minor,
             };
-            Some((named(public), kind))
+            Ok((named(public), kind))
         }
         PublicSchemaConfig::Wasm(_) => {
             let same = |schema: &&PublicSchemaDef| schema.name == public.name && schema.version == public.version;
             let transforms = manifest.transforms();
-            let transform = transforms.iter().find(|transform| transform.public_schemas.iter().any(same))?;
-            Some((named(transform.public_schemas[0]), TransformKind::Wasm(transform.config.clone())))
+            let transform = transforms.iter().find(|transform| transform.public_schemas.iter().any(same));
+            let transform =
+                transform.ok_or_else(|| refuse("its component is not in the manifest", "name the component"))?;
+            Ok((named(transform.public_schemas[0]), TransformKind::Wasm(transform.config.clone())))
         }
-        PublicSchemaConfig::Postgres(_) => None,
+        PublicSchemaConfig::Postgres(statements) => {
+            let statements: Vec<SqlStatementPlan> =
+                statements.iter().map(|one| statement(public, one, refuse)).collect::<Result<_, _>>()?;
+            if statements.iter().all(|one| one.op == Op::Delete) {
+                return Err(refuse(
+                    &format!("public schema `{}` has no statement for new or changed rows", public.name),
+                    "add a transformation with `operation: insert`, and one with `operation: update`",
+                ));
+            }
+            let kind = TransformKind::Sql(SqlPlan {
+                name: public.name.clone(),
+                major: public.version.major,
+                minor: public.version.minor,
+                statements,
+            });
+            Ok((named(public), kind))
+        }
+    }
+}
+
+/// Reads a statement of a public schema.
+fn statement(
+    public: &PublicSchemaDef,
+    one: &SqlTransformation,
+    refuse: &impl Fn(&str, &str) -> Unsupported,
+) -> Result<SqlStatementPlan, Unsupported> {
+    let (operation, op) = match one.operation {
+        SqlOperation::Insert => ("insert", Op::Insert),
+        SqlOperation::Update => ("update", Op::Update),
+        SqlOperation::Delete => ("delete", Op::Delete),
+    };
+    let which = format!("the {operation} of `{}` in public schema `{}`", one.table, public.name);
+    let table: TableName = one.table.parse().map_err(|error: BadTableName| {
+        let hint = error.hint().unwrap_or_else(|| "name a table".to_owned());
+        refuse(&format!("{which} is of no table: {error}"), &hint)
+    })?;
+    let sql =
+        Template::parse(&one.sql).map_err(|error| refuse(&format!("{which} can't be run: {error}"), &error.hint()))?;
+    match sql.verb().as_str() {
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => Ok(SqlStatementPlan { op, table, sql }),
+        verb => {
+            let why = format!("{which} is a {verb}, and what makes public rows only reads");
+            Err(refuse(&why, "write a SELECT that gives the public row"))
+        }
     }
 }
 
@@ -359,7 +585,7 @@ impl TransformPlan {
     pub fn table(&self) -> Option<&TableName> {
         match &self.kind {
             TransformKind::Table { projection, .. } => Some(&projection.table),
-            TransformKind::Wasm(_) => None,
+            TransformKind::Wasm(_) | TransformKind::Sql(_) => None,
         }
     }
 }

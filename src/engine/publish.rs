@@ -23,6 +23,11 @@ impl Publishing {
         Publishing { appenders, epoch }
     }
 
+    /// Returns the ids of the streams.
+    pub fn streams(&self) -> Vec<i32> {
+        self.appenders.iter().flatten().map(Appender::stream).collect()
+    }
+
     /// Makes events of what the transform made. Copied rows enter at `boundary`.
     ///
     /// # Errors

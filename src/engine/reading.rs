@@ -54,6 +54,7 @@ pub async fn reads(context: &Context, plan: &SourcePlan) -> Vec<Reads> {
 async fn tables(context: &Context, kind: &TransformKind) -> Vec<TableName> {
     match kind {
         TransformKind::Table { projection, .. } => vec![table_name(&projection.table)],
+        TransformKind::Sql(plan) => plan.statements.iter().map(|statement| table_name(&statement.table)).collect(),
         TransformKind::Wasm(config) => match load::component(&context.host, config).await {
             Ok(component) => {
                 let subscriptions = &component.descriptor().subscriptions;

@@ -324,6 +324,7 @@ impl Opening {
             reader: slug,
             tables: running.tables,
             transforms: running.reads,
+            stored_by_rejot: running.stored_by_rejot,
             copying: running.copying,
             batches: Some(running.batches),
         });

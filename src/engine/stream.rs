@@ -65,6 +65,8 @@ pub struct Group {
     pub tables: Vec<(String, String)>,
     /// The same of each of its transforms.
     pub transforms: Vec<Vec<(String, String)>>,
+    /// The transactions that ReJot stored there, of those that may come again, in order.
+    pub stored_by_rejot: Vec<Lsn>,
     /// True while rows are being copied: chunks wait for positions.
     pub copying: Arc<AtomicBool>,
     /// `None` once the group has ended.
@@ -81,11 +83,18 @@ struct Pending {
 }
 
 /// The tables that a group reads.
-pub struct Tables(Vec<(String, String)>);
+pub struct Tables {
+    names: Vec<(String, String)>,
+    stored_by_rejot: Vec<Lsn>,
+}
 
 impl Reads for Tables {
     fn reads(&self, schema: &str, table: &str) -> bool {
-        self.0.iter().any(|(s, t)| s == schema && t == table)
+        self.names.iter().any(|(s, t)| s == schema && t == table)
+    }
+
+    fn has(&self, at: Lsn) -> bool {
+        self.stored_by_rejot.binary_search(&at).is_ok()
     }
 }
 
@@ -285,8 +294,8 @@ impl<E: Enrich> Run<'_, E> {
     ) -> Result<Option<Vec<(usize, Failure)>>, EngineError> {
         for message in gulp.messages {
             match message {
-                WalMessage::Data { data, .. } => {
-                    let news = match dispatch.message(data) {
+                WalMessage::Data { wal_start, data } => {
+                    let news = match dispatch.message(wal_start, data) {
                         Ok(news) => news,
                         // One table's own trouble: its transforms stop, the others go on without it.
                         Err(StreamError::Decode(DecodeError::OldRow { index, .. })) => {
@@ -500,6 +509,6 @@ impl<E: Enrich> Run<'_, E> {
 impl Group {
     /// Returns what the dispatch asks which tables the group reads.
     pub fn reads(&self) -> Tables {
-        Tables(self.tables.clone())
+        Tables { names: self.tables.clone(), stored_by_rejot: self.stored_by_rejot.clone() }
     }
 }

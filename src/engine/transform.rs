@@ -10,13 +10,16 @@ use crate::wasm::{self, GuestError};
 
 use super::copying::Copying;
 use super::failure::EngineError;
+use super::output::OutputCheck;
 use super::projection::Projection;
+use super::public_sql::SqlTransform;
 use super::publish::Publishing;
 use super::whole::{TooLarge, Whole};
 
 /// What a transform runs as.
 pub enum Runner {
     Table(Projection),
+    Sql(Box<SqlTransform>),
     Wasm {
         transform: Arc<wasm::Transform>,
         public_schemas: Vec<PublicSchema>,
@@ -34,9 +37,18 @@ impl Runner {
     pub fn reads(&self, schema: &str, table: &str) -> bool {
         match self {
             Runner::Table(projection) => projection.reads(schema, table),
+            Runner::Sql(sql) => sql.reads(schema, table),
             Runner::Wasm { subscriptions, .. } => {
                 subscriptions.iter().any(|wanted| wanted.schema == schema && wanted.table == table)
             }
+        }
+    }
+
+    /// Returns true when rows of that table which existed before the flow are copied.
+    pub fn copies(&self, schema: &str, table: &str) -> bool {
+        match self {
+            Runner::Sql(sql) => sql.copies(schema, table),
+            Runner::Table(_) | Runner::Wasm { .. } => self.reads(schema, table),
         }
     }
 
@@ -45,10 +57,11 @@ impl Runner {
         matches!(self, Runner::Wasm { stateful: true, .. })
     }
 
-    /// Returns the digest of the component, where the transform is one.
+    /// Returns the digest of the component, or of the statements, where the transform is made of such.
     pub fn component_digest(&self) -> Option<&str> {
         match self {
             Runner::Table(_) => None,
+            Runner::Sql(sql) => Some(sql.digest()),
             Runner::Wasm { digest, .. } => Some(digest),
         }
     }
@@ -57,6 +70,7 @@ impl Runner {
     pub fn public_schemas(&self) -> Vec<PublicSchema> {
         match self {
             Runner::Table(projection) => vec![projection.public_schema().clone()],
+            Runner::Sql(sql) => vec![sql.public_schema().clone()],
             Runner::Wasm { public_schemas, .. } => public_schemas.clone(),
         }
     }
@@ -85,6 +99,8 @@ pub struct Running {
     /// While rows that existed before its flows are being copied.
     pub copying: Option<Copying>,
     pub state: Option<StateTable>,
+    /// What its rows are held against, by the index of its public schemas.
+    pub outputs: Vec<(usize, OutputCheck)>,
     /// Where its rows become events.
     pub publishing: Option<Publishing>,
 }
@@ -119,7 +135,7 @@ impl Running {
     /// Returns the guest, where the transform is one.
     pub fn guest(&self) -> Option<Arc<wasm::Transform>> {
         match &self.runner {
-            Runner::Table(_) => None,
+            Runner::Table(_) | Runner::Sql(_) => None,
             Runner::Wasm { transform, .. } => Some(transform.clone()),
         }
     }
@@ -158,6 +174,12 @@ impl Running {
     /// # Errors
     /// What stops the transform; see [`EngineError::verdict`].
     pub async fn make(&mut self, batch: Arc<Batch>, id: u64) -> Result<Made, EngineError> {
+        let made = self.made(batch, id).await?;
+        self.outputs.iter_mut().try_for_each(|(public_schema, output)| output.judge(&made, *public_schema))?;
+        Ok(made)
+    }
+
+    async fn made(&mut self, batch: Arc<Batch>, id: u64) -> Result<Made, EngineError> {
         if batch.changes.is_empty() && !(self.guest().is_some() && ends_large_transaction(&batch)) {
             return Ok(Made::default());
         }
@@ -166,6 +188,9 @@ impl Running {
         match &mut self.runner {
             Runner::Table(projection) => {
                 Ok(Made { rows: projection.process(batch)?, state: Vec::new(), batch: Some(batch.clone()) })
+            }
+            Runner::Sql(sql) => {
+                Ok(Made { rows: sql.process(batch).await?, state: Vec::new(), batch: Some(batch.clone()) })
             }
             Runner::Wasm { transform, .. } => {
                 let mut tries = 1;

@@ -135,11 +135,16 @@ impl Upstream {
         }
     }
 
-    /// Tells it how far consumers are.
+    /// Tells it how far consumers are. Returns those that it knows the stream of, each with whether events behind its cursor are
+    /// gone already.
     ///
     /// # Errors
     /// It can't be told, or not by this role.
-    pub async fn register(&self, manifest: &str, consumers: &[Registered<'_>]) -> Result<(), EngineError> {
+    pub async fn register(
+        &self,
+        manifest: &str,
+        consumers: &[Registered<'_>],
+    ) -> Result<Vec<(String, bool)>, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
                 service.register(manifest, consumers).await.map_err(|error| self.at_service(error))

@@ -1,5 +1,8 @@
 //! From a transform's rows to rows of `rejot_events.event`, which the sink writes like those of any table.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
 use super::object::ObjectWriter;
 use super::{BadEvent, Position, SCHEMA, Stream};
 use crate::change::{Column, Kind, Op, Phase, PublicSchema, Row, Span, TupleWriter};
@@ -49,7 +52,7 @@ pub fn events_table() -> TableTarget {
 pub struct Appender {
     stream: i32,
     shape: i32,
-    segment: i32,
+    segment: Arc<AtomicI32>,
     writer: ObjectWriter,
     last: Position,
 }
@@ -64,10 +67,15 @@ pub struct Origin<'a> {
 }
 
 impl Appender {
-    /// Goes on behind the last event of the stream.
-    pub fn new(stream: &Stream, public: &PublicSchema) -> Appender {
+    /// Goes on behind the last event of the stream. Whoever keeps `segment` true says where events are appended to.
+    pub fn new(stream: &Stream, public: &PublicSchema, segment: Arc<AtomicI32>) -> Appender {
         let writer = ObjectWriter::new(public, stream.from_component);
-        Appender { stream: stream.id, shape: stream.shape, segment: stream.segment, writer, last: stream.last }
+        Appender { stream: stream.id, shape: stream.shape, segment, writer, last: stream.last }
+    }
+
+    /// Returns the id of the stream.
+    pub fn stream(&self) -> i32 {
+        self.stream
     }
 
     /// Makes the event of a row. Rows come in the order of their sources.
@@ -133,7 +141,7 @@ impl Appender {
         out.text(number.format(position.epoch).as_bytes());
         out.text(position.commit_lsn.to_string().as_bytes());
         out.text(number.format(position.ordinal).as_bytes());
-        out.text(number.format(self.segment).as_bytes());
+        out.text(number.format(self.segment.load(Relaxed)).as_bytes());
         out.text(number.format(self.shape).as_bytes());
         out.text(match row.op {
             Op::Insert => b"insert",
@@ -188,18 +196,8 @@ mod tests {
 
     fn appender(last: Position) -> Appender {
         let public = PublicSchema { name: "s".into(), major: 1, minor: 0, columns: Vec::new(), attrs: Vec::new() };
-        let stream = Stream {
-            id: 7,
-            manifest: String::new(),
-            source: String::new(),
-            public_schema: String::new(),
-            major: 1,
-            shape: 3,
-            segment: 1,
-            from_component: false,
-            last,
-        };
-        Appender::new(&stream, &public)
+        let stream = Stream { id: 7, major: 1, shape: 3, last, ..Stream::default() };
+        Appender::new(&stream, &public, Arc::new(AtomicI32::new(1)))
     }
 
     fn span(phase: Phase, commit_lsn: u64, first: u32, first_in_transaction: u64) -> Span {

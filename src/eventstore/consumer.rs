@@ -17,7 +17,11 @@ pub struct Registered<'a> {
     pub cursor: Position,
 }
 
-/// Records how far consumers of a manifest are.
+/// Records how far consumers of a manifest are, so that nothing is removed that they have not read. Returns those that have
+/// a stream, each with whether events behind its cursor are gone already.
+///
+/// Whoever told a position before has held everything behind it since. Whoever did not, or went back behind what it told,
+/// may have lost what lies up to the horizon. The lock that whoever removes events takes keeps the two apart.
 ///
 /// # Errors
 /// What the server says.
@@ -25,7 +29,7 @@ pub async fn register_consumers(
     client: &Client,
     manifest: &str,
     consumers: &[Registered<'_>],
-) -> Result<(), DataStoreError> {
+) -> Result<Vec<(String, bool)>, DataStoreError> {
     let names: Vec<&str> = consumers.iter().map(|one| one.consumer).collect();
     let manifests: Vec<&str> = consumers.iter().map(|one| one.source_manifest).collect();
     let schemas: Vec<&str> = consumers.iter().map(|one| one.public_schema).collect();
@@ -35,15 +39,75 @@ pub async fn register_consumers(
     let ordinals: Vec<i64> = consumers.iter().map(|one| one.cursor.ordinal).collect();
     let parameters: [&(dyn ToSql + Sync); 8] =
         [&manifest, &names, &manifests, &schemas, &majors, &epochs, &lsns, &ordinals];
-    let sql = "INSERT INTO rejot_events.consumer (manifest_slug, consumer, stream_id, epoch, commit_lsn, ordinal) \
-               SELECT $1, u.consumer, t.id, u.epoch, u.commit_lsn, u.ordinal \
+    let sql = "INSERT INTO rejot_events.consumer AS c (manifest_slug, consumer, stream_id, epoch, commit_lsn, ordinal, \
+               missed) SELECT $1, u.consumer, t.id, u.epoch, u.commit_lsn, u.ordinal, \
+               (u.epoch, u.commit_lsn, u.ordinal) <> (0, '0/0', 0) AND (u.epoch, u.commit_lsn, u.ordinal) \
+               < (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal) \
                FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::pg_lsn[], $8::bigint[]) \
                AS u (consumer, source_manifest, public_schema, major, epoch, commit_lsn, ordinal) \
                JOIN rejot_events.stream AS t ON t.manifest_slug = u.source_manifest \
                AND t.public_schema_name = u.public_schema AND t.public_schema_major_version = u.major \
                ON CONFLICT (manifest_slug, consumer) DO UPDATE SET stream_id = excluded.stream_id, epoch = excluded.epoch, \
-               commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal, updated_at = now()";
-    client.execute(sql, &parameters).await.map(drop).map_err(query("register consumers"))
+               commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal, updated_at = now(), \
+               missed = (excluded.epoch, excluded.commit_lsn, excluded.ordinal) <> (0, '0/0', 0) AND (c.missed \
+               OR excluded.missed AND NOT (c.stream_id = excluded.stream_id AND (c.epoch, c.commit_lsn, c.ordinal) \
+               <= (excluded.epoch, excluded.commit_lsn, excluded.ordinal))) RETURNING consumer, missed";
+    let rows = client.query(sql, &parameters).await.map_err(query("register consumers"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Returns true when events behind one of these positions have been removed. Who begins at the start gets what was merged.
+///
+/// # Errors
+/// What the server says.
+pub async fn is_gone(client: &Client, wanted: &[Wanted]) -> Result<bool, DataStoreError> {
+    let begun: Vec<&Wanted> = wanted.iter().filter(|one| one.after != Position::START).collect();
+    let streams: Vec<i32> = begun.iter().map(|one| one.stream).collect();
+    let epochs: Vec<i32> = begun.iter().map(|one| one.after.epoch).collect();
+    let lsns: Vec<PgLsn> = begun.iter().map(|one| PgLsn::from(one.after.commit_lsn.0)).collect();
+    let ordinals: Vec<i64> = begun.iter().map(|one| one.after.ordinal).collect();
+    let sql = "SELECT EXISTS (SELECT FROM rejot_events.stream AS t \
+               JOIN unnest($1::integer[], $2::integer[], $3::pg_lsn[], $4::bigint[]) AS u (id, epoch, commit_lsn, ordinal) \
+               ON u.id = t.id AND (u.epoch, u.commit_lsn, u.ordinal) \
+               < (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal))";
+    let row = client.query_one(sql, &[&streams, &epochs, &lsns, &ordinals]).await;
+    row.map(|row| row.get(0)).map_err(query("look what is kept"))
+}
+
+/// Who reads an event store, as it was told.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub manifest: String,
+    pub consumer: String,
+    /// `shop/orders@1`
+    pub stream: String,
+    pub cursor: Position,
+    /// Seconds since it was told.
+    pub told_seconds: i64,
+    /// Events were removed by force that it had not read.
+    pub missed: bool,
+}
+
+/// Returns who reads an event store.
+///
+/// # Errors
+/// What the server says.
+pub async fn readers(client: &Client) -> Result<Vec<Reader>, DataStoreError> {
+    let sql = "SELECT c.epoch, c.commit_lsn, c.ordinal, c.manifest_slug, c.consumer, t.manifest_slug || '/' \
+               || t.public_schema_name || '@' || t.public_schema_major_version, \
+               extract(epoch FROM now() - c.updated_at)::bigint, c.missed \
+               FROM rejot_events.consumer AS c JOIN rejot_events.stream AS t ON t.id = c.stream_id \
+               ORDER BY c.manifest_slug, c.consumer";
+    let rows = client.query(sql, &[]).await.map_err(query("read who reads"))?;
+    let reader = |row: &tokio_postgres::Row| Reader {
+        cursor: super::stream::position(row, 0),
+        manifest: row.get(3),
+        consumer: row.get(4),
+        stream: row.get(5),
+        told_seconds: row.get(6),
+        missed: row.get(7),
+    };
+    Ok(rows.iter().map(reader).collect())
 }
 
 /// Counts the events behind a position, up to a limit.

@@ -5,26 +5,37 @@
 //! sink that writes any other table ([`append`]), so they are there exactly once. Whoever reads them ([`read`]) sees whole
 //! transactions of the source, for each was committed as a whole.
 //!
-//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], and how a service tells
-//! events to another one in [`line`].
+//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], how a service tells
+//! events to another one in [`line`], what is no longer kept in [`retain`], and what ReJot left in [`rejot`].
 
 mod append;
 mod consumer;
 mod json;
 mod line;
+mod mirror;
 mod object;
 mod read;
+mod rejot;
+mod retain;
 mod stream;
 
 pub use crate::change::Position;
 use crate::datastore::DataStoreError;
 
 pub use append::{Appender, Origin, events_table, rfc3339};
-pub use consumer::{Registered, before, count, count_all, forget_consumer, last, register_consumers};
+pub use consumer::{
+    Reader, Registered, before, count, count_all, forget_consumer, is_gone, last, readers, register_consumers,
+};
 pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_shape};
+pub use mirror::{
+    Adopted, Appended, MirrorConflict, MirrorRow, Mirrored, Moved, ShapeRow, Upstream, adopt, begin_mirroring,
+    commit_mirrored, flush_mirror, mark_mirror_stopped, mirrors, shape_rows, store_id, take_over_mirror,
+};
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
-pub use stream::{Publisher, Shape, Stream, StreamConflict, register, shapes, streams};
+pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
+pub use retain::{Gap, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
+pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, register, shapes, streams};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_events";

@@ -12,7 +12,7 @@ use bytes::{BufMut, BytesMut};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json;
+use super::{json, rejot};
 use crate::change::{Column, Kind, Op, PublicSchema, Row, TupleWriter, Value};
 use crate::sink::text_of;
 
@@ -199,6 +199,8 @@ impl Attributes {
 pub(super) struct ObjectReader {
     columns: Vec<(String, Kind)>,
     key: Vec<usize>,
+    /// ReJot wrote them.
+    of_rejot: bool,
 }
 
 /// The documents of one event.
@@ -219,7 +221,8 @@ impl ObjectReader {
             let then = written.columns.iter().find(|then| then.name == column.name);
             (column.name.to_string(), then.unwrap_or(column).kind.clone())
         };
-        ObjectReader { columns: public.columns.iter().map(column).collect(), key: public.key() }
+        let of_rejot = rejot::is_of_rejot(written);
+        ObjectReader { columns: public.columns.iter().map(column).collect(), key: public.key(), of_rejot }
     }
 
     /// Appends the row's values, and its former key where there is one. Returns true when there is one: it is the row
@@ -236,8 +239,10 @@ impl ObjectReader {
         let document = if from_key { documents.key } else { documents.object };
         let document = document.ok_or_else(|| BadEvent::new("it has no values"))?;
         let cells = self.cells(document)?;
-        // What an older version of the public schema did not have is NULL in a new row, and left alone otherwise.
-        let absent = if op == Op::Insert { Value::Null } else { Value::Unchanged };
+        // What an older version of the public schema did not have is NULL in a new row, and left alone otherwise. ReJot's rows
+        // are whole, but for deletes; and of many it never published the insert.
+        let whole = op == Op::Insert || (op == Op::Update && self.of_rejot);
+        let absent = if whole { Value::Null } else { Value::Unchanged };
         for (index, cell) in cells.iter().enumerate() {
             self.cell(out, index, *cell, absent, &attributes.json_null)?;
         }
@@ -281,6 +286,8 @@ impl ObjectReader {
             (b'n', Kind::Jsonb) if json_null.iter().any(|column| column == name) => out.text(b"null"),
             (b'n', _) => out.null(),
             (_, Kind::Jsonb) => out.text(raw.as_bytes()),
+            // ReJot parsed json, too.
+            (_, Kind::Json) if self.of_rejot => out.text(raw.as_bytes()),
             (b'"', _) => match raw[1..raw.len() - 1].contains('\\') {
                 false => out.text(&raw.as_bytes()[1..raw.len() - 1]),
                 true => {
@@ -290,6 +297,7 @@ impl ObjectReader {
             },
             (b't', _) => out.text(b"t"),
             (b'f', _) => out.text(b"f"),
+            (b'{' | b'[', _) if self.of_rejot => out.text(rejot::text_of(kind, name, raw)?.as_bytes()),
             (b'{' | b'[', _) => {
                 return Err(BadEvent::new(format!("column `{name}` holds a document, and is no jsonb")));
             }

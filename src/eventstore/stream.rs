@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
-use super::{Position, query};
-use crate::change::{Column, Kind, PublicSchema};
+use super::rejot::Copied;
+use super::{Position, query, rejot};
+use crate::change::{Break, Column, Kind, PublicSchema, breaks};
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 
@@ -23,7 +24,7 @@ pub struct Publisher<'a> {
 }
 
 /// A stream of an event store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stream {
     pub id: i32,
     pub manifest: String,
@@ -32,12 +33,18 @@ pub struct Stream {
     pub major: i32,
     /// The newest shape.
     pub shape: i32,
-    /// The segment that events are appended to.
-    pub segment: i32,
     /// A component makes it.
     pub from_component: bool,
-    /// The position of its last event.
+    /// The position of its last event, gone or not.
     pub last: Position,
+    /// A UUID: the same in all mirrors of the stream, whose positions compare with one another.
+    pub origin: String,
+    /// The event stores that it came through, by their UUIDs, the nearest last; none where it is published here.
+    pub path: Vec<String>,
+    /// Events up to this position have been removed, or merged into the newest of each key.
+    pub horizon: Position,
+    /// All of them were merged: who begins at the start gets every row.
+    pub merged: bool,
 }
 
 /// One of the shapes that a stream's rows have had.
@@ -87,18 +94,32 @@ pub enum StreamConflict {
          don't compare with those of `{source_slug}`"
     )]
     OtherSource { manifest: String, public_schema: String, major: u32, found: String, source_slug: String },
+    #[error(
+        "public schema `{public_schema}@{major}` of `{manifest}` is mirrored into this event store, so nobody else may publish it here"
+    )]
+    Mirrored { manifest: String, public_schema: String, major: u32 },
+    #[error(
+        "public schema `{public_schema}` {major}.{minor} would break those who read {major}.{deployed_minor}: {}",
+        breaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Breaking { public_schema: String, major: u32, minor: u32, deployed_minor: u32, breaks: Vec<Break> },
+    #[error(
+        "{events} events that ReJot stored of `{public_schema}` have a transaction_id that is no position in a log"
+    )]
+    RejotPosition { public_schema: String, events: i64 },
     #[error(transparent)]
     DataStore(#[from] DataStoreError),
 }
 
 /// Two publishers must not make one shape twice. "pelton" in ASCII, with a number behind those of the migrations.
-const LOCK: i64 = 0x70_65_6C_74_6F_71;
+pub(super) const LOCK: i64 = 0x70_65_6C_74_6F_71;
 
-/// Registers a stream under its present shape, and returns it with the position of its last event.
+/// Registers a stream under its present shape, and returns it with the position of its last event, and with what of ReJot's
+/// events became its beginning.
 ///
 /// # Errors
-/// The stream belongs to another source, or what the server says.
-pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+/// The stream belongs to another source, the shape would break those who read it, or what the server says.
+pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     client.batch_execute("BEGIN").await.map_err(failed)?;
     let registered = try_register(client, publisher).await;
@@ -109,7 +130,7 @@ pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<Stre
 }
 
 /// Registers a stream in the transaction that is open.
-async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<Stream, StreamConflict> {
+async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
     let Publisher { manifest, source, public, component_digest } = *publisher;
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
@@ -118,10 +139,16 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
                   public_schema_major_version) SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM rejot_events.stream \
                   WHERE manifest_slug = $1 AND public_schema_name = $3 AND public_schema_major_version = $4)";
     transaction.execute(insert, &[&manifest, &source, &name, &major]).await.map_err(failed)?;
-    let find = "SELECT id, source_slug FROM rejot_events.stream \
+    let find = "SELECT id, source_slug, origin::text, path <> '{}', horizon_epoch, horizon_lsn, horizon_ordinal, merged \
+                FROM rejot_events.stream \
                 WHERE manifest_slug = $1 AND public_schema_name = $2 AND public_schema_major_version = $3";
     let row = transaction.query_one(find, &[&manifest, &name, &major]).await.map_err(failed)?;
     let (id, found): (i32, String) = (row.get(0), row.get(1));
+    if row.get(3) {
+        let (manifest, public_schema) = (manifest.to_owned(), name.to_owned());
+        return Err(StreamConflict::Mirrored { manifest, public_schema, major: public.major });
+    }
+    let (origin, horizon, merged) = (row.get(2), position(&row, 4), row.get(7));
     if found != source {
         return Err(StreamConflict::OtherSource {
             manifest: manifest.to_owned(),
@@ -131,7 +158,15 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
             source_slug: source.to_owned(),
         });
     }
-    let columns = Value::Array(public.columns.iter().map(column_document).collect()).to_string();
+    let segment = "SELECT max(id) FROM rejot_events.segment";
+    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
+    let mut last = last_of(transaction, id).await.map_err(failed)?.max(horizon);
+    let mut copied = Copied::default();
+    if last == Position::START {
+        copied = rejot::copy(transaction, id, segment, publisher).await?;
+        last = last_of(transaction, id).await.map_err(failed)?;
+    }
+    let columns = columns_document(public);
     let attrs = attrs_document(&public.attrs).to_string();
     // The newest shape alone counts: a component that is rolled back makes another one.
     let find = "SELECT id FROM (SELECT * FROM rejot_events.shape WHERE stream_id = $1 ORDER BY id DESC LIMIT 1) AS newest \
@@ -142,29 +177,60 @@ async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result
     let shape = match found {
         Some(row) => row.get(0),
         None => {
+            refuse_a_break(transaction, id, publisher).await?;
             let insert = "INSERT INTO rejot_events.shape (stream_id, public_schema_minor_version, columns, attrs, \
-                          component_digest) VALUES ($1, $2, $3::text::jsonb, $4::text::jsonb, $5) RETURNING id";
+                          component_digest, number) SELECT $1, $2, $3::text::jsonb, $4::text::jsonb, $5, \
+                          coalesce(max(number), 0) + 1 FROM rejot_events.shape WHERE stream_id = $1 RETURNING id";
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                 [&id, &minor, &columns, &attrs, &component_digest];
             transaction.query_one(insert, &parameters).await.map_err(failed)?.get(0)
         }
     };
-    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
-                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
-    let last = transaction.query_opt(last, &[&id]).await.map_err(failed)?;
-    let last = last.map_or(Position::START, |row| position(&row, 0));
-    let segment = "SELECT max(id) FROM rejot_events.segment";
-    let segment = transaction.query_one(segment, &[]).await.map_err(failed)?.get(0);
-    Ok(Stream {
+    let stream = Stream {
         id,
         manifest: manifest.to_owned(),
         source: source.to_owned(),
         public_schema: name.to_owned(),
         major,
         shape,
-        segment,
         from_component: component_digest.is_some(),
         last,
+        origin,
+        path: Vec::new(),
+        horizon,
+        merged,
+    };
+    Ok((stream, copied))
+}
+
+async fn last_of(client: &Client, stream: i32) -> Result<Position, tokio_postgres::Error> {
+    let last = "SELECT epoch, commit_lsn, ordinal FROM rejot_events.event WHERE stream_id = $1 \
+                ORDER BY stream_id DESC, epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1";
+    let last = client.query_opt(last, &[&stream]).await?;
+    Ok(last.map_or(Position::START, |row| position(&row, 0)))
+}
+
+/// Refuses a shape that breaks those who read the newest one under the same major version.
+///
+/// A smaller minor version is a component that is rolled back: those who read have met it before.
+async fn refuse_a_break(transaction: &Client, stream: i32, publisher: &Publisher<'_>) -> Result<(), StreamConflict> {
+    let public = publisher.public;
+    let shapes = shapes(transaction, &[stream], 0).await?;
+    let Some(deployed) = shapes.first().map(|shape| &shape.public).filter(|newest| newest.minor <= public.minor) else {
+        return Ok(());
+    };
+    let mut breaks = breaks(deployed, public);
+    // A table's own NULLs are there, whatever is said of them; to hold the whole table back would help nobody.
+    breaks.retain(|found| publisher.component_digest.is_some() || !matches!(found, Break::Nullable { .. }));
+    if breaks.is_empty() {
+        return Ok(());
+    }
+    Err(StreamConflict::Breaking {
+        public_schema: public.name.to_string(),
+        major: public.major,
+        minor: public.minor,
+        deployed_minor: deployed.minor,
+        breaks,
     })
 }
 
@@ -177,34 +243,49 @@ pub(super) fn position(row: &tokio_postgres::Row, first: usize) -> Position {
     }
 }
 
+/// Returns true where there is an event store of this version.
+///
+/// # Errors
+/// What the server says.
+pub async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
+    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
+                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'store')";
+    client.query_one(there, &[]).await.map(|row| row.get(0)).map_err(query("look for streams"))
+}
+
 /// Returns the streams of an event store, in the order in which they were registered; none where nothing was published.
 ///
 /// # Errors
 /// What the server says.
 pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
-    let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
-                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'stream')";
-    if !client.query_one(there, &[]).await.map_err(query("look for streams"))?.get::<_, bool>(0) {
+    if !is_there(client).await? {
         return Ok(Vec::new());
     }
     let sql = "SELECT t.id, t.manifest_slug, t.source_slug, t.public_schema_name, t.public_schema_major_version, \
                (SELECT max(s.id) FROM rejot_events.shape AS s WHERE s.stream_id = t.id), l.epoch, l.commit_lsn, l.ordinal, \
-               (SELECT max(g.id) FROM rejot_events.segment AS g), EXISTS (SELECT FROM rejot_events.shape AS s \
-               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL) \
+               EXISTS (SELECT FROM rejot_events.shape AS s \
+               WHERE s.stream_id = t.id AND s.component_digest IS NOT NULL), \
+               t.origin::text, t.path::text[], t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal, t.merged \
                FROM rejot_events.stream AS t LEFT JOIN LATERAL (SELECT e.epoch, e.commit_lsn, e.ordinal \
                FROM rejot_events.event AS e WHERE e.stream_id = t.id \
                ORDER BY e.stream_id DESC, e.epoch DESC, e.commit_lsn DESC, e.ordinal DESC LIMIT 1) AS l ON true ORDER BY t.id";
     let rows = client.query(sql, &[]).await.map_err(query("read the streams"))?;
-    let stream = |row: &tokio_postgres::Row| Stream {
-        id: row.get(0),
-        manifest: row.get(1),
-        source: row.get(2),
-        public_schema: row.get(3),
-        major: row.get(4),
-        shape: row.get(5),
-        segment: row.get(9),
-        from_component: row.get(10),
-        last: row.get::<_, Option<i32>>(6).map_or(Position::START, |_| position(row, 6)),
+    let stream = |row: &tokio_postgres::Row| {
+        let horizon = position(row, 12);
+        Stream {
+            id: row.get(0),
+            manifest: row.get(1),
+            source: row.get(2),
+            public_schema: row.get(3),
+            major: row.get(4),
+            shape: row.get(5),
+            from_component: row.get(9),
+            last: row.get::<_, Option<i32>>(6).map_or(horizon, |_| position(row, 6).max(horizon)),
+            origin: row.get(10),
+            path: row.get(11),
+            horizon,
+            merged: row.get(15),
+        }
     };
     Ok(rows.iter().map(stream).collect())
 }
@@ -238,6 +319,11 @@ pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<
         }
     };
     Ok(rows.iter().map(shape).collect())
+}
+
+/// Returns the columns of a public schema as a shape has them.
+pub(super) fn columns_document(public: &PublicSchema) -> String {
+    Value::Array(public.columns.iter().map(column_document).collect()).to_string()
 }
 
 fn column_document(column: &Column) -> Value {
@@ -278,7 +364,7 @@ fn column_of(document: &Value) -> Column {
 }
 
 /// As pairs, for an attribute's order may matter, and jsonb keeps none of an object's.
-fn attrs_document(attrs: &[(String, String)]) -> Value {
+pub(super) fn attrs_document(attrs: &[(String, String)]) -> Value {
     attrs.iter().map(|(name, value)| json!([name, value])).collect()
 }
 

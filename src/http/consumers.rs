@@ -12,7 +12,7 @@ const CONSUMERS_MAX: usize = 1_000;
 /// More is not counted.
 const COUNT_MAX: i64 = 10_000_000;
 
-/// `POST /consumers`: records them.
+/// `POST /consumers`: records them, and tells which have missed something.
 ///
 /// # Errors
 /// The request is wrong, a public schema is not there, or the store can't be written.
@@ -49,13 +49,15 @@ pub async fn register(stores: &[Store], body: &Value) -> Result<Answer, Refusal>
         });
         consumers.push(consumer);
     }
+    let mut registered = Vec::new();
     if !consumers.is_empty() {
         let located = locate(stores, &cursors).await?;
         let written =
             located.store.with(async |client| eventstore::register_consumers(client, manifest, &consumers).await);
-        written.await?;
+        registered = written.await?;
     }
-    Ok(answer(&json!({ "registered": consumers.len() })))
+    let missed: Vec<&str> = registered.iter().filter(|(_, missed)| *missed).map(|(name, _)| &**name).collect();
+    Ok(answer(&json!({ "registered": consumers.len(), "missed": missed })))
 }
 
 /// `DELETE /consumers?manifest=…&consumer=…`: forgets one.

@@ -86,6 +86,9 @@ pub async fn streams(shared: &Shared, manifest: Option<&str>) -> Result<Answer, 
                 "publicSchema": stream.public_schema,
                 "majorVersion": stream.major,
                 "last": stream.last.to_string(),
+                "origin": stream.origin,
+                "horizon": stream.horizon.to_string(),
+                "merged": stream.merged,
                 "shapes": shapes.iter().map(Shape::document).collect::<Value>(),
             })
         }));

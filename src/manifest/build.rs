@@ -2,6 +2,8 @@
 //!
 //! Everything is `None` where a problem was reported before.
 
+use std::time::Duration;
+
 use super::connection::{PostgresConnection, Secret, SslMode};
 use super::fields::is_slot_name;
 use super::model::*;
@@ -14,14 +16,22 @@ use super::url::{Parts, UrlError};
 /// Builds a manifest; `None` only when a problem was reported.
 pub(crate) fn build(root: &Shaped, connections: Vec<Option<Connection>>, file: &str) -> Option<Manifest> {
     let slug = root.text_of("slug")?;
+    let connections: Vec<Connection> = connections.into_iter().collect::<Option<_>>()?;
+    let in_memory = |store: &EventStore| {
+        let connection = connections.iter().find(|connection| connection.slug == store.slug);
+        connection.is_some_and(|connection| matches!(connection.config, ConnectionConfig::InMemory))
+    };
+    let event_stores = all(root.items("eventStores"), event_store)?;
     Some(Manifest {
         file: file.to_owned(),
         slug: slug.to_owned(),
-        workspaces: all(root.items("workspaces"), Shaped::path_buf)?,
-        connections: connections.into_iter().collect::<Option<_>>()?,
+        workspaces: all(root.items("workspaces"), |path| {
+            Some(WorkspaceMember { path: path.path_buf()?, at: path.at })
+        })?,
         data_stores: all(root.items("dataStores"), |store| data_store(store, slug))?,
-        event_stores: all(root.items("eventStores"), event_store)?,
+        event_stores: event_stores.into_iter().filter(|store| !in_memory(store)).collect(),
         sync_services: all(root.items("syncServices"), sync_service)?,
+        connections,
         public_schemas: all(root.items("publicSchemas"), public_schema)?,
         consumer_schemas: all(root.items("consumerSchemas"), consumer_schema)?,
         warnings: Vec::new(),
@@ -115,7 +125,11 @@ fn postgres(config: &Shaped, report: &mut Report) -> Option<PostgresConnection> 
 }
 
 fn data_store(shaped: &Shaped, manifest: &str) -> Option<DataStore> {
-    let source = optional(shaped, "config", |config| source(config, manifest))?;
+    let source = |config: &Shaped| match config.text_of("connectionType")? {
+        "in-memory" => Some(None),
+        _ => source(config, manifest).map(Some),
+    };
+    let source = optional(shaped, "config", source)?.flatten();
     Some(DataStore { slug: owned(shaped, "connectionSlug")?, source, at: shaped.at })
 }
 
@@ -149,7 +163,20 @@ pub(crate) fn default_name(slug: &str) -> String {
 }
 
 fn event_store(shaped: &Shaped) -> Option<EventStore> {
-    Some(EventStore { slug: owned(shaped, "connectionSlug")?, at: shaped.at })
+    Some(EventStore {
+        slug: owned(shaped, "connectionSlug")?,
+        mirror_of: optional(shaped, "mirrorOf", |slug| slug.text().map(str::to_owned))?,
+        retention: optional(shaped, "retention", retention)?,
+        at: shaped.at,
+    })
+}
+
+fn retention(shaped: &Shaped) -> Option<Retention> {
+    Some(Retention {
+        max_age: optional(shaped, "maxAge", Shaped::integer)?.map(Duration::from_secs),
+        max_bytes: optional(shaped, "maxSize", Shaped::integer)?,
+        compact: optional(shaped, "compact", Shaped::bool)?.unwrap_or(true),
+    })
 }
 
 fn sync_service(shaped: &Shaped) -> Option<SyncService> {
@@ -178,6 +205,7 @@ fn public_schema(shaped: &Shaped) -> Option<PublicSchemaDef> {
         version: Version { major: number(version, "major")?, minor: number(version, "minor")? },
         source: owned(shaped.get("source")?, "dataStoreSlug")?,
         output_schema: optional(shaped, "outputSchema", output_schema)?,
+        strict: optional(shaped, "strict", Shaped::bool)?.unwrap_or(false),
         definition_file: optional(shaped, "definitionFile", Shaped::path_buf)?,
         config: match config.text_of("publicSchemaType")? {
             "wasm" => PublicSchemaConfig::Wasm(wasm(config)?),
@@ -253,6 +281,7 @@ fn consumer_schema(shaped: &Shaped) -> Option<ConsumerSchemaDef> {
         source_manifest: owned(shaped, "sourceManifestSlug")?,
         public_schema: owned(public_schema, "name")?,
         major: number(public_schema, "majorVersion")?,
+        event_store: optional(shaped, "eventStore", |slug| slug.text().map(str::to_owned))?,
         definition_file: optional(shaped, "definitionFile", Shaped::path_buf)?,
         config: match config.text_of("consumerSchemaType")? {
             "table" => ConsumerConfig::Table(TableDestination {
@@ -266,6 +295,8 @@ fn consumer_schema(shaped: &Shaped) -> Option<ConsumerSchemaDef> {
                 data_store,
                 sql: owned(config, "sql")?,
                 delete_sql: optional(config, "deleteSql", |sql| sql.text().map(str::to_owned))?,
+                backfill: optional(config, "backfill", Shaped::bool)?.unwrap_or(true),
+                at: config.get("sql").map_or(Place::START, |sql| sql.at),
             }),
         },
         at: shaped.at,

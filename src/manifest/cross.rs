@@ -146,10 +146,15 @@ impl<'a> Cross<'a> {
     fn source(&mut self, store: &'a Shaped) {
         let Some(config) = store.get("config") else { return };
         let slug = store.text_of("connectionSlug");
-        let in_memory = |connection: &&Connection| matches!(connection.config, ConnectionConfig::InMemory);
         let found = self.connections.iter().flatten().find(|connection| Some(connection.slug.as_str()) == slug);
-        if found.filter(in_memory).is_some() {
-            let message = "the connection is `in-memory`, this data store is `postgres`".to_owned();
+        let kind = found.map(|connection| match connection.config {
+            ConnectionConfig::Postgres(_) => "postgres",
+            ConnectionConfig::InMemory => "in-memory",
+        });
+        if let (Some(kind), Some(config_kind)) = (kind, config.text_of("connectionType"))
+            && kind != config_kind
+        {
+            let message = format!("the connection is `{kind}`, this data store is `{config_kind}`");
             self.error(config, Code::ConnectionTypeMismatch, message, "make both the same, or remove this `config`");
         }
         let tables = config.items("tables");
@@ -171,6 +176,42 @@ impl<'a> Cross<'a> {
         self.duplicates(items, Code::DuplicateEventStore, slug, "remove one");
         for slug in items.iter().filter_map(|item| item.get("connectionSlug")) {
             self.refer_to_connection(slug);
+        }
+        for item in items {
+            if let Some(mirrored) = item.get("mirrorOf") {
+                self.refer_to_event_store(mirrored);
+                self.mirrors_in_a_circle(item, mirrored);
+            }
+        }
+    }
+
+    fn refer_to_event_store(&mut self, slug: &'a Shaped) {
+        let (Some(name), Some(known)) = (slug.text(), self.names("eventStores", "connectionSlug")) else { return };
+        if !known.contains(&name) {
+            let hint = did_you_mean(name, &known, "add it to `eventStores`");
+            self.error(slug, Code::EventStoreNotFound, format!("there is no event store {}", quoted(name)), hint);
+        }
+    }
+
+    /// Follows what an event store is a mirror of.
+    fn mirrors_in_a_circle(&mut self, item: &'a Shaped, at: &'a Shaped) {
+        let items = self.root.items("eventStores");
+        let Some(first) = item.text_of("connectionSlug") else { return };
+        let mut now = item;
+        for _ in items {
+            let Some(next) = now.text_of("mirrorOf") else { return };
+            if next == first {
+                let message = format!("event store {} would be a mirror of itself", quoted(first));
+                self.error(
+                    at,
+                    Code::MirrorCycle,
+                    message,
+                    "let one of them be no mirror: that is where events come from",
+                );
+                return;
+            }
+            let Some(found) = items.iter().find(|item| item.text_of("connectionSlug") == Some(next)) else { return };
+            now = found;
         }
     }
 
@@ -321,6 +362,9 @@ impl<'a> Cross<'a> {
         for consumer in items {
             if let Some(slug) = consumer.get("config").and_then(|config| config.get("destinationDataStoreSlug")) {
                 self.refer_to_data_store(slug);
+            }
+            if let Some(store) = consumer.get("eventStore") {
+                self.refer_to_event_store(store);
             }
             if consumer.text_of("sourceManifestSlug") == self.root.text_of("slug") {
                 self.refer_to_public_schema(consumer);

@@ -14,7 +14,7 @@ pub(crate) static MANIFEST: Object = Object {
         Field::new("$schema", any_text(), "The JSON Schema that editors complete and check this file with."),
         Field::new("slug", manifest_slug(), "The name of this manifest. Checkpoints and events are kept under it, so it stays as it is once the manifest runs.").required(),
         Field::new("manifestVersion", Kind::Integer { min: 0, max: 0 }, "The version of this format.").or("0"),
-        Field::new("workspaces", Kind::List(&Kind::Path), "Child manifests of a ReJot workspace. They are read and kept; each one is run by naming it on the command line.").or("none"),
+        Field::new("workspaces", Kind::List(&Kind::Path), "Manifests that are one with this one: files, or folders that have one. They are checked and run together, and consumers of one may take public schemas of another.").or("none"),
         Field::new("connections", Kind::List(&Kind::Object(&CONNECTION)), "The databases, each with how it is reached.").or("none"),
         Field::new("dataStores", Kind::List(&Kind::Object(&DATA_STORE)), "The databases that are read from or written to.").or("none"),
         Field::new("eventStores", Kind::List(&Kind::Object(&EVENT_STORE)), "The databases that hold the log of public-schema events. Without one a flow goes straight to its destination.").or("none"),
@@ -87,7 +87,7 @@ const SSL_MODES: &[Choice] = &[
 
 static IN_MEMORY_CONNECTION: Object = Object {
     name: "in-memory connection",
-    doc: "ReJot's, for its tests: it is read, and can't be run.",
+    doc: "ReJot's, for its tests. An event store in memory keeps nothing, so flows go as if it were not there; a data store in memory is read, and can't be run.",
     fields: &[],
     any_of: &[],
     example: "connectionType: in-memory",
@@ -111,7 +111,7 @@ static DATA_STORE: Object = Object {
 static DATA_STORE_CONFIG: Variant = Variant {
     tag: "connectionType",
     doc: "The kind of database, the same as that of the connection.",
-    cases: &[("postgres", &POSTGRES_SOURCE)],
+    cases: &[("postgres", &POSTGRES_SOURCE), ("in-memory", &IN_MEMORY_SOURCE)],
     default: Some("postgres"),
 };
 
@@ -129,12 +129,36 @@ static POSTGRES_SOURCE: Object = Object {
     example: "connectionType: postgres\nslotName: pelton_shop\npublicationName: pelton_shop\ntables: [public.orders, public.customers]\ndetachedWalMax: 10GB",
 };
 
+static IN_MEMORY_SOURCE: Object = Object {
+    name: "in-memory source",
+    doc: "ReJot's, for its tests: it is read, and can't be run.",
+    fields: &[],
+    any_of: &[],
+    example: "connectionType: in-memory",
+};
+
 static EVENT_STORE: Object = Object {
     name: "event store",
     doc: "A database that holds the log of public-schema events.",
-    fields: &[Field::new("connectionSlug", name(), "The connection.").required()],
+    fields: &[
+        Field::new("connectionSlug", name(), "The connection.").required(),
+        Field::new("mirrorOf", name(), "Another event store of this manifest, all of whose events are kept here too, at the same positions. This manifest's public schemas are not published here themselves.").or("it is no mirror"),
+        Field::new("retention", Kind::Object(&RETENTION), "What is not kept for ever. What a registered consumer has not read is kept all the same.").or("everything is kept"),
+    ],
     any_of: &[],
-    example: "connectionSlug: events",
+    example: "connectionSlug: events\nretention: { maxAge: 30d, maxSize: 50GB }",
+};
+
+static RETENTION: Object = Object {
+    name: "retention",
+    doc: "What an event store does not keep for ever.",
+    fields: &[
+        Field::new("maxAge", Kind::Age, "How long events stay as they were published. Units are `s`, `min`, `h`, `d`, `w`.").or("no limit"),
+        Field::new("maxSize", Kind::Size, "How much room they take, with their index; the oldest go first. Merged events don't count.").or("no limit"),
+        Field::new("compact", Kind::Bool, "Events that go are merged into the newest of each key, so that a consumer that starts late still gets every row. Otherwise they are removed, as those without a key always are.").or("true"),
+    ],
+    any_of: &[&["maxAge"], &["maxSize"]],
+    example: "maxAge: 30d\nmaxSize: 50GB",
 };
 
 static SYNC_SERVICE: Object = Object {
@@ -158,7 +182,8 @@ static PUBLIC_SCHEMA: Object = Object {
         Field::new("name", name(), "The name that consumers ask for.").required(),
         Field::new("version", Kind::Object(&VERSION), "The version. Consumers name the major version; the minor one never matters to them.").required(),
         Field::new("source", Kind::Object(&SOURCE), "Where it is made from.").required(),
-        Field::new("outputSchema", Kind::Json, "A JSON Schema of the rows. It is held against the columns that the component or the table has; variables are not put in.").or("derived from the component or the table"),
+        Field::new("outputSchema", Kind::Json, "A JSON Schema of the rows. It is held against the columns, and against the rows where their types do not prove it: what does not hold is told in the log with its field and rule. Variables are not put in.").or("derived from the component or the table"),
+        Field::new("strict", Kind::Bool, "Rows that are not what `outputSchema` says stop the flow, where they are counted and told in the log otherwise.").or("false"),
         Field::new("definitionFile", Kind::Path, "The file that ReJot collected it from."),
         Field::new("config", Kind::Variant(&PUBLIC_SCHEMA_CONFIG), "How it is made.").required(),
     ],
@@ -240,7 +265,7 @@ const ON_ERROR: &[Choice] = &[
 
 static SQL_TRANSFORMATIONS: Object = Object {
     name: "postgres schema",
-    doc: "ReJot's SQL, run at the source for each change. It is read and checked, and not run yet.",
+    doc: "ReJot's SQL: statements of your own that make the public rows, run by the source for each change. See [ReJot's SQL](rejot.md).",
     fields: &[
         Field::new("transformations", Kind::List(&Kind::Object(&SQL_TRANSFORMATION)), "The statements.").required()
     ],
@@ -253,8 +278,8 @@ static SQL_TRANSFORMATION: Object = Object {
     doc: "A statement for one operation on one table.",
     fields: &[
         Field::new("operation", Kind::Choice(OPERATIONS), "The operation.").required(),
-        Field::new("table", some_text(), "The table, by its bare name.").required(),
-        Field::new("sql", some_text(), "The statement, with `:column` or `$1`, `$2` … in column order, never both.")
+        Field::new("table", some_text(), "The table, `schema.table` or `table` in `public`.").required(),
+        Field::new("sql", some_text(), "The SELECT that gives the public row, with `:column` of the changed table, or `$1`, `$2` … in the order of its key's columns, never both.")
             .required(),
     ],
     any_of: &[],
@@ -279,6 +304,12 @@ static CONSUMER_SCHEMA: Object = Object {
         )
         .required(),
         Field::new("publicSchema", Kind::Object(&PUBLIC_SCHEMA_REFERENCE), "The public schema.").required(),
+        Field::new(
+            "eventStore",
+            name(),
+            "The event store that it reads. It goes on where it was in any mirror of the store that it has read.",
+        )
+        .or("the first of `eventStores`"),
         Field::new("definitionFile", Kind::Path, "The file that ReJot collected it from."),
         Field::new("config", Kind::Variant(&CONSUMER_CONFIG), "How it is written.").required(),
     ],
@@ -320,17 +351,18 @@ static TABLE_DESTINATION: Object = Object {
 
 static SQL_DESTINATION: Object = Object {
     name: "postgres consumer",
-    doc: "ReJot's SQL, run at the destination for each row. It is read and checked, and not run yet.",
+    doc: "ReJot's SQL: a statement of your own, run at the destination for each row, in the order of the source. It commits together with the position of the flow, so it takes effect exactly once.",
     fields: &[
         Field::new("destinationDataStoreSlug", name(), "The data store that is written to.").required(),
         Field::new(
             "sql",
             some_text(),
-            "The statement for a new or changed row, with `:field` or `$1`, `$2` …, never both.",
+            "The statement for a new or changed row, with `:field` or `$1`, `$2` … in the order of the public schema's columns, never both. A changed row comes as a new one does: `INSERT … ON CONFLICT … DO UPDATE`.",
         )
         .required(),
-        Field::new("deleteSql", some_text(), "The statement for a row that went."),
+        Field::new("deleteSql", some_text(), "The statement for a row that went, with the fields of its key. Without one, such rows stay."),
+        Field::new("backfill", Kind::Bool, "Run `sql` for the rows that existed before the flow, too.").or("true"),
     ],
     any_of: &[],
-    example: "consumerSchemaType: postgres\ndestinationDataStoreSlug: warehouse\nsql: \"INSERT INTO orders VALUES (:id, :label)\"",
+    example: "consumerSchemaType: postgres\ndestinationDataStoreSlug: warehouse\nsql: \"INSERT INTO orders VALUES (:id, :label) ON CONFLICT (id) DO UPDATE SET label = :label\"\ndeleteSql: \"DELETE FROM orders WHERE id = :id\"",
 };

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     },
     /// A size in bytes, with its unit.
     Size,
+    /// A time span in seconds, with its unit.
+    Age,
     /// A path, relative to the manifest's folder.
     Path,
     /// The name of a table.
@@ -121,6 +123,7 @@ impl Kind {
             Kind::Bool => "`true` or `false`",
             Kind::Integer { .. } => "a whole number",
             Kind::Size => "a size such as `10GB`",
+            Kind::Age => "a time span such as `30d`",
             Kind::Path => "a path",
             Kind::Table => "the name of a table",
             Kind::Secret | Kind::Url => "text or `{ file: … }`",
@@ -200,7 +203,7 @@ pub(crate) fn is_slot_name(text: &str) -> bool {
 }
 
 /// Reads a size such as `10GB`, in Postgres's units: 1kB is 1,024 bytes.
-pub(crate) fn size_bytes(text: &str) -> Option<u64> {
+pub fn size_bytes(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let factor: u64 = match unit.trim_start().to_ascii_lowercase().as_str() {
         "b" => 1,
@@ -211,6 +214,20 @@ pub(crate) fn size_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes > 0)
+}
+
+/// Reads a time span such as `30d`, in seconds.
+pub fn age_seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let factor: u64 = match unit.trim_start() {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|seconds| *seconds <= i32::MAX as u64)
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ fn kind(of: &'static Kind, definitions: &mut Map<String, Value>) -> Value {
         Kind::Bool => or_variable(json!({ "type": "boolean" })),
         Kind::Integer { min, max } => or_variable(json!({ "type": "integer", "minimum": min, "maximum": max })),
         Kind::Size => or_variable(json!({ "type": "string", "pattern": "^[0-9]+ ?([kKmMgGtT][iI]?)?[bB]$" })),
+        Kind::Age => or_variable(json!({ "type": "string", "pattern": "^[0-9]+ ?(s|min|h|d|w)$" })),
         Kind::Path | Kind::Table => json!({ "type": "string", "minLength": 1 }),
         Kind::Secret | Kind::Url => json!({ "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/secret-file" }] }),
         Kind::Object(of) => reference(of, None, definitions),

@@ -13,12 +13,15 @@
 //! and a component is what it should be, is for `check` and the engine to find out.
 
 mod build;
+mod compatible;
 mod connection;
 mod cross;
 mod description;
+pub mod edit;
 mod environment;
 mod fields;
 mod init;
+mod join;
 mod json_schema;
 mod json_text;
 mod model;
@@ -36,23 +39,30 @@ mod shape;
 mod table_name;
 mod together;
 mod url;
+mod workspace;
 
 #[cfg(test)]
 mod tests;
 
+pub use compatible::output_schema_breaks;
 pub use connection::{PostgresConnection, Secret, SslMode};
 pub use environment::{Environment, NotText, System};
+pub use fields::{age_seconds, size_bytes};
 pub use init::{init_text, is_slug};
+pub use join::join;
 pub use json_schema::json_schema;
 pub use model::{
     Connection, ConnectionConfig, ConsumerConfig, ConsumerSchemaDef, DataStore, EventStore, Manifest, OnError,
-    OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, SourceConfig, SqlDestination, SqlOperation,
-    SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig, WasmLimits,
+    OutputSchema, ProjectedColumn, PublicSchemaConfig, PublicSchemaDef, Retention, SourceConfig, SqlDestination,
+    SqlOperation, SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig,
+    WasmLimits, WorkspaceMember,
 };
 pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};
 pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
+pub use report::without_password;
 pub use service::{BadServiceUrl, DEFAULT_PORT, Resolver, ServiceUrl, SyncService, service_variable};
 pub use table_name::{BadTableName, TableName};
 pub use together::check_together;
 pub use url::{BadSslMode, UrlError};
+pub use workspace::{FILE_NAMES, Loaded, load_all};

@@ -1,10 +1,11 @@
 //! What a manifest says, checked: every [`Manifest`] is valid.
 //!
 //! Names refer to what exists, defaults are filled in, variables and secrets are put in, paths are resolved against
-//! the manifest's folder. What the engine can't run yet (event stores, ReJot's SQL) is here all the same, as variants
-//! of its own: to refuse it is the engine's part.
+//! the manifest's folder. What the engine can't run is here all the same, as variants of its own: to refuse it is the
+//! engine's part.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::connection::PostgresConnection;
 use super::problem::{Place, Problem};
@@ -17,10 +18,11 @@ pub struct Manifest {
     /// The file as it was named, for messages.
     pub file: String,
     pub slug: String,
-    /// The child manifests of a ReJot workspace.
-    pub workspaces: Vec<PathBuf>,
+    /// The manifests that are one with this one.
+    pub workspaces: Vec<WorkspaceMember>,
     pub connections: Vec<Connection>,
     pub data_stores: Vec<DataStore>,
+    /// Those in Postgres. What is in memory keeps nothing, so flows go as if it were not there.
     pub event_stores: Vec<EventStore>,
     /// Where public schemas of other manifests are read over HTTP.
     pub sync_services: Vec<SyncService>,
@@ -28,6 +30,13 @@ pub struct Manifest {
     pub consumer_schemas: Vec<ConsumerSchemaDef>,
     /// What is valid and yet hardly meant, in the order of the file.
     pub warnings: Vec<Problem>,
+}
+
+/// A manifest that another one names: a file, or a folder that has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkspaceMember {
+    pub path: PathBuf,
+    pub at: Place,
 }
 
 /// A database that data stores and event stores refer to by its slug.
@@ -79,7 +88,20 @@ pub enum Tables {
 pub struct EventStore {
     /// The slug of its connection.
     pub slug: String,
+    /// The slug of the event store all of whose events are kept here too.
+    pub mirror_of: Option<String>,
+    /// `None`: everything is kept.
+    pub retention: Option<Retention>,
     pub at: Place,
+}
+
+/// What an event store does not keep for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub max_age: Option<Duration>,
+    pub max_bytes: Option<u64>,
+    /// Keep the newest event of each key.
+    pub compact: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +125,8 @@ pub struct PublicSchemaDef {
     /// The slug of the data store that it is made from, which always has a [`SourceConfig`].
     pub source: String,
     pub output_schema: Option<OutputSchema>,
+    /// A row that is not what the output schema says stops the flow.
+    pub strict: bool,
     pub definition_file: Option<PathBuf>,
     pub config: PublicSchemaConfig,
     pub at: Place,
@@ -191,6 +215,8 @@ pub struct ConsumerSchemaDef {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: u32,
+    /// The slug of the event store that it reads; `None`: the manifest's first.
+    pub event_store: Option<String>,
     pub definition_file: Option<PathBuf>,
     pub config: ConsumerConfig,
     pub at: Place,
@@ -234,6 +260,10 @@ pub struct SqlDestination {
     pub data_store: String,
     pub sql: String,
     pub delete_sql: Option<String>,
+    /// Run it for the rows that existed before the flow, too.
+    pub backfill: bool,
+    /// Where `sql` stands.
+    pub at: Place,
 }
 
 /// The public schemas that one component makes in one source with the same settings: it runs once for all of them.
@@ -263,6 +293,14 @@ impl Manifest {
     /// Returns the data store of that slug.
     pub fn data_store(&self, slug: &str) -> Option<&DataStore> {
         self.data_stores.iter().find(|store| store.slug == slug)
+    }
+
+    /// Returns the event store that a consumer reads; `None` where it is fed straight from its source.
+    pub fn event_store_of(&self, consumer: &ConsumerSchemaDef) -> Option<&EventStore> {
+        match &consumer.event_store {
+            Some(slug) => self.event_stores.iter().find(|store| store.slug == *slug),
+            None => self.event_stores.first(),
+        }
     }
 
     /// Returns the data stores that are read, each with how.

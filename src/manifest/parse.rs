@@ -127,6 +127,14 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Returns the file that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            LoadError::Read { path, .. } => path,
+            LoadError::Problems(problems) => Path::new(problems.0.first().map_or("", |problem| &problem.file)),
+        }
+    }
+
     /// Returns what the operator should do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -144,9 +152,25 @@ impl LoadError {
 /// # Errors
 /// [`LoadError::Read`] when the file can't be read, otherwise as [`parse`].
 pub fn load(path: &Path) -> Result<Manifest, LoadError> {
+    let content = content(path)?;
+    parse(&content, &Origin::of(path), &System).map_err(LoadError::Problems)
+}
+
+/// Reads the bytes of a manifest, no more of them than [`parse`] takes and one.
+pub(crate) fn content(path: &Path) -> Result<Vec<u8>, LoadError> {
     let mut content = Vec::new();
     File::open(path)
         .and_then(|file| file.take(BYTES_MAX as u64 + 1).read_to_end(&mut content))
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    parse(&content, &Origin::of(path), &System).map_err(LoadError::Problems)
+    Ok(content)
+}
+
+/// Returns the slug that a text names, be it a valid manifest or not.
+pub(crate) fn slug_of(content: &[u8]) -> Option<String> {
+    let root = node::read(std::str::from_utf8(content).ok()?, false, &mut Report::default())?;
+    let node::Value::Map(entries) = root.value else { return None };
+    match entries.into_iter().find(|entry| entry.key == "slug")?.value.value {
+        node::Value::Text(slug) => Some(slug),
+        _ => None,
+    }
 }

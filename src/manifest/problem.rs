@@ -51,6 +51,8 @@ pub enum Code {
     DuplicateConnection,
     DuplicateEventStore,
     DuplicateSyncService,
+    EventStoreNotFound,
+    MirrorCycle,
     DuplicateConsumerSchema,
     /// Two data stores would read the same slot.
     DuplicateSlot,
@@ -64,6 +66,12 @@ pub enum Code {
     TransformConflict,
     /// A name that SQL would read as another one.
     UnquotedName,
+    /// `workspaces` names what can't be read.
+    WorkspaceNotFound,
+    /// Manifests that name each other in `workspaces`.
+    WorkspaceCycle,
+    /// `workspaces` names the same manifest twice.
+    DuplicateWorkspace,
 }
 
 impl Code {
@@ -94,6 +102,8 @@ impl Code {
             Code::DuplicateConnection => "DUPLICATE_CONNECTION",
             Code::DuplicateEventStore => "DUPLICATE_EVENT_STORE",
             Code::DuplicateSyncService => "DUPLICATE_SYNC_SERVICE",
+            Code::EventStoreNotFound => "EVENT_STORE_NOT_FOUND",
+            Code::MirrorCycle => "MIRROR_CYCLE",
             Code::DuplicateConsumerSchema => "DUPLICATE_CONSUMER_SCHEMA",
             Code::DuplicateSlot => "DUPLICATE_SLOT",
             Code::DuplicateDestination => "DUPLICATE_DESTINATION",
@@ -101,6 +111,9 @@ impl Code {
             Code::TableNotReplicated => "TABLE_NOT_REPLICATED",
             Code::TransformConflict => "TRANSFORM_CONFLICT",
             Code::UnquotedName => "UNQUOTED_NAME",
+            Code::WorkspaceNotFound => "WORKSPACE_NOT_FOUND",
+            Code::WorkspaceCycle => "WORKSPACE_CYCLE",
+            Code::DuplicateWorkspace => "DUPLICATE_WORKSPACE",
         }
     }
 }
@@ -169,6 +182,13 @@ impl fmt::Display for Problems {
             0 => Ok(()),
             n => write!(f, ", {}", counted(n, "warning")),
         }
+    }
+}
+
+impl Problem {
+    /// Returns true for what keeps a manifest from being used.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 }
 

@@ -84,6 +84,7 @@ fn holds(kind: &'static Kind) -> String {
         Kind::Integer { min, max } if min == max => format!("{min}"),
         Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Kind::Size => "a size".to_owned(),
+        Kind::Age => "a time span".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Table => "the name of a table".to_owned(),
         Kind::Secret => "text, or `{ file: … }`".to_owned(),

@@ -175,6 +175,15 @@ fn hide_url_password(text: &str, caret: usize) -> (String, usize) {
     (hidden, shown_caret)
 }
 
+/// Returns a connection URL that may be shown: without user and password, and without parameters, which may repeat them.
+pub fn without_password(url: &str) -> String {
+    let (hidden, _) = hide_url_password(url, 0);
+    match hidden.split_once('?') {
+        Some((address, parameters)) if parameters.to_lowercase().contains("password") => format!("{address}?…"),
+        _ => hidden,
+    }
+}
+
 /// Quotes a text of the file in a message: in backticks, on one line, cut, without passwords in URLs.
 pub(crate) fn quoted(text: &str) -> String {
     let (text, _) = hide_url_password(text, 0);

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::{Expanded, expand};
-use super::fields::{Choice, Kind, Object, Rule, size_bytes};
+use super::fields::{Choice, Kind, Object, Rule, age_seconds, size_bytes};
 use super::nearest::nearest;
 use super::node::{self, Node, whole_number};
 use super::problem::Code;
 use super::report::quoted;
 use super::shape::{Shaper, Value, subject};
 use super::table_name::{TableName, reads_otherwise_in_sql};
+
+const AGE_HINT: &str = "write a number and its unit: s, min, h, d or w";
 
 impl Shaper<'_> {
     pub(super) fn wrong_type(&mut self, node: &Node, path: &str, kind: &Kind) {
@@ -46,6 +48,7 @@ impl Shaper<'_> {
                 Some(format!("its fields are {}", fields.join(", ")))
             }
             (Kind::Size, _) => Some("write a number and its unit: kB, MB, GB or TB".to_owned()),
+            (Kind::Age, _) => Some(AGE_HINT.to_owned()),
             _ => None,
         };
         let message = format!("{}: expected {}, found {found}", subject(path), kind.expected());
@@ -111,6 +114,13 @@ impl Shaper<'_> {
                 None => {
                     let hint = Some("write a number and its unit: kB, MB, GB or TB".to_owned());
                     self.bad(node, path, format!("expected a size such as `10GB`, found {shown}"), hint)
+                }
+            },
+            Kind::Age => match age_seconds(&text) {
+                Some(seconds) => Value::Integer(seconds),
+                None => {
+                    let message = format!("expected a time span such as `30d`, found {shown}");
+                    self.bad(node, path, message, Some(AGE_HINT.to_owned()))
                 }
             },
             Kind::Path if text.is_empty() || text.contains('\0') => {

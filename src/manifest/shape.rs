@@ -209,6 +209,7 @@ impl Shaper<'_> {
             | Kind::Bool
             | Kind::Integer { .. }
             | Kind::Size
+            | Kind::Age
             | Kind::Path
             | Kind::Table => self.scalar(kind, node, path),
         };

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use super::model::{ConsumerConfig, ConsumerSchemaDef, Manifest, SourceConfig};
+use super::model::{ConsumerConfig, ConsumerSchemaDef, Manifest, PublicSchemaConfig, SourceConfig, Version};
 use super::nearest::nearest;
 use super::problem::{Code, Place, Problem, Severity};
 use super::report::quoted;
 use super::service::service_variable;
 use super::table_name::TableName;
 
-/// Checks the manifests that one process runs, each of them valid by itself. Returns problems, all of them errors.
+/// Checks the manifests that one process runs, each of them valid by itself. Returns errors and warnings.
 ///
 /// A consumer of a manifest that is not among them is a problem where its own has no event store: with one, its rows
 /// come from there, and another process may well put them in.
@@ -27,7 +27,10 @@ pub fn check_together(manifests: &[Manifest]) -> Vec<Problem> {
     for (manifest, consumer) in each(manifests, |manifest| &manifest.consumer_schemas) {
         problems.extend(source_problem(manifests, manifest, consumer));
     }
+    problems.extend(published_twice(manifests));
     problems.extend(written_twice(manifests));
+    problems.extend(written_as_read(manifests));
+    problems.extend(names_taken(manifests));
     problems.extend(read_twice(manifests));
     problems
 }
@@ -49,7 +52,7 @@ fn source_problem(manifests: &[Manifest], manifest: &Manifest, consumer: &Consum
         let hint = match nearest(&consumer.source_manifest, manifests.iter().map(|other| other.slug.as_str())) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
-                "name its file beside this one, or say where its service is: `syncServices`, {}=host:port, or \
+                "name its file beside this one, list both in the `workspaces` of a manifest, or say where its service is: `syncServices`, {}=host:port, or \
                  `--resolver localhost`",
                 service_variable(&consumer.source_manifest)
             ),
@@ -72,6 +75,72 @@ fn source_problem(manifests: &[Manifest], manifest: &Manifest, consumer: &Consum
     let message = format!("public schema {wanted} has no major version {}", consumer.major);
     let hint = format!("in {} it has {}", source.file, majors.join(", "));
     Some(problem(manifest, consumer.at, Code::VersionMismatch, message, &hint))
+}
+
+/// Public schemas of one name and version in two manifests: consumers name the manifest too, people often don't.
+fn published_twice(manifests: &[Manifest]) -> Vec<Problem> {
+    let mut published: HashMap<(&str, Version), &Manifest> = HashMap::new();
+    let mut problems = Vec::new();
+    for (manifest, public) in each(manifests, |manifest| &manifest.public_schemas) {
+        let first = published.insert((&public.name, public.version), manifest);
+        if let Some(first) = first.filter(|first| first.slug != manifest.slug) {
+            let Version { major, minor } = public.version;
+            let message = format!("public schema {} {major}.{minor} is in {} too", quoted(&public.name), first.file);
+            let hint =
+                format!("consumers tell them apart by `sourceManifestSlug: {}`; two names are clearer", manifest.slug);
+            let problem = problem(manifest, public.at, Code::DuplicatePublicSchema, message, &hint);
+            problems.push(Problem { severity: Severity::Warning, ..problem });
+        }
+    }
+    problems
+}
+
+/// Names that a consumer would take in the manifest that it runs with, and that are taken there ([`super::join`]).
+fn names_taken(manifests: &[Manifest]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (manifest, consumer) in each(manifests, |manifest| &manifest.consumer_schemas) {
+        let owner = manifests.iter().find(|other| other.slug == consumer.source_manifest);
+        let Some(owner) = owner.filter(|owner| owner.slug != manifest.slug && manifest.event_stores.is_empty()) else {
+            continue;
+        };
+        let (name, store) = (super::join::moved_name(manifest, &consumer.name), consumer.config.destination());
+        let store = super::join::moved_name(manifest, store);
+        let taken = match owner.consumer_schemas.iter().any(|other| other.name == name) {
+            true => Some(("consumer schema", name)),
+            false => owner.connection(&store).is_some().then_some(("connection", store)),
+        };
+        if let Some((what, name)) = taken {
+            let message =
+                format!("this consumer runs with {}, which has a {what} {} already", owner.file, quoted(&name));
+            problems.push(problem(manifest, consumer.at, Code::Conflict, message, "give one of them another name"));
+        }
+    }
+    problems
+}
+
+/// Consumers that write the table which a plain public schema of another manifest reads for them.
+fn written_as_read(manifests: &[Manifest]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (manifest, consumer) in each(manifests, |manifest| &manifest.consumer_schemas) {
+        let ConsumerConfig::Table(written) = &consumer.config else { continue };
+        let owner = manifests.iter().find(|other| other.slug == consumer.source_manifest);
+        // Within one manifest it was said already.
+        let Some(owner) = owner.filter(|owner| owner.slug != manifest.slug) else { continue };
+        let Some(public) = owner.public_schema(&consumer.public_schema, consumer.major) else { continue };
+        let PublicSchemaConfig::Table(read) = &public.config else { continue };
+        let database = |manifest: &Manifest, slug: &str| {
+            let postgres = manifest.postgres(slug)?;
+            Some((postgres.host.clone(), postgres.port, postgres.database.clone()))
+        };
+        let (from, to) = (database(owner, &public.source), database(manifest, &written.data_store));
+        if from.is_some() && from == to && read.table == written.table {
+            let message =
+                format!("table {} would be written with what is read from it", quoted(&read.table.to_string()));
+            let hint = "write to another table, or to another database";
+            problems.push(problem(manifest, written.at, Code::DestinationIsSource, message, hint));
+        }
+    }
+    problems
 }
 
 /// Two consumers of different manifests that write one table.

@@ -92,9 +92,12 @@ impl Service {
                 public_schema: name.to_owned(),
                 major: major.try_into().ok()?,
                 shape: of_stream.first().map_or(0, |shape| shape.id),
-                segment: 0,
                 from_component: of_stream.iter().any(|shape| shape.component_digest.is_some()),
                 last: one["last"].as_str()?.parse().ok()?,
+                origin: one["origin"].as_str()?.to_owned(),
+                path: Vec::new(),
+                horizon: one["horizon"].as_str()?.parse().ok()?,
+                merged: one["merged"].as_bool()?,
             });
             shapes.extend(of_stream);
         }
@@ -129,11 +132,16 @@ impl Service {
         }
     }
 
-    /// Tells how far consumers of a manifest are, so that nothing is removed that they have not read.
+    /// Tells how far consumers of a manifest are, so that nothing is removed that they have not read. Returns of each whether
+    /// events behind its cursor are gone already.
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn register(&self, manifest: &str, consumers: &[Registered<'_>]) -> Result<(), ServiceError> {
+    pub async fn register(
+        &self,
+        manifest: &str,
+        consumers: &[Registered<'_>],
+    ) -> Result<Vec<(String, bool)>, ServiceError> {
         let one = |one: &Registered<'_>| {
             json!({
                 "consumer": one.consumer,
@@ -144,7 +152,11 @@ impl Service {
             })
         };
         let body = json!({ "manifest": manifest, "consumers": consumers.iter().map(one).collect::<Value>() });
-        self.ask(Method::POST, "/consumers", Some(body)).await.map(drop)
+        let answer = self.ask(Method::POST, "/consumers", Some(body)).await?;
+        let not_ours = || ServiceError::NotPelton { url: self.url() };
+        let missed = answer["missed"].as_array().ok_or_else(not_ours)?;
+        let is_missed = |consumer: &str| missed.iter().any(|name| name == consumer);
+        Ok(consumers.iter().map(|one| (one.consumer.to_owned(), is_missed(one.consumer))).collect())
     }
 
     /// Has a consumer forgotten. Returns false when it was not known.

@@ -226,15 +226,18 @@ pub fn destinations<'a>(
         }
     }
     for reader in &plan.readers {
-        let table = |consumer: &engine::ConsumerPlan| DestinationTable {
-            name: table_name(&consumer.table.table),
-            flow: consumer.name.clone(),
-            create: consumer.table.create_table,
-            // The event store knows it, once it is published.
-            public: None,
-            exact: false,
+        let table = |consumer: &engine::ConsumerPlan| {
+            let table = consumer.target.table()?;
+            Some(DestinationTable {
+                name: table_name(&table.table),
+                flow: consumer.name.clone(),
+                create: table.create_table,
+                // The event store knows it, once it is published.
+                public: None,
+                exact: false,
+            })
         };
-        let tables = reader.consumers.iter().map(table);
+        let tables = reader.consumers.iter().filter_map(table);
         match targets.iter_mut().find(|target| target.slug == reader.destination).map(|target| &mut target.side) {
             Some(Side::Destination(known)) => known.tables.extend(tables),
             _ => {
@@ -288,6 +291,15 @@ fn reads_of(transform: &TransformPlan, described: &Described) -> Vec<Read> {
             let table = table_name(&projection.table);
             vec![Read { table, columns: columns.collect(), ops: Vec::new(), flows }]
         }
+        TransformKind::Sql(plan) => {
+            let read = |one: &engine::SqlStatementPlan| Read {
+                table: table_name(&one.table),
+                columns: Vec::new(),
+                ops: vec![one.op],
+                flows: flows.clone(),
+            };
+            plan.statements.iter().map(read).collect()
+        }
         TransformKind::Wasm(config) => {
             let subscriptions = described.get(&config.component).map(|found| &found.subscriptions[..]).unwrap_or(&[]);
             let tables = subscriptions.iter().filter(|one| one.schema != Relation::MESSAGE_SCHEMA);
@@ -307,6 +319,8 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
     let mut tables = Vec::new();
     for transform in &group.transforms {
         for flow in &transform.flows {
+            // What a consumer's statements need, only their author knows.
+            let Some(table) = flow.target.table() else { continue };
             let public = match &transform.kind {
                 TransformKind::Table { projection, name, major, minor } => {
                     let wanted = table_name(&projection.table);
@@ -317,6 +331,8 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
                         engine::public_schema(table, columns, projection, (name, *major, *minor)).ok()
                     })
                 }
+                // The source alone knows what its statements give.
+                TransformKind::Sql(_) => None,
                 TransformKind::Wasm(config) => described.get(&config.component).and_then(|found| {
                     let is_it =
                         |public: &&PublicSchema| *public.name == *flow.public_schema && public.major == flow.major;
@@ -324,9 +340,9 @@ fn tables(group: &GroupPlan, described: &Described, seen: Option<&SourceFacts>) 
                 }),
             };
             tables.push(DestinationTable {
-                name: table_name(&flow.table.table),
+                name: table_name(&table.table),
                 flow: flow.name.clone(),
-                create: flow.table.create_table,
+                create: table.create_table,
                 public,
                 exact: matches!(transform.kind, TransformKind::Table { .. }),
             });

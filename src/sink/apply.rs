@@ -13,6 +13,7 @@ use super::plan::{Do, Step};
 use super::rows::{Item, Rows, Side};
 use super::shape::Shape;
 use super::sql::{self, Arity, Known, Verb};
+use super::statement::{Call, SqlWriter, set_path};
 use super::{SinkError, TableWriter, WriteStats};
 use crate::change::Value;
 
@@ -32,19 +33,29 @@ const PLANNER: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin
 pub(super) struct Applier<'p, 't> {
     pub(super) client: &'p Client,
     pub(super) tables: &'t mut [TableWriter],
+    /// What is addressed behind the tables.
+    statements: &'t mut [SqlWriter],
     pub(super) rows: &'p Rows<'p>,
     pub(super) pipeline: Pipeline<'p>,
     planner_set: bool,
+    /// Names mean what they mean to the authors of statements.
+    authors_path: bool,
 }
 
 impl<'p, 't> Applier<'p, 't> {
-    pub(super) fn new(client: &'p Client, tables: &'t mut [TableWriter], rows: &'p Rows<'p>) -> Applier<'p, 't> {
-        Applier { client, tables, rows, pipeline: Pipeline::new(client), planner_set: false }
+    pub(super) fn new(
+        client: &'p Client,
+        tables: &'t mut [TableWriter],
+        statements: &'t mut [SqlWriter],
+        rows: &'p Rows<'p>,
+    ) -> Applier<'p, 't> {
+        let pipeline = Pipeline::new(client);
+        Applier { client, tables, statements, rows, pipeline, planner_set: false, authors_path: false }
     }
 
     /// Sends a statement that is about no table.
     pub(super) async fn session(&mut self, act: &'static str, sql: &str) -> Result<(), SinkError> {
-        self.pipeline.batch(About { act, table: None }, Counts::Nothing, sql.to_owned()).await
+        self.pipeline.batch(About::session(act), Counts::Nothing, sql.to_owned()).await
     }
 
     /// Carries out all steps and waits for the last answer.
@@ -52,6 +63,11 @@ impl<'p, 't> Applier<'p, 't> {
         let mut steps = steps;
         while let Some((step, rest)) = steps.split_first() {
             steps = rest;
+            if step.what == Do::Statement {
+                self.statements(step).await?;
+                continue;
+            }
+            self.our_path().await?;
             if step.what == Do::Truncate {
                 let more = rest.iter().take_while(|step| step.what == Do::Truncate).count();
                 let tables: Vec<usize> = std::iter::once(step).chain(&rest[..more]).map(|step| step.table).collect();
@@ -61,7 +77,34 @@ impl<'p, 't> Applier<'p, 't> {
             }
             self.step(step).await?;
         }
+        self.our_path().await?;
         self.pipeline.settle().await
+    }
+
+    /// Runs an author's statements, row by row.
+    async fn statements(&mut self, step: &Step) -> Result<(), SinkError> {
+        let rows: &'p Rows<'p> = self.rows;
+        let writer = &mut self.statements[step.table - self.tables.len()];
+        let (consumer, path) = (writer.consumer.clone(), set_path(&writer.target().search_path));
+        if !std::mem::replace(&mut self.authors_path, true) {
+            self.session("set the search_path", &path).await?;
+        }
+        for item in &step.items {
+            let writer = &mut self.statements[step.table - self.tables.len()];
+            for Call { which, statement, params } in writer.calls(step.table, rows.get(item.row).row)? {
+                let consumer = Some((step.table, consumer.clone(), which));
+                let about = About { act: "run", table: None, consumer };
+                self.pipeline.execute(about, Counts::Nothing, statement, params).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn our_path(&mut self) -> Result<(), SinkError> {
+        if std::mem::replace(&mut self.authors_path, false) {
+            self.session("set the search_path", &set_path("pg_catalog")).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn finish(mut self) -> Result<WriteStats, SinkError> {
@@ -72,10 +115,10 @@ impl<'p, 't> Applier<'p, 't> {
     async fn step(&mut self, step: &Step) -> Result<(), SinkError> {
         let shape = self.tables[step.table].shape.clone();
         let items = &step.items;
-        let new = |act| About { act, table: Some((step.table, shape.clone())) };
+        let new = |act| About::table(act, step.table, &shape);
         let many = |last_wins| if last_wins { Arity::ManyLastWins } else { Arity::Many };
         match &step.what {
-            Do::Truncate => unreachable!("handled with its neighbours"),
+            Do::Truncate | Do::Statement => unreachable!("handled with its neighbours"),
             Do::Append if shape.copy && items.len() >= COPY_MIN => {
                 self.copy(&new("copy rows"), step.table, &shape, items).await.map(|_| ())
             }
@@ -197,7 +240,7 @@ impl<'p, 't> Applier<'p, 't> {
     async fn whole(&mut self, step: &Step, shape: &Arc<Shape>) -> Result<(), SinkError> {
         let update = step.what == Do::UpdateWhole;
         let act = if update { "update rows" } else { "delete rows" };
-        let about = About { act, table: Some((step.table, shape.clone())) };
+        let about = About::table(act, step.table, shape);
         if !self.planner_set {
             self.session("set up the planner", PLANNER).await?;
             self.planner_set = true;
@@ -242,7 +285,7 @@ impl<'p, 't> Applier<'p, 't> {
             shape.truncate && shape.referred_by.iter().all(|oid| shapes.iter().any(|other| other.oid == *oid))
         };
         if shapes.iter().all(together) {
-            let about = About { act: "truncate", table: Some((tables[0], shapes[0].clone())) };
+            let about = About::table("truncate", tables[0], &shapes[0]);
             let sql = sql::truncate(shapes.iter().map(|shape| &**shape));
             return self.pipeline.batch(about, Counts::Truncated { tables: tables.len() as u64 }, sql).await;
         }
@@ -250,7 +293,7 @@ impl<'p, 't> Applier<'p, 't> {
         let refs: Vec<&Shape> = shapes.iter().map(|shape| &**shape).collect();
         for at in super::plan::parents_first(&refs).into_iter().rev() {
             let shape = &shapes[at];
-            let about = About { act: "empty", table: Some((tables[at], shape.clone())) };
+            let about = About::table("empty", tables[at], shape);
             let sql = match together(shape) {
                 true => sql::truncate([&**shape]),
                 false => format!("DELETE FROM {}", shape.table),

@@ -1,4 +1,4 @@
-//! The tables that commit together, and how a batch of their rows is written.
+//! The tables and statements that commit together, and how a batch of their rows is written.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::apply::Applier;
 use super::plan::{self, Plan};
 use super::rows::Rows;
 use super::shape::Shape;
-use super::{SinkError, TableWriter};
+use super::{SinkError, SqlWriter, TableWriter};
 use crate::change::{Op, Row, TupleWriter};
 
 /// A row and the table that it goes to.
@@ -86,32 +86,86 @@ const FEW_ROWS: usize = 50;
 
 const BATCH_SAVEPOINT: &str = "pelton_batch";
 
-/// The tables that commit together, over one session.
+/// Who writes the rows of one flow.
+pub enum Writer {
+    Table(TableWriter),
+    Sql(SqlWriter),
+}
+
+impl From<TableWriter> for Writer {
+    fn from(table: TableWriter) -> Writer {
+        Writer::Table(table)
+    }
+}
+
+impl From<SqlWriter> for Writer {
+    fn from(statements: SqlWriter) -> Writer {
+        Writer::Sql(statements)
+    }
+}
+
+/// The tables and statements that commit together, over one session.
 ///
 /// A failed [`write`](Destination::write) leaves the session's transaction failed: the caller rolls back. After the
 /// connection is lost, a new destination is prepared over a new one.
+///
+/// Inside, tables are numbered first and statements behind them; rows address the writers as they were given.
 pub struct Destination {
     tables: Vec<TableWriter>,
+    statements: Vec<SqlWriter>,
+    /// By the number that rows have: the number inside.
+    inside: Vec<usize>,
     /// The tables, each after those it refers to.
     order: Vec<usize>,
     folding: FoldTrust,
 }
 
 impl Destination {
-    pub fn new(tables: Vec<TableWriter>) -> Destination {
-        let shapes: Vec<&Shape> = tables.iter().map(|table| &*table.shape).collect();
+    /// Takes the writers in the order in which rows address them.
+    pub fn new(writers: impl IntoIterator<Item = impl Into<Writer>>) -> Destination {
+        let (mut tables, mut statements, mut is_table) = (Vec::new(), Vec::new(), Vec::new());
+        for writer in writers {
+            match writer.into() {
+                Writer::Table(table) => {
+                    is_table.push((true, tables.len()));
+                    tables.push(table);
+                }
+                Writer::Sql(writer) => {
+                    is_table.push((false, statements.len()));
+                    statements.push(writer);
+                }
+            }
+        }
+        let inside = |&(is_table, at): &(bool, usize)| if is_table { at } else { tables.len() + at };
+        let inside = is_table.iter().map(inside).collect();
+        let shapes: Vec<&Shape> = tables.iter().map(|table: &TableWriter| &*table.shape).collect();
         let order = plan::parents_first(&shapes);
-        Destination { tables, order, folding: FoldTrust::default() }
+        Destination { tables, statements, inside, order, folding: FoldTrust::default() }
     }
 
-    /// Returns the tables, in the order in which rows address them.
-    pub fn tables(&self) -> &[TableWriter] {
-        &self.tables
+    /// Returns what a writer is called in messages: its table, or its consumer.
+    pub fn name(&self, writer: usize) -> String {
+        let at = self.inside[writer];
+        match self.tables.get(at) {
+            Some(table) => table.target().readable(),
+            None => self.statements[at - self.tables.len()].target().consumer.clone(),
+        }
     }
 
-    /// Gives the tables back.
-    pub fn into_tables(self) -> Vec<TableWriter> {
-        self.tables
+    /// Gives the writers back, in the order in which they came.
+    pub fn into_writers(self) -> Vec<Writer> {
+        let (mut tables, mut statements) = (self.tables.into_iter(), self.statements.into_iter());
+        let count = tables.len();
+        let writer = |at: usize| match at < count {
+            true => tables.next().map(Writer::Table),
+            false => statements.next().map(Writer::Sql),
+        };
+        self.inside.into_iter().filter_map(writer).collect()
+    }
+
+    /// Returns a consumer whose statements write here, and so do not say how to empty what they wrote.
+    pub fn has_statements(&self) -> Option<&str> {
+        self.statements.first().map(|writer| &*writer.consumer)
     }
 
     /// Returns a table whose rows can't be deleted without those of other tables, which are not among these.
@@ -138,7 +192,7 @@ impl Destination {
         let values = writer.finish().pop().expect("a row was written");
         let row = Row { public_schema: 0, op: Op::Truncate, source: 0, values, old_key: None };
         let rows: Vec<Addressed<'_>> = (0..self.tables.len()).map(|table| Addressed { table, row: &row }).collect();
-        self.write(client, &rows).await.map(drop)
+        self.write_inside(client, &rows).await.map(drop)
     }
 
     /// Writes rows in the transaction that the caller has opened on `client`.
@@ -149,16 +203,34 @@ impl Destination {
     /// # Errors
     /// The first failure. The transaction is to be rolled back; nothing of the rows stays.
     pub async fn write(&mut self, client: &Client, rows: &[Addressed<'_>]) -> Result<WriteStats, SinkError> {
-        if let Some(row) = rows.iter().find(|row| row.table >= self.tables.len()) {
-            return Err(SinkError::UnknownTable { index: row.table, tables: self.tables.len() });
+        if let Some(row) = rows.iter().find(|row| row.table >= self.inside.len()) {
+            return Err(SinkError::UnknownTable { index: row.table, tables: self.inside.len() });
         }
+        if self.statements.is_empty() {
+            return self.write_inside(client, rows).await;
+        }
+        let inside = |row: &Addressed<'_>| self.inside[row.table];
+        let numbered: Vec<Addressed<'_>> =
+            rows.iter().map(|row| Addressed { table: inside(row), row: row.row }).collect();
+        let outside = |at: usize| self.inside.iter().position(|&inside| inside == at).unwrap_or(at);
+        let outside: Vec<usize> = (0..self.inside.len()).map(outside).collect();
+        let mut stats =
+            self.write_inside(client, &numbered).await.map_err(|error| error.renumbered(|at| outside[at]))?;
+        stats.missing_by_table.iter_mut().for_each(|(table, _)| *table = outside[*table]);
+        Ok(stats)
+    }
+
+    async fn write_inside(&mut self, client: &Client, rows: &[Addressed<'_>]) -> Result<WriteStats, SinkError> {
         if rows.is_empty() {
             return Ok(WriteStats::default());
         }
         let shapes: Vec<Arc<Shape>> = self.tables.iter().map(|table| table.shape.clone()).collect();
         let shapes: Vec<&Shape> = shapes.iter().map(|shape| &**shape).collect();
         let mut view = Rows::new(rows);
-        let plan = if rows.len() <= FEW_ROWS || !self.folding.try_now() {
+        let has_statements = rows.iter().any(|row| row.table >= shapes.len());
+        let plan = if has_statements {
+            plan::beside_statements(&shapes, &view)?
+        } else if rows.len() <= FEW_ROWS || !self.folding.try_now() {
             plan::in_order(&shapes, &view)?
         } else {
             plan::folded(&shapes, &self.order, &mut view)?
@@ -198,7 +270,7 @@ impl Destination {
         defer: bool,
         guard: bool,
     ) -> Result<WriteStats, SinkError> {
-        let mut applier = Applier::new(client, &mut self.tables, rows);
+        let mut applier = Applier::new(client, &mut self.tables, &mut self.statements, rows);
         if defer {
             applier.session("defer constraints", "SET CONSTRAINTS ALL DEFERRED").await?;
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::change::Op;
+use crate::manifest::nearest;
 
 /// What was being done when the server refused, or what was found wrong before it was asked.
 ///
@@ -60,6 +61,34 @@ pub enum SinkError {
         index: usize,
         rows: u64,
     },
+    #[error(
+        "`{statement}` of consumer `{consumer}` names {placeholder}, and {}",
+        has(statement, public_schema, fields)
+    )]
+    NoSuchField {
+        consumer: String,
+        statement: &'static str,
+        placeholder: String,
+        public_schema: String,
+        /// What it could name.
+        fields: Vec<String>,
+    },
+    #[error(
+        "an update leaves out the large value (TOAST) of `{field}`, which `{statement}` of consumer `{consumer}` takes"
+    )]
+    FieldUnknown { consumer: String, index: usize, statement: &'static str, field: String },
+    #[error("`{field}` of consumer `{consumer}` got a {kind} in binary form, which can't be passed on")]
+    BinaryField { consumer: String, index: usize, field: String, kind: String },
+    /// The server refused an author's statement.
+    #[error("cannot {act} `{statement}` of consumer `{consumer}`")]
+    Statement {
+        act: &'static str,
+        consumer: String,
+        statement: &'static str,
+        /// Its index among what the destination writes, where a row was refused.
+        index: Option<usize>,
+        source: Box<Refusal>,
+    },
     #[error("a row is addressed to destination table number {index}, and there are {tables}")]
     UnknownTable { index: usize, tables: usize },
     /// The server refused.
@@ -75,6 +104,16 @@ pub enum SinkError {
     /// The connection broke, or what came over it made no sense.
     #[error("lost the destination while trying to {act}")]
     Connection { act: &'static str, source: tokio_postgres::Error },
+}
+
+fn has(statement: &str, public_schema: &str, fields: &[String]) -> String {
+    match (statement, fields) {
+        (_, []) => format!("public schema `{public_schema}` has no columns"),
+        ("deleteSql", fields) => {
+            format!("a delete of public schema `{public_schema}` says {} alone", fields.join(", "))
+        }
+        (_, fields) => format!("public schema `{public_schema}` has {}", fields.join(", ")),
+    }
 }
 
 fn on(table: &Option<String>) -> String {
@@ -157,6 +196,28 @@ impl Refusal {
             || code.starts_with("53")
             || code.starts_with("57P")
             || matches!(code, "25006" | "55P03" | "55006" | "57014" | "58030" | "25P03")
+            // A segment of an event store has ended and is gone; the next attempt appends to the newest one.
+            || (code == "23514" && self.constraint.is_none() && self.relation.as_deref() == Some("rejot_events.event"))
+    }
+
+    /// Returns what the author of a statement should do.
+    fn hint_for_statement(&self) -> Option<String> {
+        let text = match self.sqlstate.as_str() {
+            "42P08" | "42P18" => "Say of which type the value is: `:name::type`.",
+            "42P01" | "42703" | "42883" | "42704" | "3F000" => {
+                "Correct the statement, or make what it names. Names without a schema are looked for in the role's own \
+                 search_path."
+            }
+            "42601" => "Correct the statement.",
+            "42501" => "GRANT the role of the connection what the statement needs.",
+            "23505" => {
+                "Let the statement take a row that is there already: INSERT … ON CONFLICT (…) DO UPDATE SET …. A row that is \
+                 changed comes through the same statement as a new one."
+            }
+            "23502" | "23514" => "Correct the statement, or drop the constraint.",
+            _ => return self.hint(),
+        };
+        Some(text.to_owned())
     }
 
     fn hint(&self) -> Option<String> {
@@ -263,16 +324,31 @@ impl SinkError {
     /// Returns the index of the table that failed, where that is known.
     pub fn table_index(&self) -> Option<usize> {
         match self {
-            SinkError::Refused { index, .. } => *index,
-            SinkError::RowsMissing { index, .. } => Some(*index),
+            SinkError::Refused { index, .. } | SinkError::Statement { index, .. } => *index,
+            SinkError::RowsMissing { index, .. }
+            | SinkError::FieldUnknown { index, .. }
+            | SinkError::BinaryField { index, .. } => Some(*index),
             _ => None,
         }
+    }
+
+    /// Gives the writer that failed another number.
+    pub(super) fn renumbered(mut self, number: impl Fn(usize) -> usize) -> SinkError {
+        match &mut self {
+            SinkError::Refused { index: Some(index), .. }
+            | SinkError::Statement { index: Some(index), .. }
+            | SinkError::FieldUnknown { index, .. }
+            | SinkError::BinaryField { index, .. }
+            | SinkError::RowsMissing { index, .. } => *index = number(*index),
+            _ => {}
+        }
+        self
     }
 
     /// Returns the server's SQLSTATE, if it was the server that refused.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            SinkError::Refused { source, .. } => Some(&source.sqlstate),
+            SinkError::Refused { source, .. } | SinkError::Statement { source, .. } => Some(&source.sqlstate),
             _ => None,
         }
     }
@@ -282,7 +358,7 @@ impl SinkError {
     pub fn is_transient(&self) -> bool {
         match self {
             SinkError::Connection { .. } => true,
-            SinkError::Refused { source, .. } => source.is_transient(),
+            SinkError::Refused { source, .. } | SinkError::Statement { source, .. } => source.is_transient(),
             _ => false,
         }
     }
@@ -336,6 +412,20 @@ impl SinkError {
                  bring whole rows, and start the flow anew."
                     .to_owned()
             }
+            SinkError::NoSuchField { placeholder, fields, .. } => {
+                let written = placeholder.trim_start_matches(':');
+                match nearest(written, fields.iter().map(String::as_str)) {
+                    Some(near) => format!("Did you mean :{near}?"),
+                    None => "Name what the public schema has, or add it there. Capitals count.".to_owned(),
+                }
+            }
+            SinkError::FieldUnknown { .. } => {
+                "ALTER TABLE … REPLICA IDENTITY FULL at the source, so that updates bring whole rows, and start the flow \
+                 anew; or let a consumer of type `table` take it, which leaves such a column alone."
+                    .to_owned()
+            }
+            SinkError::BinaryField { .. } => "Emit this column as text.".to_owned(),
+            SinkError::Statement { source, .. } => return source.hint_for_statement(),
             SinkError::UnknownTable { .. } => return None,
             SinkError::Connection { .. } => {
                 "Is the destination up and reachable? Pelton tries again by itself.".to_owned()

@@ -9,7 +9,8 @@
 //!   COPY ([`copy`]), others by statements over arrays ([`sql`]), in an order that foreign keys accept ([`plan`]);
 //! - where a constraint refuses that order, the batch is rolled back to a savepoint and applied in source order
 //!   ([`runs`]);
-//! - keys that Postgres alone can compare are never folded ([`key`]).
+//! - keys that Postgres alone can compare are never folded ([`key`]);
+//! - where an author's own statements take rows of the batch ([`statement`]), all of it is applied in source order.
 //!
 //! An update that leaves columns alone and finds no row writes nothing: the missing columns are not known, and to write
 //! NULL for them would be to invent data. It is counted in [`WriteStats::missing`], and whoever called decides.
@@ -34,10 +35,12 @@ mod rows;
 mod runs;
 mod shape;
 mod sql;
+mod statement;
 mod table;
 
 pub use create::MISSING_VALUE;
-pub use destination::{Addressed, Destination, WriteStats};
+pub use destination::{Addressed, Destination, WriteStats, Writer};
 pub use encode::{NotText, text as text_of};
 pub use error::{Refusal, SinkError};
+pub use statement::{SqlTarget, SqlWriter};
 pub use table::{TableTarget, TableWriter, examine};

@@ -18,6 +18,7 @@ use tokio_postgres::{Client, Error, Statement};
 
 use super::encode::Param;
 use super::shape::Shape;
+use super::statement::{self, Which};
 use super::{SinkError, WriteStats};
 
 /// Statements that may be on their way at a time, and the bytes of their parameters: the server's answers pile up here
@@ -44,15 +45,28 @@ pub(super) enum Counts {
     },
 }
 
-/// Which table a statement is about, for its error.
+/// What a statement is about, for its error.
 #[derive(Clone)]
 pub(super) struct About {
     pub act: &'static str,
     pub table: Option<(usize, Arc<Shape>)>,
+    /// The consumer whose own statement it is, and which of what is written here that is.
+    pub consumer: Option<(usize, Arc<str>, Which)>,
 }
 
 impl About {
+    pub(super) fn session(act: &'static str) -> About {
+        About { act, table: None, consumer: None }
+    }
+
+    pub(super) fn table(act: &'static str, table: usize, shape: &Arc<Shape>) -> About {
+        About { act, table: Some((table, shape.clone())), consumer: None }
+    }
+
     pub(super) fn fails(&self, error: Error) -> SinkError {
+        if let Some((index, consumer, which)) = &self.consumer {
+            return statement::refused(consumer, *which, Some(*index), self.act, error);
+        }
         let (index, name) = match &self.table {
             Some((index, shape)) => (Some(*index), Some(shape.readable.as_str())),
             None => (None, None),

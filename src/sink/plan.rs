@@ -15,7 +15,7 @@
 
 use super::SinkError;
 use super::fold::{self, Outcome};
-use super::rows::{Item, Rows};
+use super::rows::{Item, Rows, Side};
 use super::runs::{self, Repeats};
 use super::shape::Shape;
 use super::sql::Unchanged;
@@ -42,6 +42,8 @@ pub(super) enum Do {
     },
     UpdateWhole,
     DeleteWhole,
+    /// An author's own statements.
+    Statement,
 }
 
 impl Do {
@@ -91,6 +93,27 @@ pub(super) struct Plan {
 /// Plans a batch in source order.
 pub(super) fn in_order(shapes: &[&Shape], rows: &Rows<'_>) -> Result<Plan, SinkError> {
     let steps = runs::in_order(shapes, rows, 0..rows.len() as u32, Repeats::Alone)?;
+    Ok(Plan { steps, folded: false, missing: Vec::new() })
+}
+
+/// Plans a batch of which authors' own statements take rows: in source order, for only they know what those read.
+pub(super) fn beside_statements(shapes: &[&Shape], rows: &Rows<'_>) -> Result<Plan, SinkError> {
+    let mut steps = Vec::new();
+    let mut first = 0;
+    let count = rows.len() as u32;
+    let kind = |number: u32| Some(rows.get(number).table).filter(|&table| table >= shapes.len());
+    while first < count {
+        let of = kind(first);
+        let last = (first..count).find(|&number| kind(number) != of).unwrap_or(count);
+        match of {
+            None => steps.extend(runs::in_order(shapes, rows, first..last, Repeats::Alone)?),
+            Some(table) => {
+                let items = (first..last).map(|row| Item { row, side: Side::New }).collect();
+                steps.push(Step { table, what: Do::Statement, items });
+            }
+        }
+        first = last;
+    }
     Ok(Plan { steps, folded: false, missing: Vec::new() })
 }
 

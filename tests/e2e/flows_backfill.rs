@@ -176,3 +176,30 @@ async fn an_identity_that_loses_the_public_key_stops_the_flow() {
     pelton.terminate();
     assert_eq!(pelton.ended().await.code(), Some(1));
 }
+
+/// What is written and not flushed is not sent: where nobody else writes, copying waits for nobody's flush all the same.
+#[tokio::test]
+async fn copying_goes_on_while_the_sources_log_is_not_flushed() {
+    // On a server of its own, nobody flushes what another session has written into a page that is not full.
+    let server = support::server_with(|builder| builder).await;
+    let line = Line { source: support::database_on(&server).await, destination: support::database().await };
+    line.source(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE other (id int);
+         INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 100000) AS n",
+    )
+    .await;
+    let writer = line.source.connect().await;
+    let mut pelton = line.follow(&line.manifest(&[table("t")]));
+    pelton.start();
+    pelton.says("streaming").await;
+    writer.batch_execute("BEGIN; INSERT INTO other VALUES (1)").await.unwrap();
+    let begun = std::time::Instant::now();
+    line.destination
+        .wait_until("(SELECT count(*) FROM rejot_data_store.flow WHERE backfill IS NULL) = 1 AND (SELECT count(*) FROM t) = 100000")
+        .await;
+    // The server's own background writer would flush some 15 s after its start.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    drop(writer);
+    pelton.terminate();
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+}

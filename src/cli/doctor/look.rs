@@ -53,15 +53,15 @@ pub async fn at(manifest: &Manifest) -> Result<Report, Failure> {
             Ok(line) => components.push(Item::right("component", place, line)),
             Err(findings) => components.extend(findings.into_iter().map(|finding| {
                 let why = "its flows can't run, or not as the manifest says";
-                let item = Item::amiss(Severity::Error, "component", place.clone(), finding.what, why);
-                finding.hint.into_iter().fold(item, Item::step)
+                let item = Item::amiss(Severity::Error, "component", place.clone(), finding.what(), why);
+                finding.hint().into_iter().fold(item, Item::step)
             })),
         }
     }
     let plan = match Plan::new(manifest) {
         Ok(plan) => plan,
         Err(refused) => {
-            components.extend(refused.into_iter().map(|Unsupported { what, hint }| {
+            components.extend(refused.into_iter().map(|Unsupported { what, hint, .. }| {
                 let why = "nothing of the manifest runs while it asks for that";
                 Item::amiss(Severity::Error, "manifest", format!("manifest {}", manifest.file), what, why).step(hint)
             }));

@@ -45,6 +45,10 @@ pub(super) fn refuse(history: &History) -> Result<(), DataStoreError> {
     if let Some(found) = history.entries.iter().filter(|e| e.state == State::Unknown).map(|e| e.version).max() {
         return Err(DataStoreError::TooNew { schema: set.schema, found, known: set.newest() });
     }
+    let needed = set.oldest_of_rejot();
+    if let Some(found) = history.version_of_rejot().filter(|found| *found < needed) {
+        return Err(DataStoreError::OldRejot { schema: set.schema, found, needed });
+    }
     match history.entries.iter().find(|entry| entry.state == State::Drifted) {
         Some(entry) => Err(DataStoreError::Drift { schema: set.schema, version: entry.version }),
         None => Ok(()),

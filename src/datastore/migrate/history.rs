@@ -120,6 +120,18 @@ impl History {
         self.entries.iter().all(|entry| entry.state == State::Pending)
     }
 
+    /// Returns the version that ReJot brought it to, where ReJot made it and nobody has taken it over: it recorded no
+    /// checksums, and nothing behind its last version is there.
+    pub fn version_of_rejot(&self) -> Option<i32> {
+        let last = self.set.oldest_of_rejot();
+        let (theirs, ours): (Vec<&Entry>, Vec<&Entry>) = self.entries.iter().partition(|entry| entry.version <= last);
+        if ours.iter().any(|entry| entry.state != State::Pending) {
+            return None;
+        }
+        let recorded = |entry: &&&Entry| entry.state == State::Applied && !entry.has_checksum;
+        theirs.iter().filter(recorded).map(|entry| entry.version).max()
+    }
+
     /// Returns the versions that are not applied.
     pub fn pending(&self) -> Vec<i32> {
         let pending = self.entries.iter().filter(|entry| entry.state == State::Pending);

@@ -96,6 +96,7 @@ pub static ORDINARY: Set = Set {
         migration!(4, "paused", "rejot_data_store/0004_paused.sql", &[Column("flow", "paused")]),
         migration!(5, "timeline", "rejot_data_store/0005_timeline.sql", &[Column("flow", "timeline")]),
         migration!(6, "consumer", "rejot_data_store/0006_consumer.sql", &[Table("consumer")]),
+        migration!(7, "origin", "rejot_data_store/0007_origin.sql", &[Column("consumer", "origin")]),
     ],
 };
 
@@ -106,12 +107,26 @@ pub static EVENTS: Set = Set {
     kind: "event store's",
     place: "event store",
     lock: 0x70_65_6C_74_6F_70,
-    migrations: &[migration!(
-        8,
-        "events",
-        "rejot_events/0008_events.sql",
-        &[Table("stream"), Table("shape"), Table("segment"), Table("event"), Table("consumer"), View("events")]
-    )],
+    migrations: &[
+        migration!(
+            8,
+            "events",
+            "rejot_events/0008_events.sql",
+            &[Table("stream"), Table("shape"), Table("segment"), Table("event"), Table("consumer"), View("events")]
+        ),
+        migration!(
+            9,
+            "retention",
+            "rejot_events/0009_retention.sql",
+            &[
+                Table("store"),
+                Column("stream", "horizon_lsn"),
+                Table("event_0"),
+                Column("consumer", "missed"),
+                Table("mirror")
+            ]
+        ),
+    ],
 };
 
 /// `pelton`, at sources that want it. Its lock follows the ordinary one.
@@ -136,6 +151,11 @@ impl Set {
     /// Returns the first version that is ours.
     fn first(&self) -> i32 {
         self.migrations.first().expect("there are migrations").version
+    }
+
+    /// Returns the version of ReJot's from which on it is taken over: its last.
+    pub fn oldest_of_rejot(&self) -> i32 {
+        (self.first() - 1).max(1)
     }
 
     /// Returns the newest version that is known.
@@ -214,8 +234,8 @@ mod tests {
         let sums =
             |set: &Set| set.migrations.iter().map(|m| m.checksum()[..8].to_owned()).collect::<Vec<_>>().join(" ");
         // A file that must change is a new migration.
-        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40");
-        assert_eq!(sums(&EVENTS), "69fff2b1");
+        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156");
+        assert_eq!(sums(&EVENTS), "69fff2b1 2af7d471");
         assert_eq!(sums(&PRIVILEGED), "cc6030a4 7ef01934 b28c838b");
         for set in [&ORDINARY, &PRIVILEGED, &EVENTS] {
             assert!(set.migrations.iter().map(|m| m.version).eq(set.first()..=set.newest()), "numbered without gaps");

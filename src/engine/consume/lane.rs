@@ -53,6 +53,8 @@ pub enum LaneEvents {
         slug: String,
         client: Client,
         heard: Arc<Notify>,
+        /// It knows how far the consumers are, and keeps what they have not read.
+        held: bool,
     },
     Service(Remote),
 }
@@ -95,9 +97,9 @@ impl Lane {
         let writing = writer.run(received);
         let reading = async {
             match self.events {
-                LaneEvents::Store { slug, client, heard } => {
+                LaneEvents::Store { slug, client, heard, held } => {
                     let published = self.published;
-                    Reader { batches, slug, client, heard, until, published }.run().await
+                    Reader { batches, slug, client, heard, held, until, published }.run().await
                 }
                 LaneEvents::Service(remote) => remote.run(batches, until).await,
             }
@@ -158,6 +160,7 @@ struct Reader {
     slug: String,
     client: Client,
     heard: Arc<Notify>,
+    held: bool,
     until: Until,
     published: watch::Receiver<bool>,
 }
@@ -207,6 +210,13 @@ impl Reader {
     /// Reads a page, or, of a transaction that is larger, as many as it takes, all of one snapshot.
     async fn read(&mut self, events: &mut Events) -> Result<Read, (Option<String>, EngineError)> {
         self.execute("begin to read events", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        if !self.held {
+            let gone = eventstore::is_gone(&self.client, &self.batches.gather.wanted()).await;
+            let slug = || self.slug.clone();
+            if gone.map_err(|source| (None, EngineError::EventStore { slug: slug(), source }))? {
+                return Err((None, EngineError::HorizonMoved { slug: slug() }));
+            }
+        }
         let read = loop {
             let is_full = match self.page(events).await? {
                 None => return Ok(Read::Gone),
@@ -311,7 +321,7 @@ impl Writer {
     /// See `group::Writer::nothing_is_missing`.
     fn nothing_is_missing(&mut self, stats: &WriteStats) -> Result<(), EngineError> {
         for &(table, rows) in &stats.missing_by_table {
-            let name = self.destination.tables()[table].target().readable();
+            let name = self.destination.name(table);
             if self.whole[table] {
                 let source = SinkError::RowsMissing { table: name, index: table, rows };
                 return Err(EngineError::Sink { slug: self.slug.clone(), source });

@@ -32,19 +32,21 @@ use tokio_postgres::Client;
 
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
-use crate::eventstore::{Reading, Shape, Stream};
+use crate::eventstore::{self, Gap, Reading, Shape, Stream};
 use crate::postgres::{self, Backoff};
 use crate::service::{Behind, Service};
-use crate::sink::{Destination, TableTarget, TableWriter};
+use crate::sink::Destination;
 
 use self::gather::Consumer;
 use self::lane::{Lane, LaneEvents, Until};
+use self::registrar::Registrar;
 use self::remote::Remote;
 use self::running::Running;
 use self::standing::Standing;
 
 use super::failure::{Chain, EngineError, Verdict};
 use super::plan::{ConsumerPlan, ReaderPlan};
+use super::target::Place;
 use super::upstream::{self, Upstream, UpstreamPlan};
 use super::{Context, Problem, ownership};
 
@@ -255,17 +257,18 @@ impl Run<'_> {
         let acquired = ownership::acquire(&client, &context.manifest, &lock, waiting).await;
         acquired.map_err(|source| EngineError::Source { slug: plan.destination.clone(), source })?;
         let upstream = self.upstream().await?;
-        let (streams, shapes) = upstream.streams().await?;
+        let (streams, _) = upstream.streams().await?;
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
-            let start = if consumer.table.backfill { Position::START } else { stream_of(consumer)?.last };
+            let start = if consumer.target.backfill() { Position::START } else { stream_of(consumer)?.last };
             Some(NewConsumer {
                 consumer: consumer.name.clone(),
                 source_manifest: consumer.source_manifest.clone(),
                 public_schema: consumer.public_schema.clone(),
                 major: consumer.major as i32,
                 start,
+                origin: stream_of(consumer).map(|stream| stream.origin.clone()),
             })
         };
         let wanted: Vec<NewConsumer> = plan.consumers.iter().filter_map(new).collect();
@@ -273,6 +276,11 @@ impl Run<'_> {
         let stopped: Vec<String> = plan.consumers.iter().filter(out).map(|consumer| consumer.name.clone()).collect();
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
         let rows = rows.map_err(|source| self.at_destination(source))?;
+        // Before anything is read: from now on nothing goes that they have not read.
+        let mut registrar = Registrar::new(self, &streams);
+        let missed = registrar.register(&upstream, &rows).await?;
+        let (streams, shapes) = upstream.streams().await?;
+        let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
 
         let mut ready = Vec::new();
         let mut missing = Vec::new();
@@ -282,7 +290,12 @@ impl Run<'_> {
                 missing.push(consumer);
                 continue;
             };
-            if let Some(error) = self.changed(consumer, row) {
+            let missed = missed.iter().find(|(name, _)| *name == consumer.name).map(|&(_, missed)| missed);
+            let gone = || {
+                let gap = eventstore::gap(stream, row.cursor, consumer.target.backfill(), missed)?;
+                Some(self.gone(consumer, stream, gap))
+            };
+            if let Some(error) = self.changed(consumer, row, stream).or_else(gone) {
                 return Ok(Outcome::Failed { consumer: Some(consumer.name.clone()), error, shared: false });
             }
             if row.paused {
@@ -311,7 +324,7 @@ impl Run<'_> {
         for lane in lanes_of(ready, self.standing.alone) {
             let (live, shared) = (lane[0].lags, lane.len() > 1);
             let names: Vec<String> = lane.iter().map(|ready| ready.plan.name.clone()).collect();
-            match self.lane(lane, end.clone()).await {
+            match self.lane(lane, registrar.is_heard(), end.clone()).await {
                 Ok(lane) => {
                     let (event_store, destination) = (&plan.store, &plan.destination);
                     tracing::info!(event_store, destination, consumers = names.join(", "), "consuming");
@@ -322,7 +335,7 @@ impl Run<'_> {
         }
         let waits = !missing.is_empty();
         let running = Running { run: self, client: &client, upstream: &upstream, streams: streams.len(), waits };
-        running.watch(&rows, lanes, ending).await
+        running.watch(&rows, registrar, lanes, ending).await
     }
 
     /// Refuses consumers whose tables a flow has filled straight from its source: the history would come on top of that.
@@ -350,7 +363,21 @@ impl Run<'_> {
     }
 
     /// Says what a consumer's row and the manifest disagree on.
-    fn changed(&self, consumer: &ConsumerPlan, row: &ConsumerRow) -> Option<EngineError> {
+    fn changed(&self, consumer: &ConsumerPlan, row: &ConsumerRow, stream: &Stream) -> Option<EngineError> {
+        if row.origin.as_ref().is_some_and(|origin| *origin != stream.origin) {
+            return Some(EngineError::Setup {
+                what: format!(
+                    "consumer `{}` has read another stream of the same name up to now; event store `{}` has one that was \
+                     published apart from it, whose positions don't compare with those",
+                    consumer.name, self.plan.store
+                ),
+                hint: Some(format!(
+                    "let `eventStore` name the event store that it has read, or a mirror of that; or `pelton consumers drop \
+                     {}`, empty its table, and restart `pelton sync`, to begin at the start of this one",
+                    consumer.name
+                )),
+            });
+        }
         let same = row.source_manifest == consumer.source_manifest
             && row.public_schema == consumer.public_schema
             && row.major == consumer.major as i32;
@@ -371,16 +398,28 @@ impl Run<'_> {
         })
     }
 
+    fn gone(&self, consumer: &ConsumerPlan, stream: &Stream, gap: Gap) -> EngineError {
+        EngineError::EventsGone {
+            slug: self.plan.store.clone(),
+            consumer: consumer.name.clone(),
+            public_schema: format!("{}@{}", consumer.public_schema, consumer.major),
+            gap,
+            horizon: stream.horizon,
+            merged: stream.merged,
+        }
+    }
+
     /// Makes the tables of consumers ready, and all that a lane needs.
     async fn lane(
         &self,
         ready: Vec<Ready<'_>>,
+        held: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Lane, (Option<String>, EngineError)> {
         let Run { context, plan, .. } = *self;
         let all = |error| (None, error);
         let client = destination(context, plan).await.map_err(all)?;
-        let events = self.events(&ready).await.map_err(all)?;
+        let events = self.events(&ready, held).await.map_err(all)?;
         let owned: Vec<(String, i64)> = ready.iter().map(|ready| (ready.plan.name.clone(), ready.row.owner)).collect();
         // First, for it says how long a lock may be waited for.
         let session = ConsumerSession::prepare(&client, &context.manifest, &owned).await;
@@ -393,18 +432,13 @@ impl Run<'_> {
         };
         for (table, Ready { plan: consumer, row, stream, shapes, .. }) in ready.iter().enumerate() {
             let newest = shapes[0];
-            let target = TableTarget {
-                schema: consumer.table.table.schema.clone(),
-                table: consumer.table.table.name.clone(),
-                create_table: consumer.table.create_table,
-                public: newest.public.clone(),
-                exact: newest.component_digest.is_none(),
-            };
-            let writer = TableWriter::prepare(&client, target).await;
-            writers.push(writer.map_err(|source| {
-                (Some(consumer.name.clone()), EngineError::Sink { slug: plan.destination.clone(), source })
-            })?);
-            whole.push(consumer.table.backfill);
+            let place = Place { context, slug: &plan.destination, connection: &plan.connection, client: &client };
+            let exact = newest.component_digest.is_none();
+            let writer = place.writer(&consumer.name, &consumer.target, &newest.public, exact).await;
+            writers.push(writer.map_err(|error| (Some(consumer.name.clone()), error))?);
+            // Of ReJot's rows some never came: what it lost is not there, nor what existed before it.
+            let of_rejot = shapes.iter().any(|shape| eventstore::is_of_rejot(&shape.public));
+            whole.push(consumer.target.is_whole() && !of_rejot);
             let reading = |shape: &&Shape| (shape.id, Reading::new(&newest.public, &shape.public));
             consumers.push(Consumer {
                 name: consumer.name.clone(),
@@ -413,7 +447,7 @@ impl Run<'_> {
                 cursor: row.cursor,
                 table,
                 readings: shapes.iter().map(reading).collect(),
-                takes_copied: consumer.table.backfill,
+                takes_copied: consumer.target.backfill(),
             });
         }
         Ok(Lane {
@@ -430,14 +464,27 @@ impl Run<'_> {
         })
     }
 
+    /// Stops a consumer under which events were removed by force.
+    fn removed(&self, consumer: &str, streams: &[Stream]) -> Outcome {
+        let plan = self.plan.consumers.iter().find(|one| one.name == consumer);
+        let stream = plan.and_then(|plan| Some((plan, self.stream_of(streams, plan)?)));
+        match stream {
+            Some((plan, stream)) => {
+                let error = self.gone(plan, stream, Gap::Removed);
+                Outcome::Failed { consumer: Some(consumer.to_owned()), error, shared: false }
+            }
+            None => Outcome::Changed,
+        }
+    }
+
     /// Opens what a lane reads.
-    async fn events(&self, ready: &[Ready<'_>]) -> Result<LaneEvents, EngineError> {
+    async fn events(&self, ready: &[Ready<'_>], held: bool) -> Result<LaneEvents, EngineError> {
         let name = self.context.application_name();
         let service = match &self.plan.upstream {
             UpstreamPlan::Store(connection) => {
                 let slug = self.plan.store.clone();
                 let (client, heard) = upstream::listening(connection, &slug, &name).await?;
-                return Ok(LaneEvents::Store { slug, client, heard });
+                return Ok(LaneEvents::Store { slug, client, heard, held });
             }
             UpstreamPlan::Service(service) => service.clone(),
         };

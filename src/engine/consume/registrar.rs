@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::super::failure::{Chain, EngineError, Verdict};
+use super::super::failure::{Chain, EngineError};
 use super::{Run, Upstream};
-use crate::datastore::{ConsumerRow, DataStoreError};
-use crate::eventstore;
+use crate::datastore::{self, ConsumerRow, DataStoreError};
+use crate::eventstore::{self, Stream};
 
 /// How often.
 const REGISTER: Duration = Duration::from_secs(5);
@@ -16,7 +16,8 @@ const REGISTER: Duration = Duration::from_secs(5);
 /// there, and must never be needed again.
 pub(super) struct Registrar<'a> {
     run: &'a Run<'a>,
-    streams: usize,
+    /// What is published there.
+    streams: Vec<(String, String, i32)>,
     /// Cursors that were seen, and the position of the destination's log behind them.
     seen: Option<(Vec<ConsumerRow>, String)>,
     last: Instant,
@@ -25,39 +26,71 @@ pub(super) struct Registrar<'a> {
 }
 
 impl<'a> Registrar<'a> {
-    pub(super) fn new(run: &'a Run<'a>, streams: usize) -> Registrar<'a> {
+    pub(super) fn new(run: &'a Run<'a>, streams: &[Stream]) -> Registrar<'a> {
+        let name = |stream: &Stream| (stream.manifest.clone(), stream.public_schema.clone(), stream.major);
+        let streams = streams.iter().map(name).collect();
         Registrar { run, streams, seen: None, last: Instant::now(), refused: false }
     }
 
+    /// Returns true when it may be told.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.refused
+    }
+
+    /// Tells it every now and then. Returns a consumer under which events were removed by force.
     pub(super) async fn tick(
         &mut self,
         client: &Client,
         upstream: &Upstream,
         rows: Vec<ConsumerRow>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<String>, EngineError> {
         if self.last.elapsed() < REGISTER {
-            return Ok(());
+            return Ok(None);
         }
         self.last = Instant::now();
         let failed = |source| self.run.at_destination(DataStoreError::query("read the position of the log")(source));
         if let Some((rows, position)) = self.seen.take() {
             let sql = "SELECT pg_catalog.pg_current_wal_flush_lsn() >= $1::text::pg_lsn";
             if client.query_one(sql, &[&position]).await.map_err(failed)?.get(0) {
-                self.register(upstream, &rows).await;
+                let registered = self.register(upstream, &rows).await?;
+                if let Some((consumer, _)) = registered.into_iter().find(|&(_, missed)| missed) {
+                    return Ok(Some(consumer));
+                }
             }
         }
         let row = client.query_one("SELECT pg_catalog.pg_current_wal_insert_lsn()::text", &[]).await.map_err(failed)?;
         self.seen = Some((rows, row.get(0)));
-        Ok(())
+        Ok(None)
     }
 
-    /// A role that may only read the event store consumes all the same.
-    pub(super) async fn register(&mut self, upstream: &Upstream, rows: &[ConsumerRow]) {
-        if self.streams == 0 || self.refused {
-            return;
+    /// Tells it where its consumers have ended, for it may be long until they run again.
+    pub(super) async fn last(&mut self, client: &Client, upstream: &Upstream) -> Result<(), EngineError> {
+        let manifest = &self.run.context.manifest;
+        let names: Vec<&str> = self.run.plan.consumers.iter().map(|consumer| &*consumer.name).collect();
+        let rows = datastore::flushed_consumers(client, manifest, &names).await;
+        let rows = rows.map_err(|source| self.run.at_destination(source))?;
+        self.register(upstream, &rows).await.map(drop)
+    }
+
+    /// Returns whether events were removed that each of them has not read. A role that may only read the event store consumes
+    /// all the same.
+    pub(super) async fn register(
+        &mut self,
+        upstream: &Upstream,
+        rows: &[ConsumerRow],
+    ) -> Result<Vec<(String, bool)>, EngineError> {
+        if self.streams.is_empty() || self.refused {
+            return Ok(Vec::new());
         }
+        let is_there = |row: &&ConsumerRow| {
+            let is_it = |(manifest, public_schema, major): &(String, String, i32)| {
+                *manifest == row.source_manifest && *public_schema == row.public_schema && *major == row.major
+            };
+            self.streams.iter().any(is_it)
+        };
         let cursors: Vec<eventstore::Registered<'_>> = rows
             .iter()
+            .filter(is_there)
             .map(|row| eventstore::Registered {
                 consumer: &row.consumer,
                 source_manifest: &row.source_manifest,
@@ -66,25 +99,25 @@ impl<'a> Registrar<'a> {
                 cursor: row.cursor,
             })
             .collect();
-        let registered = upstream.register(&self.run.context.manifest, &cursors).await;
-        if let Err(error) = registered {
-            // One that is away is told once it is back.
-            if error.verdict() == Verdict::Retry {
-                return;
+        match upstream.register(&self.run.context.manifest, &cursors).await {
+            Ok(registered) => return Ok(registered),
+            Err(error) if !error.is_refused() => return Err(error),
+            Err(error) => {
+                self.refused = true;
+                let hint = match upstream {
+                    Upstream::Store { .. } => {
+                        "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role".to_owned()
+                    }
+                    Upstream::Service { .. } => error.hint().unwrap_or_default(),
+                };
+                tracing::warn!(
+                    event_store = self.run.plan.store,
+                    hint,
+                    "it can't be told how far its consumers are, and may remove what they have not read: {}",
+                    Chain(&error)
+                );
             }
-            self.refused = true;
-            let hint = match upstream {
-                Upstream::Store { .. } => {
-                    "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role".to_owned()
-                }
-                Upstream::Service { .. } => error.hint().unwrap_or_default(),
-            };
-            tracing::warn!(
-                event_store = self.run.plan.store,
-                hint,
-                "it can't be told how far its consumers are, and may remove what they have not read: {}",
-                Chain(&error)
-            );
         }
+        Ok(Vec::new())
     }
 }

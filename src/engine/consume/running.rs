@@ -33,13 +33,12 @@ impl Running<'_> {
     pub(super) async fn watch(
         &self,
         rows: &[ConsumerRow],
+        mut registrar: Registrar<'_>,
         mut lanes: JoinSet<(bool, bool, Ended)>,
         ending: watch::Sender<bool>,
     ) -> Result<Outcome, EngineError> {
         let Running { run, client, upstream, streams, waits } = *self;
         let ours = owners(rows);
-        let mut registrar = Registrar::new(run, streams);
-        registrar.register(upstream, rows).await;
         let until = run.context.options.until_caught_up;
         let mut published = run.published.clone();
         let outcome = loop {
@@ -90,13 +89,19 @@ impl Running<'_> {
                     if waits && upstream.streams().await?.0.len() != streams {
                         break Outcome::Changed;
                     }
-                    registrar.tick(client, upstream, now).await?;
+                    if let Some(consumer) = registrar.tick(client, upstream, now).await? {
+                        let (found, _) = upstream.streams().await?;
+                        break run.removed(&consumer, &found);
+                    }
                 }
             }
         };
         // The others end where they are: what they have written of a transaction is rolled back.
         let _ = ending.send(true);
         while lanes.join_next().await.is_some() {}
+        if let Outcome::CaughtUp = outcome {
+            registrar.last(client, upstream).await?;
+        }
         Ok(outcome)
     }
 

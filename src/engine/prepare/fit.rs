@@ -35,7 +35,7 @@ pub(super) async fn fit(client: &Client, plan: &SourcePlan, wants: For) -> Resul
     })
 }
 
-pub(super) fn not_ready(slug: &str, error: slot::SlotError) -> EngineError {
+pub(in crate::engine) fn not_ready(slug: &str, error: slot::SlotError) -> EngineError {
     EngineError::NotReady {
         slug: slug.to_owned(),
         problem: Chain(&error).to_string(),

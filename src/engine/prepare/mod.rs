@@ -37,7 +37,8 @@ use super::ownership;
 use super::plan::SourcePlan;
 use super::reading::{self, Held, table_name};
 use super::today::Today;
-use fit::{ensure_slot, fit, not_ready};
+pub(super) use fit::not_ready;
+use fit::{ensure_slot, fit};
 pub use sight::{SourceTable, public_schema};
 
 /// A source that is ready to be read, and ours while `client` lives.

@@ -31,7 +31,7 @@ pub async fn lost(
         )));
     }
     // Any other that is released comes back by itself.
-    let never_back = |(plan, row): &&(&FlowPlan, &FlowRow)| row.released && !plan.table.backfill;
+    let never_back = |(plan, row): &&(&FlowPlan, &FlowRow)| row.released && !plan.target.backfill();
     if let Some((_, flow)) = flows.iter().find(never_back) {
         return Ok(Some(format!("what flow `{}` missed since {} is gone: it was released", flow.flow, flow.lsn)));
     }
@@ -80,7 +80,7 @@ pub async fn lost(
 
 /// Stops in front of flows whose gap nobody has accepted.
 pub fn refuse_gaps(plan: &SourcePlan, flows: &[(&FlowPlan, &FlowRow)], how: RepairOptions) -> Result<(), EngineError> {
-    let has_gap = |flow: &FlowPlan| !flow.table.backfill && flows.iter().any(|(known, _)| known.name == flow.name);
+    let has_gap = |flow: &FlowPlan| !flow.target.backfill() && flows.iter().any(|(known, _)| known.name == flow.name);
     for transform in plan.groups.iter().flat_map(|group| &group.transforms) {
         let Some(gap) = transform.flows.iter().find(|flow| has_gap(flow)) else { continue };
         if !how.accept_gap {
@@ -98,7 +98,7 @@ pub fn refuse_gaps(plan: &SourcePlan, flows: &[(&FlowPlan, &FlowRow)], how: Repa
             });
         }
         let is_component = matches!(transform.kind, TransformKind::Wasm(_));
-        if let Some(other) = transform.flows.iter().find(|flow| is_component && flow.table.backfill) {
+        if let Some(other) = transform.flows.iter().find(|flow| is_component && flow.target.backfill()) {
             return Err(EngineError::Setup {
                 what: format!(
                     "flows `{}` and `{}` are of one component, and only one of them has `backfill: false`: the one goes on \

@@ -64,7 +64,7 @@ impl Group<'_> {
         for transform in &self.plan.transforms {
             let known = |flow: &&FlowPlan| self.owned.flows.iter().any(|row| row.flow == flow.name);
             let (whole, partial): (Vec<&FlowPlan>, Vec<&FlowPlan>) =
-                transform.flows.iter().filter(known).partition(|flow| flow.table.backfill);
+                transform.flows.iter().filter(known).partition(|flow| flow.target.backfill());
             gaps.extend(partial.iter().map(|flow| flow.name.clone()));
             if whole.is_empty() {
                 continue;
@@ -182,8 +182,10 @@ impl Group<'_> {
         if self.plan.event_store {
             return refuse("consumers have read what was published, so it is published anew, in a later epoch");
         }
-        if matches!(transform.kind, TransformKind::Wasm(_)) {
-            return refuse("what a component made can't be compared with the source");
+        match transform.kind {
+            TransformKind::Table { .. } => {}
+            TransformKind::Wasm(_) => return refuse("what a component made can't be compared with the source"),
+            TransformKind::Sql(_) => return refuse("what SQL made can't be compared with the source"),
         }
         let is_copied = |row: &FlowRow| row.backfill.is_none() && !row.released;
         let row = |flow: &FlowPlan| self.owned.flows.iter().find(|row| row.flow == flow.name);
@@ -210,10 +212,13 @@ impl Group<'_> {
         }
         let mut compared = Vec::new();
         for flow in flows {
+            let Some(written) = flow.target.table() else {
+                return refuse("what a consumer's statements wrote can't be compared with the source");
+            };
             let target = TableTarget {
-                schema: flow.table.table.schema.clone(),
-                table: flow.table.table.name.clone(),
-                create_table: flow.table.create_table,
+                schema: written.table.schema.clone(),
+                table: written.table.name.clone(),
+                create_table: written.create_table,
                 public: public.clone(),
                 exact: true,
             };

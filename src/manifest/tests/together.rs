@@ -117,13 +117,25 @@ fn services_are_checked() {
 #[test]
 fn manifests_do_not_share_slugs_slots_or_tables() {
     let other = small("slug: shop", "slug: b").replace("sourceManifestSlug: shop", "sourceManifestSlug: b");
-    assert!(!together(&[("a", SMALL.to_owned()), ("b", other.clone())]).contains("DUPLICATE_SLOT"));
+    let found = together(&[("a", SMALL.to_owned()), ("b", other.clone())]);
+    assert!(!found.contains("DUPLICATE_SLOT"));
+    // Consumers tell them apart by the manifest, so it is no more than a warning.
+    assert!(found.starts_with("b:12 DUPLICATE_PUBLIC_SCHEMA public schema `orders` 1.0 is in a too\n"), "{found}");
     let other = other.replace("config: { tables", "config: { slotName: pelton_shop, tables");
     assert_eq!(
         together(&[("a", SMALL.to_owned()), ("b", other)]),
-        "b:20 DUPLICATE_DESTINATION table `public.orders` is written by a too\n\
+        "b:12 DUPLICATE_PUBLIC_SCHEMA public schema `orders` 1.0 is in a too\n\
+         b:20 DUPLICATE_DESTINATION table `public.orders` is written by a too\n\
          b:8 DUPLICATE_SLOT slot `pelton_shop` of the same server is read by a too\n"
     );
     let same = together(&[("a", SMALL.to_owned()), ("b", SMALL.to_owned())]);
     assert!(same.starts_with("b:1 DUPLICATE_MANIFEST_SLUG the slug `shop` is that of a too\n"), "{same}");
+}
+
+#[test]
+fn a_consumer_that_runs_with_another_manifest_takes_no_name_that_is_taken_there() {
+    let taken =
+        small("- slug: warehouse", "- slug: b/w\n    config: { connectionType: in-memory }\n  - slug: warehouse");
+    let found = together(&[("a", taken), ("b", consumer("{ name: orders, majorVersion: 1 }"))]);
+    assert_eq!(found, "b:5 CONFLICT this consumer runs with a, which has a connection `b/w` already\n");
 }

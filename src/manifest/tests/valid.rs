@@ -98,7 +98,7 @@ fn a_manifest_of_rejot_is_valid_as_it_stands() {
 }"#,
     );
     assert!(manifest.warnings.is_empty(), "{:?}", manifest.warnings);
-    assert_eq!(manifest.workspaces[0].to_str(), Some("/m/a/rejot-manifest.json"));
+    assert_eq!(manifest.workspaces[0].path.to_str(), Some("/m/a/rejot-manifest.json"));
     assert!(matches!(manifest.connection("events").unwrap().config, ConnectionConfig::InMemory));
     assert!(manifest.postgres("events").is_none() && manifest.postgres("dest").unwrap().password.is_none());
     assert_eq!(manifest.data_stores[0].source.as_ref().unwrap().tables, Tables::Needed);

@@ -115,7 +115,17 @@ fn migrations(place: &str, facts: &Facts, store: &StoreFacts) -> Vec<Item> {
         return vec![Item::right(RULE, place, "all migrations are applied")];
     }
     let versions: Vec<String> = pending.iter().map(ToString::to_string).collect();
-    let what = format!("migrations that are not applied yet: {}", versions.join(", "));
+    let mut what = format!("migrations that are not applied yet: {}", versions.join(", "));
+    if let Some(version) = history.version_of_rejot() {
+        let oldest = history.set.oldest_of_rejot();
+        if version < oldest {
+            let what = format!("made by ReJot, version {version}; it is taken over from version {oldest} on");
+            let why = "what was there before is laid out in another way, and `pelton sync` refuses to start";
+            let step = format!("let ReJot's last release start once, which brings it to version {oldest}");
+            return vec![Item::amiss(Severity::Error, RULE, place, what, why).step(step)];
+        }
+        what = format!("made by ReJot, version {version}: taken over at the next sync; {what}");
+    }
     let alters = history.alters();
     let mut foreign = store.foreign.iter().filter(|(table, _)| alters.contains(&table.as_str()));
     let Some((table, owner)) = foreign.next() else {

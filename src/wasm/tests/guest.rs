@@ -47,6 +47,8 @@ pub struct Guest {
     pub columns: &'static [(&'static str, u8, bool, bool)],
     /// What arrays and other types are called, by column.
     pub type_names: &'static [&'static str],
+    /// (major, minor)
+    pub version: (u32, u32),
     pub stateful: bool,
     pub parallel: bool,
     pub whole_transactions: bool,
@@ -173,6 +175,7 @@ impl Default for Guest {
             subscribed: &[],
             columns: &[("id", INT64, false, true), ("v", TEXT, false, false)],
             type_names: &[],
+            version: (1, 0),
             stateful: false,
             parallel: false,
             whole_transactions: false,
@@ -224,7 +227,9 @@ impl Guest {
             columns.extend([u8::from(*nullable), u8::from(*key), 0, 0].iter().chain(&none));
         }
         let columns = image.list(self.columns.len(), &columns);
-        let schema = [&image.text("t")[..], &1u32.to_le_bytes(), &0u32.to_le_bytes(), &columns, &none].concat();
+        let schema =
+            [&image.text("t")[..], &self.version.0.to_le_bytes(), &self.version.1.to_le_bytes(), &columns, &none]
+                .concat();
         let schemas = image.list(1, &schema);
         let subscribed: Vec<u8> = self.subscribed.iter().flat_map(|name| image.text(name)).collect();
         let subscribed = image.list(self.subscribed.len(), &subscribed);

@@ -161,6 +161,29 @@ async fn every_type_arrives_by_way_of_a_service() {
 }
 
 #[tokio::test]
+async fn every_type_arrives_by_statements() {
+    let (line, cases) = line().await;
+    let columns =
+        line.destination.value("SELECT count(*) FROM pg_attribute WHERE attrelid = 'types'::regclass AND attnum > 0");
+    let columns: usize = columns.await.parse().unwrap();
+    let params: Vec<String> = (1..=columns).map(|number| format!("${number}")).collect();
+    let flow = Flow::new("t", "publicSchemaType: table, table: public.types").into("types", "");
+    let manifest = line.manifest(&[flow]).replace("consumerSchemaType: table", "consumerSchemaType: postgres");
+    let statement = format!("sql: \"INSERT INTO types VALUES ({})\"", params.join(", "));
+    let manifest = manifest.replace("table: public.types,  }", &format!("{statement} }}"));
+    assert!(manifest.contains(&statement), "{manifest}");
+    line.source("INSERT INTO types SELECT * FROM made").await;
+    line.catch_up(&manifest).await;
+    line.source(
+        "CREATE TABLE more AS SELECT * FROM types; UPDATE more SET id = id + 100; INSERT INTO types SELECT * FROM more",
+    )
+    .await;
+    line.catch_up(&manifest).await;
+    let expected = printed(&cases, "types");
+    line.assert_same(&expected, &expected).await;
+}
+
+#[tokio::test]
 async fn a_table_is_made_with_the_types_of_its_source() {
     let line = Line::new().await;
     prepare(&line.source).await;

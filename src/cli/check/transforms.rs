@@ -1,30 +1,13 @@
-//! `pelton check`: what can be said of a manifest without touching a database.
+//! Holds components against the manifest that names them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files;
-use super::report::Failure;
+use super::diagnostic::{COMPONENT_MISMATCH, Diagnostic};
 use crate::change::PublicSchema;
-use crate::engine::{self, Chain, EngineError, Plan};
-use crate::manifest::{Manifest, Transform};
+use crate::engine::{self, Chain, EngineError};
+use crate::manifest::{Manifest, Place, Transform};
 use crate::wasm::{self, Descriptor};
-
-/// Validates manifests, loads their components, and holds what those publish against the manifest
-///
-/// Touches no database. Exits 0 without errors, 1 with.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The manifests to check [default: pelton.yaml in this folder]
-    #[arg(value_name = "MANIFEST")]
-    pub manifests: Vec<PathBuf>,
-}
-
-/// Something that is wrong, and what to do about it.
-pub struct Finding {
-    pub what: String,
-    pub hint: Option<String>,
-}
 
 /// What came of checking one transform.
 pub struct Checked {
@@ -33,45 +16,7 @@ pub struct Checked {
     /// `None` when it can't be loaded.
     pub descriptor: Option<Descriptor>,
     /// What it is, in one sentence, or everything that is wrong.
-    pub told: Result<String, Vec<Finding>>,
-}
-
-/// Checks manifests.
-///
-/// # Errors
-/// Everything that is wrong.
-pub async fn run(args: Args) -> Result<(), Failure> {
-    let manifests = files::load_all(&args.manifests)?;
-    let options = wasm::HostOptions { cache_dir: files::cache_dir() };
-    let host = Arc::new(wasm::Host::new(options).map_err(|error| Failure::of(&error, error.hint()))?);
-    let mut failures = Vec::new();
-    for manifest in &manifests {
-        if let Err(refused) = Plan::new(manifest) {
-            failures.extend(refused.into_iter().map(|unsupported| {
-                Failure::new(format!("{}: {}", manifest.file, unsupported.what), Some(unsupported.hint))
-            }));
-        }
-        for checked in transforms(&host, manifest).await {
-            match checked.told {
-                Ok(line) => println!("{line}"),
-                Err(findings) => {
-                    failures.extend(findings.into_iter().map(|found| Failure::new(found.what, found.hint)))
-                }
-            }
-        }
-    }
-    if !failures.is_empty() {
-        return Err(Failure::all(failures));
-    }
-    for manifest in &manifests {
-        println!(
-            "{}: {} public schemas, {} consumer schemas, no problems.",
-            manifest.file,
-            manifest.public_schemas.len(),
-            manifest.consumer_schemas.len()
-        );
-    }
-    Ok(())
+    pub told: Result<String, Vec<Diagnostic>>,
 }
 
 /// Checks a manifest's transforms, one after the other.
@@ -81,47 +26,46 @@ pub async fn transforms(host: &Arc<wasm::Host>, manifest: &Manifest) -> Vec<Chec
         let file = transform.config.component.clone();
         let (descriptor, told) = match engine::component(host, transform.config).await {
             Ok(component) => (Some(component.descriptor().clone()), check_transform(&component, manifest, &transform)),
-            Err(error) => (None, Err(vec![Finding::of(&place(manifest, &transform), &error)])),
+            Err(error) => (None, Err(vec![About(manifest).error(transform.config.at, &error)])),
         };
         all.push(Checked { file, descriptor, told });
     }
     all
 }
 
-impl Finding {
-    fn new(what: String, hint: Option<String>) -> Finding {
-        Finding { what, hint }
+/// Makes the findings of one manifest.
+struct About<'a>(&'a Manifest);
+
+impl About<'_> {
+    fn at(&self, at: Place, what: String, hint: Option<String>) -> Diagnostic {
+        Diagnostic::error(COMPONENT_MISMATCH, self.0, Some(at), what, hint)
     }
 
-    fn of(place: &str, error: &EngineError) -> Finding {
-        Finding::new(format!("{place}: {}", Chain(error)), error.hint())
+    fn error(&self, at: Place, error: &EngineError) -> Diagnostic {
+        self.at(at, Chain(error).to_string(), error.hint())
     }
-}
-
-fn place(manifest: &Manifest, transform: &Transform<'_>) -> String {
-    format!("{}:{}", manifest.file, transform.config.at.line)
 }
 
 fn check_transform(
     component: &wasm::Component,
     manifest: &Manifest,
     transform: &Transform<'_>,
-) -> Result<String, Vec<Finding>> {
-    let place = place(manifest, transform);
+) -> Result<String, Vec<Diagnostic>> {
+    let (about, at) = (About(manifest), transform.config.at);
     let mut failures = Vec::new();
     if let Err(error) = engine::settings(component, transform.config) {
-        failures.push(Finding::of(&place, &error));
+        failures.push(about.error(at, &error));
     }
     let descriptor = component.descriptor();
     for public in &transform.public_schemas {
-        let place = format!("{}:{}", manifest.file, public.at.line);
         let (name, version) = (&public.name, public.version);
         let found =
             descriptor.public_schemas.iter().find(|found| *found.name == **name && found.major == version.major);
         let Some(found) = found else {
-            failures.push(Finding::new(
+            failures.push(about.at(
+                public.at,
                 format!(
-                    "{place}: component {} does not publish `{name}` {}.{}; it publishes {}",
+                    "component {} does not publish `{name}` {}.{}; it publishes {}",
                     transform.config.component.display(),
                     version.major,
                     version.minor,
@@ -132,9 +76,10 @@ fn check_transform(
             continue;
         };
         if found.minor != version.minor {
-            failures.push(Finding::new(
+            failures.push(about.at(
+                public.at,
                 format!(
-                    "{place}: public schema `{name}` is {}.{} in the manifest and {}.{} in the component",
+                    "public schema `{name}` is {}.{} in the manifest and {}.{} in the component",
                     version.major, version.minor, found.major, found.minor
                 ),
                 Some(format!(
@@ -144,23 +89,26 @@ fn check_transform(
             ));
         }
         if let Some(output) = &public.output_schema {
-            let differences = super::output_schema::differences(&output.schema, found);
+            let differences = super::super::output_schema::differences(&output.schema, found);
             failures.extend(differences.into_iter().map(|difference| {
-                Finding::new(
-                    format!("{}:{}: outputSchema of `{name}`: {difference}", manifest.file, output.at.line),
+                about.at(
+                    output.at,
+                    format!("outputSchema of `{name}`: {difference}"),
                     Some("correct `outputSchema`, or leave it out: the component says it already".to_owned()),
                 )
             }));
         }
     }
     if transform.config.parallel > 1 && descriptor.whole_transactions {
-        failures.push(Finding::new(
-            format!("{place}: `parallel` does not go together with a transform that takes whole transactions"),
+        failures.push(about.at(
+            at,
+            "`parallel` does not go together with a transform that takes whole transactions".to_owned(),
             Some("remove `parallel`".to_owned()),
         ));
     } else if transform.config.parallel > 1 && !descriptor.parallel {
-        failures.push(Finding::new(
-            format!("{place}: transform `{}` does not allow several instances", descriptor.name),
+        failures.push(about.at(
+            at,
+            format!("transform `{}` does not allow several instances", descriptor.name),
             Some("remove `parallel`, or allow it in the transform's descriptor".to_owned()),
         ));
     }

@@ -1,0 +1,89 @@
+//! What can be wrong with a public schema's SQL.
+
+use crate::manifest::nearest;
+use crate::sink::Refusal;
+
+/// A statement of a public schema can't be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    #[error("its {op} of {table} names {placeholder}, and the table has {}", columns.join(", "))]
+    NoSuchColumn { op: &'static str, table: String, placeholder: String, columns: Vec<String> },
+    #[error("its delete of {table} names {placeholder}, and a DELETE there says {} alone", columns.join(", "))]
+    NotOfDelete { table: String, placeholder: String, columns: Vec<String> },
+    #[error("its {op} of {table} gives a column without a name")]
+    Unnamed { op: &'static str, table: String },
+    #[error("its {op} of {table} gives two columns \"{column}\"")]
+    Twice { op: &'static str, table: String, column: String },
+    #[error("its {op} of {table} gives no columns")]
+    NoColumns { op: &'static str, table: String },
+    #[error("its {op} of {table} gives {found}, and its {other} gives {expected}")]
+    Differs { op: &'static str, table: String, found: String, other: String, expected: String },
+    #[error("its delete of {table} does not give \"{column}\", which is part of the key")]
+    KeyNotGiven { table: String, column: String },
+    #[error("cannot {doing}: {refusal}")]
+    Refused { doing: String, refusal: Refusal },
+    #[error("the connection was lost")]
+    Lost { source: tokio_postgres::Error },
+    #[error("the source's answer is not {0}")]
+    Answer(&'static str),
+}
+
+impl SqlError {
+    /// Sorts what a server or a connection said.
+    pub fn of(error: tokio_postgres::Error, refused: impl FnOnce(Refusal) -> SqlError) -> SqlError {
+        match error.as_db_error() {
+            Some(db) => refused(Refusal::of(db)),
+            None => SqlError::Lost { source: error },
+        }
+    }
+
+    /// Returns true when the same may work later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            SqlError::Lost { .. } => true,
+            SqlError::Refused { refusal, .. } => refusal.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Returns what the author should do.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            SqlError::NoSuchColumn { placeholder, columns, .. } => {
+                let written = placeholder.trim_start_matches(':');
+                match nearest(written, columns.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean :{near}?"),
+                    None => "name a column of the table; capitals count".to_owned(),
+                }
+            }
+            SqlError::NotOfDelete { table, .. } => {
+                format!(
+                    "name the key, or ALTER TABLE {table} REPLICA IDENTITY FULL, so that a DELETE says all of the row"
+                )
+            }
+            SqlError::Unnamed { .. } => "give it one: expression AS \"name\"".to_owned(),
+            SqlError::Twice { .. } => "give one of them another name: AS \"name\"".to_owned(),
+            SqlError::NoColumns { .. } => "let it select what is to be published".to_owned(),
+            SqlError::Differs { .. } => {
+                "let all statements of the public schema give the same columns, with casts where types differ"
+                    .to_owned()
+            }
+            SqlError::KeyNotGiven { column, .. } => format!("let it select \"{column}\" too"),
+            SqlError::Refused { refusal, .. } => match refusal.sqlstate.as_str() {
+                "42P01" | "42703" | "42883" | "3F000" => {
+                    "correct the statement; names without a schema are looked for in the role's own search_path"
+                        .to_owned()
+                }
+                "42601" => "correct the statement".to_owned(),
+                "42501" => "GRANT SELECT on what the statement reads to the role of the source's connection".to_owned(),
+                "57014" => "it took more than a minute, or somebody cancelled it: an index may be missing".to_owned(),
+                code if code.starts_with("22") => {
+                    "let the statement take this row (NULLIF, CASE), and restart `pelton sync`".to_owned()
+                }
+                _ => return None,
+            },
+            SqlError::Lost { .. } | SqlError::Answer(_) => return None,
+        };
+        Some(text)
+    }
+}

@@ -1,0 +1,180 @@
+//! Where ReJot was, and how its slot is gone on from.
+//!
+//! ReJot confirmed of each transaction the byte behind the position at which its beginning was delivered, which is that of its
+//! first change. So a slot that ReJot has read from stands one byte behind a record's beginning, where nobody else leaves
+//! one: records begin at multiples of eight, and the positions that a server makes slots at, or that Pelton confirms, lie
+//! between records. What it shows is that the slot went along with the events in the store, which is when a flow may go on
+//! from it without copying the tables. Any other slot may have missed something, and the streams begin anew.
+//!
+//! Behind that byte the server sends again what was committed later, the last transactions that ReJot stored among it. They
+//! are known by where they begin, and nothing of them is published once more ([`super::dispatch`]).
+
+use tokio_postgres::Client;
+
+use crate::datastore::{self, FlowRow};
+use crate::eventstore;
+use crate::lsn::Lsn;
+use crate::postgres::slot;
+
+use super::failure::EngineError;
+use super::plan::{FlowPlan, GroupPlan};
+use super::prepare::{self, Source};
+
+/// Records of the log begin at multiples of this (`MAXALIGN`).
+const ALIGNED: u64 = 8;
+
+/// Returns true for a slot's position that ReJot has confirmed.
+fn has_confirmed(confirmed: Lsn) -> bool {
+    confirmed.0 % ALIGNED == 1
+}
+
+/// Makes sure that ReJot does not read from the source while its event store is about to be taken over: it would find its
+/// table gone, and confirm what it could not store.
+///
+/// # Errors
+/// It does, and is waited for; or what the servers say.
+pub async fn has_stopped(client: &Client, plan: &GroupPlan, source: &Source) -> Result<(), EngineError> {
+    let history = datastore::history(client, &datastore::EVENTS).await;
+    let history = history.map_err(|source| EngineError::DataStore { slug: plan.slug.clone(), source })?;
+    if history.version_of_rejot().is_none() {
+        return Ok(());
+    }
+    let slot = slot::look_up(&source.client, &source.slot).await;
+    let slot = slot.map_err(|error| prepare::not_ready(&source.slug, error))?;
+    let Some(pid) = slot.and_then(|slot| slot.active_pid) else { return Ok(()) };
+    Err(EngineError::NotReady {
+        slug: source.slug.clone(),
+        problem: format!(
+            "event store `{}` was made by ReJot, and replication slot \"{}\" is still being read by process {pid}",
+            plan.slug, source.slot
+        ),
+        hint: Some(
+            "stop ReJot, wherever it writes into that event store: it would lose what it can't store any more; `pelton sync` \
+             goes on by itself then"
+                .to_owned(),
+        ),
+        transient: true,
+    })
+}
+
+/// Says what of ReJot's events became the beginning of a stream.
+pub fn tell(public_schema: &str, copied: eventstore::Copied) {
+    let eventstore::Copied { events, left_out } = copied;
+    if events > 0 {
+        tracing::info!(public_schema, events, "took over the events that ReJot stored");
+    }
+    if left_out > 0 {
+        tracing::warn!(public_schema, events = left_out, "events of ReJot's have no object, and are left out");
+    }
+}
+
+/// What ReJot left for the flows of a group.
+pub struct Left {
+    /// Public schemas with their major versions whose new flows go on from ReJot's slot, and copy nothing.
+    goes_on: Vec<(String, i32)>,
+    /// At a destination that ReJot wrote from events in its memory: the public schemas, and the last transaction it applied.
+    seen: Vec<(String, i32, Lsn)>,
+}
+
+impl Left {
+    /// Looks for it. `known` are the flows that have begun.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn look(
+        client: &Client,
+        manifest: &str,
+        plan: &GroupPlan,
+        source: &Source,
+        known: &[FlowRow],
+    ) -> Result<Left, EngineError> {
+        let refused = |source| EngineError::DataStore { slug: plan.slug.clone(), source };
+        let mut left = Left { goes_on: Vec::new(), seen: Vec::new() };
+        if !plan.event_store {
+            left.seen = datastore::seen_by_rejot(client, manifest).await.map_err(refused)?;
+        }
+        let mut flows = plan.transforms.iter().flat_map(|transform| &transform.flows);
+        if flows.all(|flow| known.iter().any(|row| row.flow == flow.name)) {
+            return Ok(left);
+        }
+        let there = match plan.event_store {
+            true => eventstore::left_by_rejot(client, manifest).await.map_err(refused)?,
+            false => left.seen.iter().map(|(name, major, _)| (name.clone(), *major)).collect(),
+        };
+        if there.is_empty() {
+            return Ok(left);
+        }
+        if has_confirmed(source.confirmed) {
+            left.goes_on = there;
+            // What was confirmed and not applied was in a memory that is gone.
+            left.seen.iter().filter(|(.., seen)| seen.0 + 1 < source.confirmed.0).for_each(|(name, major, _)| {
+                left.goes_on.retain(|other| (&other.0, &other.1) != (name, major));
+            });
+        }
+        if left.goes_on.is_empty() {
+            let (source, slot, destination) = (&source.slug, &source.slot, &plan.slug);
+            match plan.event_store {
+                true => tracing::warn!(
+                    source,
+                    slot,
+                    event_store = destination,
+                    "this slot is not where ReJot leaves one: its events are kept, and their streams begin anew behind them"
+                ),
+                false => tracing::warn!(
+                    source,
+                    slot,
+                    destination,
+                    "ReJot has not applied all that it confirmed to this slot: the tables are copied"
+                ),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Returns true for a new flow that goes on where ReJot was.
+    pub fn goes_on(&self, flow: &FlowPlan) -> bool {
+        self.goes_on.iter().any(|(name, major)| *name == flow.public_schema && *major == flow.major as i32)
+    }
+
+    /// Returns true for a flow whose table need not have all rows of the source, since ReJot began it.
+    pub fn may_lack_rows(&self, flow: &FlowPlan) -> bool {
+        self.seen.iter().any(|(name, major, _)| *name == flow.public_schema && *major == flow.major as i32)
+    }
+
+    /// Returns the transactions that ReJot has stored, or applied, of those that the source may send again, by where they
+    /// begin and in order.
+    ///
+    /// # Errors
+    /// What the servers say.
+    pub async fn stored(
+        &self,
+        client: &Client,
+        plan: &GroupPlan,
+        source: &Source,
+        streams: &[i32],
+    ) -> Result<Vec<Lsn>, EngineError> {
+        let refused = |source| EngineError::DataStore { slug: plan.slug.clone(), source };
+        if streams.is_empty() {
+            let mut seen: Vec<Lsn> = self.seen.iter().map(|(.., seen)| *seen).collect();
+            seen.sort_unstable();
+            return Ok(seen);
+        }
+        // A transaction that is sent has all of its changes behind the slot's restart_lsn.
+        let slot = slot::look_up(&source.client, &source.slot).await;
+        let slot = slot.map_err(|error| prepare::not_ready(&source.slug, error))?;
+        let from = slot.and_then(|slot| slot.restart_lsn).unwrap_or(Lsn::ZERO);
+        eventstore::stored_by_rejot(client, streams, from).await.map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rejot_confirms_a_byte_behind_the_beginning_of_a_record() {
+        for (confirmed, by_rejot) in [("0/16B3749", true), ("1/1", true), ("0/16B3748", false), ("0/0", false)] {
+            assert_eq!(has_confirmed(confirmed.parse().unwrap()), by_rejot, "{confirmed}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the sink needs to write the rows of a flow or a consumer: into a table, or by its author's statements.
+
+use tokio_postgres::Client;
+
+use crate::change::PublicSchema;
+use crate::manifest::PostgresConnection;
+use crate::postgres;
+use crate::sink::{SqlTarget, SqlWriter, TableTarget, TableWriter, Writer};
+
+use super::Context;
+use super::failure::EngineError;
+use super::plan::TargetPlan;
+
+/// A destination as writers are made for it.
+pub struct Place<'a> {
+    pub context: &'a Context,
+    pub slug: &'a str,
+    pub connection: &'a PostgresConnection,
+    /// The session that will write.
+    pub client: &'a Client,
+}
+
+impl Place<'_> {
+    /// Makes what takes the rows of `public` ready to write. `exact`: see [`TableTarget`].
+    ///
+    /// # Errors
+    /// The table does not take the rows, Postgres refuses the statements, or the destination can't be reached.
+    pub async fn writer(
+        &self,
+        consumer: &str,
+        target: &TargetPlan,
+        public: &PublicSchema,
+        exact: bool,
+    ) -> Result<Writer, EngineError> {
+        let failed = |source| EngineError::Sink { slug: self.slug.to_owned(), source };
+        match target {
+            TargetPlan::Table(table) => {
+                let target = TableTarget {
+                    schema: table.table.schema.clone(),
+                    table: table.table.name.clone(),
+                    create_table: table.create_table,
+                    public: public.clone(),
+                    exact,
+                };
+                TableWriter::prepare(self.client, target).await.map(Writer::Table).map_err(failed)
+            }
+            TargetPlan::Sql(statements) => {
+                let target = SqlTarget {
+                    consumer: consumer.to_owned(),
+                    sql: statements.sql.clone(),
+                    delete_sql: statements.delete_sql.clone(),
+                    public: public.clone(),
+                    search_path: self.search_path().await?,
+                };
+                SqlWriter::prepare(self.client, target).await.map(Writer::Sql).map_err(failed)
+            }
+        }
+    }
+
+    /// Returns the `search_path` that the role has of its own, which our sessions do not.
+    async fn search_path(&self) -> Result<String, EngineError> {
+        let session = postgres::Session::user_sql(self.context.application_name());
+        let client = postgres::connect(self.connection, &session).await.map_err(|source| EngineError::Connect {
+            role: "destination",
+            slug: self.slug.to_owned(),
+            source,
+        })?;
+        let shown = client.query_one("SELECT pg_catalog.current_setting('search_path')", &[]).await;
+        let shown = shown.map_err(crate::datastore::DataStoreError::query("look up the search_path"));
+        let row = shown.map_err(|source| EngineError::DataStore { slug: self.slug.to_owned(), source })?;
+        Ok(row.get(0))
+    }
+}

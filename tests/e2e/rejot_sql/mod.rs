@@ -1,0 +1,7 @@
+//! ReJot's SQL: what its authors meant, whatever happens on the way.
+
+mod consumers;
+mod output;
+mod place;
+mod public;
+mod quickstart;
