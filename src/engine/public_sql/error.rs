@@ -10,6 +10,10 @@ pub enum SqlError {
     NoSuchColumn { op: &'static str, table: String, placeholder: String, columns: Vec<String> },
     #[error("its delete of {table} names {placeholder}, and a DELETE there says {} alone", columns.join(", "))]
     NotOfDelete { table: String, placeholder: String, columns: Vec<String> },
+    #[error("its delete of {table} reads the table, where the row that was deleted no longer is")]
+    DeleteReadsTable { table: String },
+    #[error("its statement takes :{column}, and an update of {table} left that large value alone and does not say it")]
+    Unsaid { table: String, column: String },
     #[error("its {op} of {table} gives a column without a name")]
     Unnamed { op: &'static str, table: String },
     #[error("its {op} of {table} gives two columns \"{column}\"")]
@@ -61,6 +65,14 @@ impl SqlError {
                     "name the key, or ALTER TABLE {table} REPLICA IDENTITY FULL, so that a DELETE says all of the row"
                 )
             }
+            SqlError::DeleteReadsTable { .. } => {
+                "let it ask for the row by its key alone (WHERE id = :id) and read nothing else, or take placeholders only"
+                    .to_owned()
+            }
+            SqlError::Unsaid { table, column } => format!(
+                "let the statement read the column (SELECT \"{column}\" FROM {table} …) in the place of the placeholder; or \
+                 ALTER TABLE {table} REPLICA IDENTITY FULL, for changes from then on"
+            ),
             SqlError::Unnamed { .. } => "give it one: expression AS \"name\"".to_owned(),
             SqlError::Twice { .. } => "give one of them another name: AS \"name\"".to_owned(),
             SqlError::NoColumns { .. } => "let it select what is to be published".to_owned(),

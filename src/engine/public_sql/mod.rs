@@ -298,7 +298,13 @@ impl SqlTransform {
                 continue;
             };
             let value = row.get(*at).copied().unwrap_or(Value::Null);
-            is_whole &= value != Value::Unchanged || !input.is_mentioned || change.op == Op::Delete;
+            let is_unsaid = value == Value::Unchanged && change.op != Op::Delete;
+            is_whole &= !is_unsaid || !input.is_mentioned;
+            // A placeholder has no other place to come from, and NULL would be another value.
+            if is_unsaid && input.is_placeholder {
+                let (table, column) = (relation.display_name(), input.name.clone());
+                return Err(self.failed(SqlError::Unsaid { table, column }));
+            }
             let text = text_of(&relation.columns[*at].kind, value).ok().flatten();
             let text = text.map(|text| match text {
                 Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(drop),

@@ -177,7 +177,9 @@ async fn describe<'a>(
     let column_of = |placeholder: &Placeholder| {
         names.iter().find(|(known, _)| known == placeholder).map(|(_, column)| column.clone())
     };
-    let pins = template.pins(reference, &table.key, column_of);
+    // What changes do not say (generated columns, those that are not published) is not in a row made of one either.
+    let lacks = catalog.iter().any(|(name, ..)| relation.column(name).is_none());
+    let pins = template.pins(reference, &table.key, column_of) && !(lacks && template.mentions(reference, "*"));
     let mut columns = Vec::new();
     let mut inputs = Vec::new();
     for column in &relation.columns {
@@ -215,6 +217,9 @@ async fn describe<'a>(
         }
     } else if !template.names(reference) {
         from_change = Some(live.clone());
+    }
+    if from_change.is_none() && plan.op == Op::Delete {
+        return Err(origin.failed(SqlError::DeleteReadsTable { table: plan.table.to_string() }));
     }
     if from_change.is_none() {
         tracing::info!(

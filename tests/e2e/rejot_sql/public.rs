@@ -240,6 +240,33 @@ async fn large_values_that_an_update_leaves_out_are_read_where_they_are_needed()
     place.catch_up(&manifest).await;
     // Of the one that is gone nobody knows how long it was.
     assert_eq!(place.found("SELECT what FROM log ORDER BY what").await, "o 1 2\no 2 3\nw 1 2 20000");
+    // A placeholder says what the change says, and nothing else in its place.
+    let taken = public(&[("insert update", "docs", "SELECT id, :body AS body FROM docs WHERE id = :id")]);
+    let manifest =
+        place.manifest(&[("taken", taken)], &[("taken", "taken", sql("INSERT INTO log (what) VALUES (:body)", None))]);
+    place.catch_up(&manifest).await;
+    place.source.execute("UPDATE docs SET v = 4 WHERE id = 1").await;
+    let said = place.stops(&manifest).await;
+    assert!(said.contains("takes :body") && said.contains("REPLICA IDENTITY FULL"), "{said}");
+}
+
+/// What a change does not say is read from the table: `*` is all of it, in the table's order.
+#[tokio::test]
+async fn a_generated_column_is_part_of_all_columns() {
+    let place = Place::new(
+        false,
+        "CREATE TABLE g (id int PRIMARY KEY, first text, whole text GENERATED ALWAYS AS (first || '!') STORED, last text);
+         INSERT INTO g VALUES (1, 'a', DEFAULT, 'b')",
+        "CREATE TABLE log (n serial, what text)",
+    )
+    .await;
+    let all = public(&[("insert update", "g", "SELECT * FROM g WHERE id = :id")]);
+    let write = sql("INSERT INTO log (what) VALUES (:first::text || ' ' || :whole::text || ' ' || :last::text)", None);
+    let manifest = place.manifest(&[("all", all)], &[("all", "all", write)]);
+    place.catch_up(&manifest).await;
+    place.source.execute("INSERT INTO g VALUES (2, 'c', DEFAULT, 'd')").await;
+    place.catch_up(&manifest).await;
+    assert_eq!(place.found("SELECT what FROM log ORDER BY what").await, "a a! b\nc c! d");
 }
 
 #[tokio::test]
@@ -348,6 +375,16 @@ async fn what_is_wrong_is_said() {
         &insert("SELECT id FROM account WHERE id = :idd"),
         "its insert of public.account names :idd, and the table has id",
         "did you mean :id?",
+    )
+    .await;
+    // A row that was deleted is not there to be read.
+    check(
+        &[
+            ("insert", "account", "SELECT id FROM account WHERE id = :id"),
+            ("delete", "account", "SELECT id FROM account WHERE id IN (:id)"),
+        ],
+        "its delete of public.account reads the table, where the row that was deleted no longer is",
+        "by its key alone (WHERE id = :id)",
     )
     .await;
     check(
