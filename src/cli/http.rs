@@ -75,7 +75,12 @@ impl Args {
         }
         match std::env::var("PELTON_HTTP_TOKEN") {
             Ok(token) if !token.trim().is_empty() => Ok(vec![Secret::new(token.trim())]),
-            _ => Ok(Vec::new()),
+            Err(std::env::VarError::NotPresent) => Ok(Vec::new()),
+            // Whoever sets it wants a token, and none would be open to everybody here.
+            _ => {
+                let hint = "set it to what `openssl rand -hex 32` prints, or unset it".to_owned();
+                Err(Failure::new("PELTON_HTTP_TOKEN is set and holds no token", Some(hint)))
+            }
         }
     }
 }

@@ -357,13 +357,9 @@ impl EngineError {
         }
     }
 
-    /// Returns true when this role, or this token, may not do it.
+    /// Returns true when this role may not do it. A service is always told: without that it would keep nothing.
     pub fn is_refused(&self) -> bool {
-        match self {
-            EngineError::EventStore { source, .. } => source.is_refused(),
-            EngineError::Service { .. } => self.verdict() == Verdict::Stop,
-            _ => false,
-        }
+        matches!(self, EngineError::EventStore { source, .. } if source.is_refused())
     }
 
     /// Returns true for a bug of ours, which has an exit code of its own.

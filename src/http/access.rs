@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use sha2::{Digest, Sha256};
 
 use super::answer::Refusal;
@@ -41,6 +41,13 @@ impl Access {
 
 /// A page of somebody else's, open in a browser on this machine, may reach what listens here under a name of its own.
 fn is_for_this_machine(headers: &HeaderMap) -> Result<(), Refusal> {
+    // What a page of another site asks for says so, also where the browser asks nobody whether it may.
+    let fetched = headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
+    if fetched || headers.contains_key(ORIGIN) {
+        let what = "without a token, nothing is answered to pages of other sites";
+        let hint = "give the service a token (--http-token-file, PELTON_HTTP_TOKEN)";
+        return Err(Refusal::new(hyper::StatusCode::FORBIDDEN, what, hint));
+    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -88,5 +95,8 @@ mod tests {
         for bad in ["evil.example", "evil.example:3000", "localhost.evil.example:80", "127.0.0.1.evil.example"] {
             assert_eq!(status(&access, &[("host", bad)]), 403, "{bad}");
         }
+        assert_eq!(status(&access, &[("host", "127.0.0.1"), ("origin", "https://evil.example")]), 403);
+        assert_eq!(status(&access, &[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")]), 403);
+        assert_eq!(status(&access, &[("host", "127.0.0.1"), ("sec-fetch-site", "none")]), 200);
     }
 }

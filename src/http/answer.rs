@@ -111,7 +111,10 @@ pub fn with_status(status: StatusCode, value: &Value) -> Answer {
 
 /// Answers with lines of JSON, one by one.
 pub fn lines(pieces: mpsc::Receiver<Bytes>) -> Answer {
-    answer(StatusCode::OK, "application/x-ndjson", Contents::Lines(pieces))
+    let mut answer = answer(StatusCode::OK, "application/x-ndjson", Contents::Lines(pieces));
+    // A proxy that collects what it passes on would hold events back.
+    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    answer
 }
 
 fn answer(status: StatusCode, kind: &'static str, contents: Contents) -> Answer {

@@ -3,6 +3,8 @@
 //! A page ends between transactions of the source. One that is larger than the limit is answered whole all the same, up to a
 //! bound; one beyond the bound comes in parts, each with an id to go on from, and `"partial": true` on all but the last.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json, value::RawValue};
 
 use super::answer::{Answer, Refusal, json as answer_json};
@@ -69,9 +71,12 @@ async fn page(located: &Located<'_>, limit: usize) -> Result<Vec<Transaction>, R
     let client = held.client();
     let failed = |error: tokio_postgres::Error| store.failed(&error);
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
+    let shapes = eventstore::shapes(client, &ids, 0).await.map_err(|error| store.failed(&error))?;
+    let minors: HashMap<i32, u32> = shapes.iter().map(|shape| (shape.id, shape.public.minor)).collect();
     let mut wanted = wanted.clone();
     let mut events = eventstore::events();
-    let mut taken = Taken { limit, transactions: Vec::new(), operations: 0, bytes: 0 };
+    let mut taken = Taken { limit, minors, transactions: Vec::new(), operations: 0, bytes: 0 };
     let mut full = false;
     while !full {
         let asked = limit as i64 + 1;
@@ -93,6 +98,8 @@ async fn page(located: &Located<'_>, limit: usize) -> Result<Vec<Transaction>, R
 
 struct Taken {
     limit: usize,
+    /// The minor versions of shapes.
+    minors: HashMap<i32, u32>,
     transactions: Vec<Transaction>,
     operations: usize,
     bytes: usize,
@@ -122,7 +129,11 @@ impl Taken {
         let transaction = self.transactions.last_mut().expect("one was begun");
         let index = wanted.iter().position(|wanted| wanted.stream == event.stream());
         let index = index.expect("only what was wanted comes");
-        transaction.operations.push(operation(event, &streams[index])?);
+        transaction.operations.push(operation(
+            event,
+            &streams[index],
+            self.minors.get(&event.shape()).copied().unwrap_or(0),
+        )?);
         transaction.last = position;
         wanted[index].after = position;
         self.operations += 1;
@@ -132,7 +143,7 @@ impl Taken {
 }
 
 /// Returns an operation as ReJot's readers expect it: values as the event store has them.
-fn operation(event: &Event, stream: &Stream) -> Result<Box<RawValue>, Refusal> {
+fn operation(event: &Event, stream: &Stream, minor: u32) -> Result<Box<RawValue>, Refusal> {
     let unknown = || Refusal::later("an event was written by a later version");
     let op = event.op().map_err(|_| unknown())?;
     let (name, document) = match op {
@@ -140,7 +151,7 @@ fn operation(event: &Event, stream: &Stream) -> Result<Box<RawValue>, Refusal> {
         Op::Truncate => ("", None),
         _ => (",\"object\":", event.object()),
     };
-    let schema = json!({ "name": stream.public_schema, "version": { "major": stream.major } });
+    let schema = json!({ "name": stream.public_schema, "version": { "major": stream.major, "minor": minor } });
     let manifest = json!(stream.manifest);
     let document = document.map(|document| format!("{name}{document}")).unwrap_or_default();
     let text = format!(

@@ -51,7 +51,9 @@ impl ServiceError {
             | ServiceError::Failed { .. } => true,
             ServiceError::Tls { source, .. } => source.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>()),
             // What is not there yet may be published later; and something in front of a service may answer for it.
-            ServiceError::Refused { status, .. } => *status >= 500 || [404, 408, 409, 429].contains(status),
+            ServiceError::Refused { status, .. } => {
+                *status >= 500 || (300..400).contains(status) || [404, 405, 408, 409, 429].contains(status)
+            }
             ServiceError::Certificate { .. }
             | ServiceError::Roots { .. }
             | ServiceError::Token { .. }

@@ -254,7 +254,8 @@ impl Service {
                     Some(what) => {
                         ServiceError::Refused { url: url(), status: status.as_u16(), said: what, hint: text("hint") }
                     }
-                    None if status.is_server_error() => {
+                    // Something in front of a service answers for it while it is away.
+                    None if status != StatusCode::OK && status != StatusCode::FORBIDDEN => {
                         let said = status.canonical_reason().unwrap_or("an error").to_owned();
                         ServiceError::Refused { url: url(), status: status.as_u16(), said, hint: None }
                     }

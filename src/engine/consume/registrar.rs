@@ -104,15 +104,9 @@ impl<'a> Registrar<'a> {
             Err(error) if !error.is_refused() => return Err(error),
             Err(error) => {
                 self.refused = true;
-                let hint = match upstream {
-                    Upstream::Store { .. } => {
-                        "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role".to_owned()
-                    }
-                    Upstream::Service { .. } => error.hint().unwrap_or_default(),
-                };
                 tracing::warn!(
                     event_store = self.run.plan.store,
-                    hint,
+                    hint = "GRANT INSERT, UPDATE, SELECT ON rejot_events.consumer to this role",
                     "it can't be told how far its consumers are, and may remove what they have not read: {}",
                     Chain(&error)
                 );

@@ -46,7 +46,7 @@ async fn every_path_answers() {
     assert_eq!(services.ask("GET /data-store/cursors").await.json(), json!([]));
 
     let page = read(&services, &json!([cursor("items", None), cursor("notes", None)]), 1000).await.json();
-    let of_shop = |name: &str| json!({ "name": name, "version": { "major": 1 } });
+    let of_shop = |name: &str| json!({ "name": name, "version": { "major": 1, "minor": 0 } });
     let object = |id: i32, v: i32| json!({ "id": id, "v": v, "pad": "xxxxxxxxxx", "doc": { "a": null } });
     let operation = |kind: &str, name: &str| json!({ "type": kind, "sourceManifestSlug": "shop", "sourcePublicSchema": of_shop(name) });
     let with = |mut operation: Value, field: &str, value: Value| {
