@@ -69,8 +69,9 @@ async fn transactions_stay_whole_over_restarts_of_both() {
     let mut owner = serving(services.owner(TABLES)).await;
     let mut consumer = services.consumer(BOTH);
     consumer.start();
-    // Until both are there, one is ahead of the other.
+    // While tables are copied, and until both consumers are there, one is ahead of the other.
     consumer.says("items-there, notes-there").await;
+    services.events.wait_until("(SELECT count(*) FROM rejot_data_store.flow WHERE backfill IS NULL) = 2").await;
     for n in 0..5 {
         let rows = format!("INSERT INTO items SELECT i, 0 FROM generate_series({n} * 1000, {n} * 1000 + 999) AS i");
         services.source.execute(&format!("BEGIN; {rows}; INSERT INTO notes VALUES ({n}); COMMIT")).await;
