@@ -112,8 +112,8 @@ pub(super) async fn copy(
          SELECT $4, 0, e.transaction_id::pg_lsn, e.operation_idx, $5, s.id, e.operation, 0, \
          coalesce(e.created_at, 'epoch'), \
          CASE WHEN cardinality($6::text[]) > 0 THEN \
-         (SELECT coalesce(jsonb_object_agg(k, e.object -> k), '{{}}') FROM unnest($6::text[]) AS k WHERE e.object ? k) END, \
-         CASE WHEN e.operation <> 'delete' OR cardinality($6::text[]) = 0 THEN e.object END \
+         (SELECT coalesce(jsonb_object_agg(k, e.object -> k), '{{}}') FROM unnest($6::text[]) AS k WHERE e.object ? k)::text END, \
+         CASE WHEN e.operation <> 'delete' OR cardinality($6::text[]) = 0 THEN e.object::text END \
          FROM (SELECT * {OF_STREAM} AND jsonb_typeof(object) = 'object') AS e \
          JOIN rejot_events.shape AS s ON s.stream_id = $4 \
          AND s.public_schema_minor_version = coalesce(e.public_schema_minor_version, 0)"

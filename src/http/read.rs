@@ -70,7 +70,7 @@ async fn page(located: &Located<'_>, limit: usize) -> Result<Vec<Transaction>, R
     let held = store.session().await?;
     let client = held.client();
     let failed = |error: tokio_postgres::Error| store.failed(&error);
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    client.batch_execute(eventstore::BEGIN_READING).await.map_err(failed)?;
     let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
     let shapes = eventstore::shapes(client, &ids, 0).await.map_err(|error| store.failed(&error))?;
     let minors: HashMap<i32, u32> = shapes.iter().map(|shape| (shape.id, shape.public.minor)).collect();

@@ -126,7 +126,7 @@ impl Telling {
         let mut events = eventstore::events();
         self.client.batch_execute("LISTEN rejot_events").await?;
         loop {
-            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            self.client.batch_execute(eventstore::BEGIN_READING).await?;
             let all = self.snapshot(&mut events).await?;
             self.client.batch_execute("COMMIT").await?;
             if !all {
