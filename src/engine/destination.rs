@@ -26,7 +26,7 @@ use super::prepare::Source;
 use super::publish::Publishing;
 use super::rejot::{self, Left};
 use super::target::Place;
-use super::transform::{FlowTarget, Running};
+use super::transform::{FlowTarget, Runner, Running};
 use super::{Context, Problem, load};
 
 /// What is to be opened.
@@ -252,9 +252,11 @@ pub async fn open(
     Ok(opened)
 }
 
-/// Tells whether what keeps a transform from being opened will pass, and concerns all of its group.
+/// Tells whether what keeps a transform from being opened will pass, and concerns all of its group. A transform's statements
+/// run in a session of its own.
 fn of_group(error: &EngineError) -> bool {
-    error.verdict() == Verdict::Retry && !matches!(error, EngineError::NotPublishedYet { .. })
+    let of_transform = matches!(error, EngineError::NotPublishedYet { .. } | EngineError::PublicSql { .. });
+    error.verdict() == Verdict::Retry && !of_transform
 }
 
 /// Runs a group's two tasks until both have ended, and says how.
@@ -493,6 +495,11 @@ impl Part<'_> {
                 let name = flow.name.clone();
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
                 continue;
+            }
+            if let (Runner::Sql(sql), Some(_)) = (&runner, flow.target.table())
+                && sql.changes_without_key()
+            {
+                return Err(sql.refuse_table(&flow.name));
             }
             let exact = matches!(transform.kind, TransformKind::Table { .. });
             let place = Place { context, slug: &group.slug, connection: &group.connection, client };

@@ -52,7 +52,7 @@ fn what_is_no_statement_is_said() {
 
 fn pins(sql: &str, key: &str) -> bool {
     let key: Vec<String> = key.split(' ').map(str::to_owned).collect();
-    let table = TableRef { schema: "public", name: "account" };
+    let table = TableRef { schema: "public", name: "account", by_name: true };
     let column_of = |placeholder: &Placeholder| match placeholder {
         Placeholder::Named(name) => Some(name.clone()),
         Placeholder::Numbered(number) => key.get(usize::from(*number) - 1).cloned(),
@@ -106,8 +106,42 @@ fn more_of_the_table_may_be_seen() {
 }
 
 #[test]
+fn a_name_alone_may_mean_another_table() {
+    let check = |sql: &str, pins: bool, names: bool| {
+        let table = TableRef { schema: "public", name: "account", by_name: false };
+        let template = Template::parse(sql).unwrap();
+        assert_eq!(template.pins(table, &["id".to_owned()], |_| Some("id".to_owned())), pins, "{sql}");
+        assert_eq!(template.names(table), names, "{sql}");
+    };
+    check("SELECT id FROM account WHERE id = :id", false, false);
+    check("SELECT id FROM public.account WHERE id = :id", true, true);
+    check("SELECT a.id FROM public.account a JOIN account b USING (id) WHERE a.id = :id", false, true);
+}
+
+#[test]
+fn the_row_that_changed_is_told_from_the_tables_others() {
+    let check = |sql: &str, expected: Option<&str>| {
+        let table = TableRef { schema: "public", name: "account", by_name: true };
+        let column_of = |placeholder: &Placeholder| placeholder.to_string().strip_prefix(':').map(str::to_owned);
+        let template = Template::parse(sql).unwrap();
+        let apart = template.render_apart(table, "ROWS", &["id".to_owned()], column_of, |_| "1".to_owned());
+        assert_eq!(apart.as_deref(), expected, "{sql}");
+    };
+    check(
+        "SELECT b.id FROM account a JOIN account b ON b.id = a.parent WHERE a.id = :id",
+        Some("SELECT b.id FROM (ROWS) a JOIN account b ON b.id = a.parent WHERE a.id = 1"),
+    );
+    check(
+        "SELECT b.id FROM account b, public.\"account\" WHERE account.id = :id",
+        Some("SELECT b.id FROM account b, (ROWS) AS \"account\" WHERE account.id = 1"),
+    );
+    check("SELECT b.id FROM account a JOIN account b ON b.id = a.parent WHERE b.parent = :id", None);
+    check("SELECT a.id FROM account a JOIN account b ON true WHERE a.id = :id AND b.id = :id", None);
+}
+
+#[test]
 fn the_table_is_named_without_its_schema() {
-    let table = TableRef { schema: "My s", name: "account" };
+    let table = TableRef { schema: "My s", name: "account", by_name: true };
     let template = Template::parse(
         "SELECT \"My s\".account.id, 'My s.account', x.\"My s\".account FROM \"My s\" . account WHERE id = :id",
     );
@@ -118,7 +152,7 @@ fn the_table_is_named_without_its_schema() {
 #[test]
 fn columns_are_mentioned_by_name_and_by_star() {
     let check = |sql: &str, expected: bool| {
-        let table = TableRef { schema: "public", name: "account" };
+        let table = TableRef { schema: "public", name: "account", by_name: true };
         assert_eq!(Template::parse(sql).unwrap().mentions(table, "bio"), expected, "{sql}");
     };
     check("SELECT id FROM account WHERE id = :id", false);
@@ -169,7 +203,7 @@ proptest! {
             prop_assert!(named);
         }
         if let Ok(template) = Template::parse(&text) {
-            let table = TableRef { schema: "a", name: "b" };
+            let table = TableRef { schema: "a", name: "b", by_name: true };
             template.pins(table, &["c".to_owned()], |_| Some("c".to_owned()));
             template.mentions(table, "c");
             template.render_unqualified(table, ToString::to_string);

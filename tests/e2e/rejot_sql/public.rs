@@ -2,17 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::place::{Place, sql};
+use super::place::{Place, public, sql};
 use crate::support::{assert_same, database};
-
-/// Statements of (operations, table, sql).
-fn public(statements: &[(&str, &str, &str)]) -> Value {
-    let each = |(operations, table, sql): &(&str, &str, &str)| {
-        let one = |operation: &str| json!({ "operation": operation, "table": table, "sql": sql });
-        operations.split(' ').map(one).collect::<Vec<_>>()
-    };
-    json!({ "publicSchemaType": "postgres", "transformations": statements.iter().flat_map(each).collect::<Vec<_>>() })
-}
 
 const ACCOUNTS: &str = "CREATE TABLE account (id int PRIMARY KEY, first_name text, last_name text, email text);
     INSERT INTO account SELECT i, 'F' || i, 'L' || i, CASE WHEN i % 2 = 0 THEN 'e' || i END FROM generate_series(1, 300) AS i";
