@@ -12,7 +12,7 @@ use super::report::Failure;
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, Control};
 use crate::engine::{Chain, ConsumerPlan, EngineError, Plan, ReaderPlan, Upstream};
-use crate::eventstore::{Registered, Stream};
+use crate::eventstore::{Deployment, Registered, Stream};
 use crate::manifest::Manifest;
 use crate::postgres::{self, Session};
 
@@ -124,7 +124,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             let target = Target::find(&chosen).await?;
             let manifest = &target.manifest.slug;
             let failed = |error: datastore::DataStoreError| target.failed(&error, error.hint());
-            let forgotten = target.upstream.forget(manifest, &chosen.name).await;
+            let forgotten = target.upstream.forget(target.deployment(), &chosen.name).await;
             let forgotten = forgotten.map_err(|error| Failure::new(Chain(&error), error.hint()))?;
             let dropped = datastore::drop_consumer(&target.client, manifest, &chosen.name).await.map_err(failed)?;
             if !dropped && !forgotten {
@@ -300,6 +300,8 @@ struct Target {
     name: String,
     place: String,
     client: Client,
+    /// The UUID of the destination.
+    destination: String,
     upstream: Upstream,
     stream: Option<Stream>,
 }
@@ -329,10 +331,13 @@ impl Target {
         let patience = client.batch_execute("SET lock_timeout = '30s'").await;
         patience.map_err(|error| Failure::of(&error, None))?;
         let (streams, _) = upstream.streams().await.map_err(failed)?;
+        let refused = |error: datastore::DataStoreError| Failure::of(&error, error.hint());
+        let destination = datastore::store_id(&client).await.map_err(refused)?;
         Ok(Target {
             name: chosen.name.clone(),
             place: format!("destination `{}`", reader.destination),
             client,
+            destination,
             upstream,
             stream: stream_of(&streams, consumer).cloned(),
             manifest,
@@ -341,6 +346,10 @@ impl Target {
 
     fn failed(&self, error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Failure {
         Failure::new(format!("{}: {}", self.place, crate::engine::Chain(error)), hint)
+    }
+
+    fn deployment(&self) -> Deployment<'_> {
+        Deployment { manifest: &self.manifest.slug, destination: &self.destination }
     }
 
     fn absent(&self) -> Failure {
@@ -366,11 +375,11 @@ impl Target {
             major: stream.major,
             cursor: position,
         };
-        let manifest = &self.manifest.slug;
+        let of = self.deployment();
         // What it has missed before is forgotten with it.
         let held = async {
-            self.upstream.forget(manifest, &self.name).await?;
-            self.upstream.register(manifest, &[registered]).await?;
+            self.upstream.forget(of, &self.name).await?;
+            self.upstream.register(of, &[registered]).await?;
             let (streams, _) = self.upstream.streams().await?;
             Ok(streams.into_iter().find(|now| now.id == stream.id))
         };

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::failure::EngineError;
 use crate::change::Position;
 use crate::datastore::DataStoreError;
-use crate::eventstore::{self, Registered, Shape, Stream, Wanted};
+use crate::eventstore::{self, Deployment, Registered, Shape, Stream, Wanted};
 use crate::manifest::{PostgresConnection, SyncService};
 use crate::postgres;
 use crate::service::{Behind, Service, ServiceError};
@@ -142,15 +142,15 @@ impl Upstream {
     /// It can't be told, or not by this role.
     pub async fn register(
         &self,
-        manifest: &str,
+        of: Deployment<'_>,
         consumers: &[Registered<'_>],
     ) -> Result<Vec<(String, bool)>, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.register(manifest, consumers).await.map_err(|error| self.at_service(error))
+                service.register(of.manifest, consumers).await.map_err(|error| self.at_service(error))
             }
             Upstream::Store { client, .. } => {
-                let registered = eventstore::register_consumers(client, manifest, consumers).await;
+                let registered = eventstore::register_consumers(client, of, consumers).await;
                 registered.map_err(|error| self.at_store(error))
             }
         }
@@ -160,13 +160,13 @@ impl Upstream {
     ///
     /// # Errors
     /// It can't be told, or not by this role.
-    pub async fn forget(&self, manifest: &str, consumer: &str) -> Result<bool, EngineError> {
+    pub async fn forget(&self, of: Deployment<'_>, consumer: &str) -> Result<bool, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.forget(manifest, consumer).await.map_err(|error| self.at_service(error))
+                service.forget(of.manifest, consumer).await.map_err(|error| self.at_service(error))
             }
             Upstream::Store { client, .. } => {
-                let forgotten = eventstore::forget_consumer(client, manifest, consumer).await;
+                let forgotten = eventstore::forget_consumer(client, of, consumer).await;
                 forgotten.map_err(|error| self.at_store(error))
             }
         }

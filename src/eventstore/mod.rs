@@ -24,7 +24,7 @@ use crate::datastore::DataStoreError;
 
 pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{
-    Reader, Registered, before, count, count_all, forget_consumer, is_gone, last, readers, register_consumers,
+    Deployment, Reader, Registered, before, count, count_all, forget_consumer, last, readers, register_consumers,
 };
 pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_shape};
 pub use mirror::{
@@ -34,7 +34,7 @@ pub use mirror::{
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
 pub use rejot::{Copied, is_of_rejot, last_of_rejot, left_by_rejot, stored_by_rejot};
-pub use retain::{Gap, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
+pub use retain::{Gap, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, register, shapes, streams};
 
 /// The schema that holds all of it.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal, json as answer};
 use super::cursor::{Cursor, one, position_of};
 use super::store::{Store, locate};
-use crate::eventstore::{self, Registered};
+use crate::eventstore::{self, Deployment, Registered};
 
 /// More consumers than one manifest has.
 const CONSUMERS_MAX: usize = 1_000;
@@ -52,8 +52,8 @@ pub async fn register(stores: &[Store], body: &Value) -> Result<Answer, Refusal>
     let mut registered = Vec::new();
     if !consumers.is_empty() {
         let located = locate(stores, &cursors).await?;
-        let written =
-            located.store.with(async |client| eventstore::register_consumers(client, manifest, &consumers).await);
+        let of = Deployment { manifest, destination: "" };
+        let written = located.store.with(async |client| eventstore::register_consumers(client, of, &consumers).await);
         registered = written.await?;
     }
     let missed: Vec<&str> = registered.iter().filter(|(_, missed)| *missed).map(|(name, _)| &**name).collect();
@@ -68,9 +68,10 @@ pub async fn forget(stores: &[Store], manifest: Option<&str>, consumer: Option<&
     let (Some(manifest), Some(consumer)) = (manifest, consumer) else {
         return Err(Refusal::bad("it takes `manifest` and `consumer`", "write ?manifest=…&consumer=…"));
     };
+    let of = Deployment { manifest, destination: "" };
     let mut forgotten = false;
     for store in stores {
-        let there = store.with(async |client| eventstore::forget_consumer(client, manifest, consumer).await);
+        let there = store.with(async |client| eventstore::forget_consumer(client, of, consumer).await);
         forgotten |= there.await?;
     }
     Ok(answer(&json!({ "forgotten": forgotten })))

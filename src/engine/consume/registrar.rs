@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::super::failure::{Chain, EngineError};
 use super::{Run, Upstream};
 use crate::datastore::{self, ConsumerRow, DataStoreError};
-use crate::eventstore::{self, Stream};
+use crate::eventstore::{self, Deployment, Stream};
 
 /// How often.
 const REGISTER: Duration = Duration::from_secs(5);
@@ -16,6 +16,8 @@ const REGISTER: Duration = Duration::from_secs(5);
 /// there, and must never be needed again.
 pub(super) struct Registrar<'a> {
     run: &'a Run<'a>,
+    /// The UUID of the destination.
+    destination: String,
     /// What is published there.
     streams: Vec<(String, String, i32)>,
     /// Cursors that were seen, and the position of the destination's log behind them.
@@ -26,15 +28,10 @@ pub(super) struct Registrar<'a> {
 }
 
 impl<'a> Registrar<'a> {
-    pub(super) fn new(run: &'a Run<'a>, streams: &[Stream]) -> Registrar<'a> {
+    pub(super) fn new(run: &'a Run<'a>, destination: String, streams: &[Stream]) -> Registrar<'a> {
         let name = |stream: &Stream| (stream.manifest.clone(), stream.public_schema.clone(), stream.major);
         let streams = streams.iter().map(name).collect();
-        Registrar { run, streams, seen: None, last: Instant::now(), refused: false }
-    }
-
-    /// Returns true when it may be told.
-    pub(super) fn is_heard(&self) -> bool {
-        !self.refused
+        Registrar { run, destination, streams, seen: None, last: Instant::now(), refused: false }
     }
 
     /// Tells it every now and then. Returns a consumer under which events were removed by force.
@@ -99,7 +96,8 @@ impl<'a> Registrar<'a> {
                 cursor: row.cursor,
             })
             .collect();
-        match upstream.register(&self.run.context.manifest, &cursors).await {
+        let of = Deployment { manifest: &self.run.context.manifest, destination: &self.destination };
+        match upstream.register(of, &cursors).await {
             Ok(registered) => return Ok(registered),
             Err(error) if !error.is_refused() => return Err(error),
             Err(error) => {
