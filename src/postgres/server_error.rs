@@ -77,10 +77,6 @@ impl ServerError {
 
 impl From<&tokio_postgres::error::DbError> for ServerError {
     fn from(error: &tokio_postgres::error::DbError) -> ServerError {
-        if error.routine() == Some("exec_stmt_raise") {
-            // Its author may have put a row into any part of it.
-            return ServerError::new(error.code().code(), "a function or trigger raised an error", None, None);
-        }
         ServerError::new(error.code().code(), error.message(), error.detail(), error.hint())
     }
 }

@@ -121,8 +121,13 @@ impl Template {
             is_alias && !read.symbol(index + 1, ".")
         };
         let declared = usize::from(alias.is_some());
+        // Which column a name with escapes is, is not read here.
+        let escaped = |index: usize| read.tokens[index].kind == Kind::Quoted && name(index).is_none();
         (0..read.tokens.len()).any(|index| {
-            name(index).as_deref() == Some(column) || read.symbol(index, "*") || read.is(index, &["NATURAL"])
+            name(index).as_deref() == Some(column)
+                || escaped(index)
+                || read.symbol(index, "*")
+                || read.is(index, &["NATURAL"])
         }) || refs.len() != 1
             || (0..read.tokens.len()).filter(|&index| whole(index)).count() > declared
     }
