@@ -12,7 +12,7 @@ use super::report::Failure;
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, Control};
 use crate::engine::{Chain, ConsumerPlan, EngineError, Plan, ReaderPlan, Upstream};
-use crate::eventstore::{Registered, Stream};
+use crate::eventstore::{Deployment, Registered, Stream};
 use crate::manifest::Manifest;
 use crate::postgres::{self, Session};
 
@@ -124,7 +124,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             let target = Target::find(&chosen).await?;
             let manifest = &target.manifest.slug;
             let failed = |error: datastore::DataStoreError| target.failed(&error, error.hint());
-            let forgotten = target.upstream.forget(manifest, &chosen.name).await;
+            let forgotten = target.upstream.forget(target.deployment(), &chosen.name).await;
             let forgotten = forgotten.map_err(|error| Failure::new(Chain(&error), error.hint()))?;
             let dropped = datastore::drop_consumer(&target.client, manifest, &chosen.name).await.map_err(failed)?;
             if !dropped && !forgotten {
@@ -159,6 +159,7 @@ impl Found {
             _ if self.trouble.is_some() => "unknown",
             None => "new",
             Some(row) if row.paused => "paused",
+            Some(row) if row.problem.is_some() && row.retries => "retrying",
             Some(row) if row.problem.is_some() => "stopped",
             Some(_) => "live",
         }
@@ -343,6 +344,10 @@ impl Target {
         Failure::new(format!("{}: {}", self.place, crate::engine::Chain(error)), hint)
     }
 
+    fn deployment(&self) -> Deployment<'_> {
+        Deployment { manifest: &self.manifest.slug, destination: "" }
+    }
+
     fn absent(&self) -> Failure {
         let what = format!("{}: consumer `{}` has not begun yet", self.place, self.name);
         Failure::new(what, Some("`pelton sync` begins it".to_owned()))
@@ -365,12 +370,14 @@ impl Target {
             public_schema: &stream.public_schema,
             major: stream.major,
             cursor: position,
+            origin: Some(&stream.origin),
         };
-        let manifest = &self.manifest.slug;
+        let of = self.deployment();
         // What it has missed before is forgotten with it.
         let held = async {
-            self.upstream.forget(manifest, &self.name).await?;
-            self.upstream.register(manifest, &[registered]).await?;
+            self.upstream.forget(of, &self.name).await?;
+            let heard = self.upstream.register(of, &[registered]).await?;
+            heard.into_iter().try_for_each(|(_, heard)| heard.map(drop))?;
             let (streams, _) = self.upstream.streams().await?;
             Ok(streams.into_iter().find(|now| now.id == stream.id))
         };

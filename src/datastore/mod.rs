@@ -19,7 +19,7 @@ mod session;
 mod state;
 
 pub use consumer::{
-    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
+    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, Stop, consumers, control_consumer, drop_consumer,
     flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use error::DataStoreError;

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::failure::EngineError;
 use crate::change::Position;
 use crate::datastore::DataStoreError;
-use crate::eventstore::{self, Registered, Shape, Stream, Wanted};
+use crate::eventstore::{self, Deployment, Registered, Shape, Stream, Wanted};
 use crate::manifest::{PostgresConnection, SyncService};
 use crate::postgres;
 use crate::service::{Behind, Service, ServiceError};
@@ -136,22 +136,27 @@ impl Upstream {
     }
 
     /// Tells it how far consumers are. Returns those that it knows the stream of, each with whether events behind its cursor are
-    /// gone already.
+    /// gone already, or why it alone is refused.
     ///
     /// # Errors
     /// It can't be told, or not by this role.
     pub async fn register(
         &self,
-        manifest: &str,
+        of: Deployment<'_>,
         consumers: &[Registered<'_>],
-    ) -> Result<Vec<(String, bool)>, EngineError> {
+    ) -> Result<Vec<(String, Result<bool, EngineError>)>, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.register(manifest, consumers).await.map_err(|error| self.at_service(error))
+                let heard = service.register(of, consumers).await.map_err(|error| self.at_service(error))?;
+                let one = |(name, heard): (String, Result<bool, ServiceError>)| {
+                    (name, heard.map_err(|error| self.at_service(error)))
+                };
+                Ok(heard.into_iter().map(one).collect())
             }
             Upstream::Store { client, .. } => {
-                let registered = eventstore::register_consumers(client, manifest, consumers).await;
-                registered.map_err(|error| self.at_store(error))
+                let registered = eventstore::register_consumers(client, of, consumers).await;
+                let registered = registered.map_err(|error| self.at_store(error))?;
+                Ok(registered.into_iter().map(|(name, missed)| (name, Ok(missed))).collect())
             }
         }
     }
@@ -160,13 +165,13 @@ impl Upstream {
     ///
     /// # Errors
     /// It can't be told, or not by this role.
-    pub async fn forget(&self, manifest: &str, consumer: &str) -> Result<bool, EngineError> {
+    pub async fn forget(&self, of: Deployment<'_>, consumer: &str) -> Result<bool, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.forget(manifest, consumer).await.map_err(|error| self.at_service(error))
+                service.forget(of, consumer).await.map_err(|error| self.at_service(error))
             }
             Upstream::Store { client, .. } => {
-                let forgotten = eventstore::forget_consumer(client, manifest, consumer).await;
+                let forgotten = eventstore::forget_consumer(client, of, consumer).await;
                 forgotten.map_err(|error| self.at_store(error))
             }
         }

@@ -7,6 +7,14 @@ use super::{Position, Wanted, query};
 use crate::datastore::DataStoreError;
 use crate::lsn::Lsn;
 
+/// Whose consumers they are: those of a manifest, as it runs into one destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Deployment<'a> {
+    pub manifest: &'a str,
+    /// The UUID of the destination, or of the event store that mirrors; empty where it is not told.
+    pub destination: &'a str,
+}
+
 /// A consumer, and a cursor that is durable at its destination.
 #[derive(Clone, Copy, Debug)]
 pub struct Registered<'a> {
@@ -15,6 +23,8 @@ pub struct Registered<'a> {
     pub public_schema: &'a str,
     pub major: i32,
     pub cursor: Position,
+    /// The UUID of the stream that the cursor is of, where it is known.
+    pub origin: Option<&'a str>,
 }
 
 /// Records how far consumers of a manifest are, so that nothing is removed that they have not read. Returns those that have
@@ -27,9 +37,10 @@ pub struct Registered<'a> {
 /// What the server says.
 pub async fn register_consumers(
     client: &Client,
-    manifest: &str,
+    of: Deployment<'_>,
     consumers: &[Registered<'_>],
 ) -> Result<Vec<(String, bool)>, DataStoreError> {
+    let manifest = of.manifest;
     let names: Vec<&str> = consumers.iter().map(|one| one.consumer).collect();
     let manifests: Vec<&str> = consumers.iter().map(|one| one.source_manifest).collect();
     let schemas: Vec<&str> = consumers.iter().map(|one| one.public_schema).collect();
@@ -149,12 +160,12 @@ fn in_front(of: Position) -> Position {
 ///
 /// # Errors
 /// What the server says.
-pub async fn forget_consumer(client: &Client, manifest: &str, consumer: &str) -> Result<bool, DataStoreError> {
+pub async fn forget_consumer(client: &Client, of: Deployment<'_>, consumer: &str) -> Result<bool, DataStoreError> {
     if super::streams(client).await?.is_empty() {
         return Ok(false);
     }
     let sql = "DELETE FROM rejot_events.consumer WHERE manifest_slug = $1 AND consumer = $2";
-    client.execute(sql, &[&manifest, &consumer]).await.map(|rows| rows > 0).map_err(query("forget a consumer"))
+    client.execute(sql, &[&of.manifest, &consumer]).await.map(|rows| rows > 0).map_err(query("forget a consumer"))
 }
 
 /// Returns the position of the event that so many others of these streams follow, or the first one; `None` without events.

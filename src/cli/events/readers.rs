@@ -57,7 +57,7 @@ pub async fn forget(chosen: &Chosen, manifest: &str, reader: &str) -> Result<(),
     let client = database.connect(APPLICATION).await?;
     let failed = |error: DataStoreError| database.failed(&error, error.hint());
     if eventstore::is_there(&client).await.map_err(failed)?
-        && eventstore::forget_consumer(&client, manifest, reader).await.map_err(failed)?
+        && eventstore::forget_consumer(&client, crate::eventstore::Deployment { manifest, destination: "" }, reader).await.map_err(failed)?
     {
         println!("Forgot `{reader}` of manifest `{manifest}`: nothing is kept for it any more.");
         return Ok(());

@@ -97,6 +97,7 @@ pub static ORDINARY: Set = Set {
         migration!(5, "timeline", "rejot_data_store/0005_timeline.sql", &[Column("flow", "timeline")]),
         migration!(6, "consumer", "rejot_data_store/0006_consumer.sql", &[Table("consumer")]),
         migration!(7, "origin", "rejot_data_store/0007_origin.sql", &[Column("consumer", "origin")]),
+        migration!(8, "retries", "rejot_data_store/0008_retries.sql", &[Column("consumer", "retries")]),
     ],
 };
 

@@ -25,7 +25,7 @@ use super::failure::{Chain, EngineError, Verdict};
 use super::plan::MirrorPlan;
 use super::{Context, Problem, ownership};
 use crate::datastore::{self, DataStoreError};
-use crate::eventstore::{self, Adopted, Registered, Stream, Upstream};
+use crate::eventstore::{self, Adopted, Deployment, Registered, Stream, Upstream};
 use crate::postgres::{self, Backoff};
 
 pub use self::rows::BadRow;
@@ -239,9 +239,11 @@ impl Mirror<'_> {
                 public_schema: &stream.public_schema,
                 major: stream.major,
                 cursor: adopted.streams[&stream.id].after,
+                origin: None,
             });
         }
-        match eventstore::register_consumers(upstream, &self.context.manifest, &cursors).await {
+        let of = Deployment { manifest: &self.context.manifest, destination: own };
+        match eventstore::register_consumers(upstream, of, &cursors).await {
             Ok(registered) => match registered.into_iter().find(|&(_, missed)| missed) {
                 Some((name, _)) => Err(self.gone(&name)),
                 None => Ok(()),
