@@ -107,6 +107,22 @@ pub fn all(value: &Value) -> Result<Vec<Cursor>, Refusal> {
     Ok(cursors)
 }
 
+/// Reads of each cursor the horizon of its stream that the reader knows of, where it says one: what was removed since must
+/// not be missed.
+///
+/// # Errors
+/// It is none.
+pub fn horizons(value: &Value) -> Result<Vec<Option<Position>>, Refusal> {
+    let one = |value: &Value| match &value["horizon"] {
+        Value::Null => Ok(None),
+        horizon => {
+            let horizon = horizon.as_str().and_then(position_of).map(Some);
+            horizon.ok_or_else(|| Refusal::bad("a cursor has a `horizon` that this service never gave", HINT))
+        }
+    };
+    value.as_array().into_iter().flatten().map(one).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,10 +57,10 @@ async fn route(shared: &Shared, stop: watch::Receiver<bool>, request: Request<In
                     serde_json::from_str(text).map_err(|_| Refusal::bad("`cursors` is no JSON", hint))?
                 }
             };
-            let cursors = cursor::all(&cursors)?;
+            let (horizons, cursors) = (cursor::horizons(&cursors)?, cursor::all(&cursors)?);
             let permit = Arc::clone(&shared.streams).try_acquire_owned();
             let permit = permit.map_err(|_| Refusal::later("there are as many streams as this service opens"))?;
-            stream::stream(stores, &cursors, permit, stop).await
+            stream::stream(stores, &cursors, &horizons, permit, stop).await
         }
         ("/consumers", "POST") => consumers::register(stores, &body(request).await?).await,
         ("/consumers", "DELETE") => consumers::forget(stores, parameter("manifest"), parameter("consumer")).await,

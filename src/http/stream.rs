@@ -22,7 +22,9 @@ use super::store::{Located, Store, locate};
 use crate::change::Position;
 use crate::datastore::DataStoreError;
 use crate::engine::Chain;
-use crate::eventstore::{self, BadEvent, Events, Shape, Wanted, write_end, write_error, write_event, write_shape};
+use crate::eventstore::{
+    self, BadEvent, Events, Horizon, Horizons, Shape, Wanted, write_end, write_error, write_event, write_shape,
+};
 
 /// Events of one page.
 const PAGE: i64 = 20_000;
@@ -38,13 +40,15 @@ const STALL: Duration = Duration::from_secs(120);
 /// A snapshot that is older is left between two transactions.
 const SNAPSHOT: Duration = Duration::from_secs(60);
 
-/// Answers with the events behind cursors. `permit` is held until the end.
+/// Answers with the events behind cursors. `horizons` are those of their streams, as far as the reader knows them. `permit` is
+/// held until the end.
 ///
 /// # Errors
 /// The request is wrong, or the store can't be read.
 pub async fn stream(
     stores: &[Store],
     cursors: &[Cursor],
+    horizons: &[Option<Position>],
     permit: OwnedSemaphorePermit,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Answer, Refusal> {
@@ -53,12 +57,18 @@ pub async fn stream(
     }
     let Located { store, streams, wanted } = locate(stores, cursors).await?;
     let (client, heard) = store.listening().await?;
+    let known = streams
+        .iter()
+        .zip(horizons)
+        .map(|(stream, known)| Horizon { stream: stream.id, at: known.unwrap_or(stream.horizon) });
+    let horizons = Horizons::prepare(&client, known.collect()).await.map_err(|error| store.failed(&error))?;
     let (sender, pieces) = mpsc::channel(PIECES);
     let schemas = streams.iter().enumerate().map(|(index, stream)| (stream.id, index)).collect();
     let slug = store.slug.clone();
     let mut telling = Telling {
         client,
         heard,
+        horizons,
         wanted,
         schemas,
         shapes: HashMap::new(),
@@ -110,6 +120,7 @@ impl From<BadEvent> for Ended {
 struct Telling {
     client: Client,
     heard: Arc<Notify>,
+    horizons: Horizons,
     wanted: Vec<Wanted>,
     /// Places in what was asked for, by the stream's id.
     schemas: HashMap<i32, usize>,
@@ -127,6 +138,9 @@ impl Telling {
         self.client.batch_execute("LISTEN rejot_events").await?;
         loop {
             self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            if !self.horizons.hold(&self.client, &self.wanted).await? {
+                return Err(Ended::Failed("events were removed that its reader has not read".into()));
+            }
             let all = self.snapshot(&mut events).await?;
             self.client.batch_execute("COMMIT").await?;
             if !all {

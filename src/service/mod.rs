@@ -287,6 +287,7 @@ fn cursor(behind: &Behind) -> Value {
             "schema": { "name": stream.public_schema, "version": { "major": stream.major } },
         },
         "transactionId": after.to_string(),
+        "horizon": stream.horizon.to_string(),
     })
 }
 

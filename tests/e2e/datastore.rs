@@ -49,7 +49,7 @@ async fn migrations_are_applied_once_and_go_on_from_what_rejot_made() {
                  applied_at timestamptz); INSERT INTO rejot_data_store.schema_migrations VALUES (1, 'first', now()); \
                  CREATE TABLE rejot_data_store.public_schema_state (id serial PRIMARY KEY)";
     client.batch_execute(rejot).await.unwrap();
-    assert_eq!(migrate(&mut client).await.unwrap(), [2, 3, 4, 5, 6, 7]);
+    assert_eq!(migrate(&mut client).await.unwrap(), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[tokio::test]

@@ -261,7 +261,8 @@ impl Run<'_> {
         let upstream = self.upstream().await?;
         let (streams, _) = upstream.streams().await?;
         // From before they are registered: what is removed behind it is seen.
-        let horizons: HashMap<i32, Position> = streams.iter().map(|stream| (stream.id, stream.horizon)).collect();
+        let horizons: HashMap<String, Position> =
+            streams.iter().map(|stream| (stream.origin.clone(), stream.horizon)).collect();
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
@@ -313,7 +314,7 @@ impl Run<'_> {
                 continue;
             }
             let behind = upstream.count(stream, row.cursor, BEHIND + 1).await?;
-            let at = horizons.get(&stream.id).copied().unwrap_or(Position::START);
+            let at = horizons.get(&stream.origin).copied().unwrap_or(Position::START);
             let horizon = Horizon { stream: stream.id, at };
             let (row, lags) = (row.clone(), behind > BEHIND);
             ready.push(Ready { plan: consumer, row, stream, horizon, shapes: of_stream, lags });
@@ -504,7 +505,10 @@ impl Run<'_> {
         for one in ready {
             match wanted.iter_mut().find(|wanted| wanted.stream.id == one.stream.id) {
                 Some(wanted) => wanted.after = wanted.after.min(one.row.cursor),
-                None => wanted.push(Behind { stream: one.stream.clone(), after: one.row.cursor }),
+                None => {
+                    let stream = Stream { horizon: one.horizon.at, ..one.stream.clone() };
+                    wanted.push(Behind { stream, after: one.row.cursor });
+                }
             }
         }
         let known = ready.iter().flat_map(|one| &one.shapes).map(|shape| (shape.id, (*shape).clone())).collect();
