@@ -301,6 +301,8 @@ struct Target {
     name: String,
     place: String,
     client: Client,
+    /// The UUID of the destination.
+    destination: String,
     upstream: Upstream,
     stream: Option<Stream>,
 }
@@ -330,10 +332,13 @@ impl Target {
         let patience = client.batch_execute("SET lock_timeout = '30s'").await;
         patience.map_err(|error| Failure::of(&error, None))?;
         let (streams, _) = upstream.streams().await.map_err(failed)?;
+        let refused = |error: datastore::DataStoreError| Failure::of(&error, error.hint());
+        let destination = datastore::store_id(&client).await.map_err(refused)?;
         Ok(Target {
             name: chosen.name.clone(),
             place: format!("destination `{}`", reader.destination),
             client,
+            destination,
             upstream,
             stream: stream_of(&streams, consumer).cloned(),
             manifest,
@@ -345,7 +350,7 @@ impl Target {
     }
 
     fn deployment(&self) -> Deployment<'_> {
-        Deployment { manifest: &self.manifest.slug, destination: "" }
+        Deployment { manifest: &self.manifest.slug, destination: &self.destination }
     }
 
     fn absent(&self) -> Failure {

@@ -18,7 +18,6 @@ mod log;
 mod manifest;
 mod migrations;
 mod mirrors;
-mod output_schema;
 mod progress;
 mod repair;
 mod report;
@@ -27,6 +26,7 @@ mod slots;
 mod status;
 mod sync;
 mod teardown;
+mod violations;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! `pelton status`: how far every flow is, and what a stopped one needs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +11,8 @@ use super::consumers::{self, Found};
 use super::files;
 use super::mirrors;
 use super::report::Failure;
-use crate::datastore::{self, BackfillRow, FlowRow, Scope};
+use super::violations;
+use crate::datastore::{self, BackfillRow, FlowRow, Scope, ViolationRow};
 use crate::engine::{Chain, GroupPlan, Plan, SourcePlan};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
@@ -57,6 +59,8 @@ struct FlowStatus {
     row: Option<FlowRow>,
     /// Of the tables that are being copied: name, rows copied, rows guessed.
     copied: Vec<(String, u64, u64)>,
+    /// What of its public schema's rows is not what `outputSchema` says.
+    violations: Vec<ViolationRow>,
     lag_bytes: Option<u64>,
     lag_ms: Option<u64>,
     problem: Option<String>,
@@ -174,6 +178,7 @@ async fn group_status(
             state: "unknown",
             row: None,
             copied: Vec::new(),
+            violations: Vec::new(),
             lag_bytes: None,
             lag_ms: None,
             problem: None,
@@ -181,7 +186,7 @@ async fn group_status(
         };
         match &rows {
             Err(trouble) => (out.problem, out.hint) = (Some(trouble.what.clone()), trouble.hint.clone()),
-            Ok((rows, backfills)) => match rows.iter().find(|row| row.flow == flow.name) {
+            Ok(Kept { flows: rows, backfills, violations }) => match rows.iter().find(|row| row.flow == flow.name) {
                 None => out.state = "new",
                 Some(row) => {
                     out.state = match (&row.problem, row.backfill.is_some()) {
@@ -192,6 +197,9 @@ async fn group_status(
                         (None, false) => "live",
                     };
                     out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
+                    let of_flow =
+                        |one: &&ViolationRow| one.public_schema == row.public_schema && one.major == row.major;
+                    out.violations = violations.iter().filter(of_flow).cloned().collect();
                     out.problem = row.problem.clone();
                     out.hint = row.hint.clone();
                     if row.released {
@@ -228,11 +236,14 @@ fn ms_since(micros: i64) -> u64 {
     u64::try_from((now - micros) / 1000).unwrap_or(0)
 }
 
-async fn ask_destination(
-    manifest: &Manifest,
-    source: &SourcePlan,
-    group: &GroupPlan,
-) -> Result<(Vec<FlowRow>, Vec<BackfillRow>), Trouble> {
+/// What a destination keeps of a source's flows.
+struct Kept {
+    flows: Vec<FlowRow>,
+    backfills: Vec<BackfillRow>,
+    violations: Vec<ViolationRow>,
+}
+
+async fn ask_destination(manifest: &Manifest, source: &SourcePlan, group: &GroupPlan) -> Result<Kept, Trouble> {
     let session = postgres::Session::destination(format!("pelton {} status", manifest.slug));
     let connected = postgres::connect(&group.connection, &session).await;
     let client = connected.map_err(|error| Trouble::of(&error, error.hint()))?;
@@ -240,10 +251,11 @@ async fn ask_destination(
     let flows = datastore::flows(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
     // Without flows there may be no tables of ours at all.
     if flows.is_empty() {
-        return Ok((flows, Vec::new()));
+        return Ok(Kept { flows, backfills: Vec::new(), violations: Vec::new() });
     }
     let backfills = datastore::backfills(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
-    Ok((flows, backfills))
+    let violations = datastore::violations(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
+    Ok(Kept { flows, backfills, violations })
 }
 
 /// Returns how far the tables of a backfill are: name, rows copied, rows guessed.
@@ -291,6 +303,7 @@ fn print_json(
             "copied": f.copied.iter().map(|(table, rows, estimate)| json!({
                 "table": table, "rows": rows, "rowsEstimate": estimate,
             })).collect::<Vec<_>>(),
+            "violations": violations::to_json(&f.violations),
             "problem": f.problem,
             "hint": f.hint,
         })
@@ -348,6 +361,10 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
             println!("{}: copied {rows} of about {estimate} rows of {table}", flow.flow);
         }
     }
+    // Flows of one public schema into one destination share what was counted.
+    let violations: BTreeSet<String> =
+        flows.iter().flat_map(|f| f.violations.iter().map(|one| violations::line(&f.destination, one))).collect();
+    violations.iter().for_each(|line| println!("{line}"));
     for flow in flows {
         if let Some(problem) = &flow.problem {
             println!("\n{}: {problem}", flow.flow);

@@ -7,7 +7,7 @@
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::{DataStoreError, rejot};
+use super::{DataStoreError, former, rejot};
 use crate::change::Position;
 use crate::lsn::Lsn;
 
@@ -109,7 +109,7 @@ pub async fn flushed_consumers(
 /// Takes over consumers, and makes those that are missing; returns them with their new owner's token.
 ///
 /// Waits for a transaction of the former owner that is in flight: its cursor is in what is returned, and no later one of it
-/// can commit. What stopped them is forgotten, but for those of `stopped`.
+/// can commit. One that is paused inside of it is not waited for for long ([`super::former`]). What stopped them is forgotten, but for those of `stopped`.
 ///
 /// # Errors
 /// What the server says.
@@ -119,10 +119,23 @@ pub async fn take_over_consumers(
     wanted: &[NewConsumer],
     stopped: &[String],
 ) -> Result<Vec<ConsumerRow>, DataStoreError> {
+    loop {
+        match try_take_over(client, manifest, wanted, stopped).await {
+            Ok(taken) => return Ok(taken),
+            Err(failed) => former::make_room(client, "rejot_data_store.consumer", failed).await?,
+        }
+    }
+}
+
+async fn try_take_over(
+    client: &mut Client,
+    manifest: &str,
+    wanted: &[NewConsumer],
+    stopped: &[String],
+) -> Result<Vec<ConsumerRow>, DataStoreError> {
     let query = DataStoreError::query;
     let transaction = client.transaction().await.map_err(query("begin a takeover"))?;
-    let settings = "SET LOCAL lock_timeout = '30s'; SET LOCAL synchronous_commit = on";
-    transaction.batch_execute(settings).await.map_err(query("begin a takeover"))?;
+    transaction.batch_execute(former::LOCK_WAIT).await.map_err(query("begin a takeover"))?;
     let mut translated: Vec<&NewConsumer> = Vec::new();
     for new in wanted {
         let of_rejot = rejot::cursor(&transaction, new).await?;

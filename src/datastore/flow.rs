@@ -1,10 +1,9 @@
 //! The rows of `rejot_data_store.flow`: checkpoints and their owner.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
-use super::DataStoreError;
+use super::{DataStoreError, former};
 use crate::lsn::Lsn;
 
 /// Which flows: those of one manifest from one source.
@@ -125,17 +124,11 @@ pub async fn flows(client: &Client, scope: &Scope) -> Result<Vec<FlowRow>, DataS
     Ok(rows.iter().map(FlowRow::from_row).collect())
 }
 
-/// How long a takeover waits for locks before it looks who holds them. What it commits must be flushed, for what it
-/// returns counts as durable.
-const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'; SET LOCAL synchronous_commit = on";
-
 /// Takes over all flows of a scope and makes those of `wanted` that are missing, beginning at `start`.
 ///
 /// Waits for a transaction of the former owner that is in flight: its checkpoint is in what is returned, and no later
-/// one of it can commit. A former owner that was paused inside a transaction, or whose statement waits for a lock, would
-/// be waited for for ever: its sessions, known by having the name of this one, are ended when their transaction goes on
-/// for longer than the wait for locks; that takes it back. Whoever takes over holds the lock at the source, so no owner
-/// that may go on is hit. Flows that were stopped are tried again, but for those of `stopped`, which stay as they
+/// one of it can commit. One that is paused inside of it is not waited for for long ([`super::former`]). Flows that were
+/// stopped are tried again, but for those of `stopped`, which stay as they
 /// are.
 ///
 /// # Errors
@@ -149,20 +142,8 @@ pub async fn take_over(
 ) -> Result<Owned, DataStoreError> {
     loop {
         match try_take_over(client, scope, wanted, stopped, start).await {
-            Err(DataStoreError::Query { source, .. }) if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                let end_paused = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                                  WHERE datname = current_database() AND usename = current_user \
-                                  AND application_name = current_setting('application_name') \
-                                  AND pid <> pg_backend_pid() AND xact_start < now() - interval '2s'";
-                let ended = client.execute(end_paused, &[]).await;
-                let ended = ended.map_err(DataStoreError::query("end a former owner's session"))?;
-                if ended > 0 {
-                    tracing::warn!(sessions = ended, "ended a former owner's transaction at the destination");
-                } else {
-                    tracing::warn!("waiting for a lock on rejot_data_store.flow at the destination");
-                }
-            }
-            taken => return taken,
+            Ok(taken) => return Ok(taken),
+            Err(failed) => former::make_room(client, "rejot_data_store.flow", failed).await?,
         }
     }
 }
@@ -176,7 +157,7 @@ async fn try_take_over(
 ) -> Result<Owned, DataStoreError> {
     let query = DataStoreError::query;
     let transaction = client.transaction().await.map_err(query("begin a takeover"))?;
-    transaction.batch_execute(LOCK_WAIT).await.map_err(query("begin a takeover"))?;
+    transaction.batch_execute(former::LOCK_WAIT).await.map_err(query("begin a takeover"))?;
     for flow in wanted {
         let sql = "INSERT INTO rejot_data_store.flow (manifest_slug, source_slug, flow, public_schema_name, \
                    public_schema_major_version, epoch, lsn, system_identifier, slot_name, backfill, timeline) \

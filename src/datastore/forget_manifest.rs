@@ -5,7 +5,8 @@ use tokio_postgres::Client;
 use super::DataStoreError;
 
 /// The tables that have a manifest's rows; ReJot's own is one of them.
-const TABLES: [&str; 6] = ["flow", "backfill", "transform_state", "transform", "consumer", "public_schema_state"];
+const TABLES: [&str; 7] =
+    ["flow", "backfill", "transform_state", "transform", "violation", "consumer", "public_schema_state"];
 
 /// How many rows there are in the tables of `rejot_data_store`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod consumer;
 mod error;
 mod flow;
 mod forget_manifest;
+mod former;
 mod migrate;
 mod readers;
 mod rejot;
@@ -17,6 +18,8 @@ mod released;
 mod repaired;
 mod session;
 mod state;
+mod store;
+mod violation;
 
 pub use consumer::{
     ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, Stop, consumers, control_consumer, drop_consumer,
@@ -34,6 +37,8 @@ pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};
 pub use session::{Commit, Committed, Session};
 pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
+pub use store::store_id;
+pub use violation::{CountedUnder, ViolationRow, Violations, forget_violations, put_violations, violations};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_data_store";

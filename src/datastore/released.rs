@@ -73,7 +73,12 @@ pub async fn begin_anew(
     backfill: &str,
     epoch: i32,
 ) -> Result<(), DataStoreError> {
-    let sql = "UPDATE rejot_data_store.flow SET epoch = greatest(epoch, $10), released_at = NULL, problem = NULL, hint = NULL, paused = false, lsn = $5, \
+    // What was counted is counted again.
+    let sql = "WITH counted AS (DELETE FROM rejot_data_store.violation AS v USING rejot_data_store.flow AS f \
+               WHERE f.manifest_slug = $1 AND f.source_slug = $2 AND f.owner = $3 AND f.flow = ANY ($4) \
+               AND v.manifest_slug = $1 AND v.source_slug = $2 AND v.public_schema_name = f.public_schema_name \
+               AND v.public_schema_major_version = f.public_schema_major_version) \
+               UPDATE rejot_data_store.flow SET epoch = greatest(epoch, $10), released_at = NULL, problem = NULL, hint = NULL, paused = false, lsn = $5, \
                commit_time = NULL, system_identifier = $6::text::numeric, slot_name = $7, backfill = $8, timeline = $9, \
                rows_applied = 0, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND owner = $3 AND flow = ANY ($4)";

@@ -20,11 +20,12 @@ use crate::sink::{Addressed, Destination, TableWriter, Writer as Writes};
 use super::copying::{self, Copying};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
-use super::output::OutputCheck;
+use super::output;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::Source;
 use super::publish::Publishing;
 use super::rejot::{self, Left};
+use super::stopped;
 use super::target::Place;
 use super::transform::{FlowTarget, Running};
 use super::{Context, Problem, load};
@@ -185,7 +186,7 @@ pub async fn open(
             Err(error) => {
                 let names: Vec<String> = transform.flows.iter().map(|flow| flow.name.clone()).collect();
                 let problem = Problem::of(&source.slug, Some(&transform.name), &error);
-                mark(&client, &owned, &names, &problem, false).await;
+                stopped::mark(&client, &owned, &names, &problem, false).await;
                 // One that was released may have begun anew by now.
                 let rows = datastore::flows(&client, &scope).await.map_err(data_store)?;
                 let from = least_checkpoint(transform, &rows, source);
@@ -529,14 +530,7 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let mut outputs = Vec::new();
-        for plan in &transform.outputs {
-            let is_it = |public: &crate::change::PublicSchema| {
-                *public.name == *plan.public_schema && public.major == plan.major
-            };
-            let Some(index) = public_schemas.iter().position(is_it) else { continue };
-            outputs.extend(OutputCheck::new(plan, &public_schemas[index])?.map(|check| (index, check)));
-        }
+        let outputs = output::checks(client, group, scope, transform, &public_schemas).await?;
         let (name, from) = (transform.name.clone(), together.from);
         let running = Running { name, runner, flows, from, copying, state, outputs, publishing };
         Ok((running, writers))
@@ -601,41 +595,5 @@ impl Part<'_> {
         };
         tracing::info!(source = source.slug, destination = group.slug, transform = transform.name, "{what}");
         Ok(if events.is_none() { destination.into_writers() } else { Vec::new() })
-    }
-}
-
-/// Records at a destination that flows no longer hold the source's log back, over a connection of its own, and returns
-/// once that is durable.
-///
-/// # Errors
-/// The destination can't be reached, or the flows are no longer ours.
-pub async fn release(context: &Context, group: &GroupPlan, owned: &Owned, flows: &[String]) -> Result<(), EngineError> {
-    let mut client = connect(context, &owned.scope.source, group).await?;
-    let released = datastore::release(&mut client, owned, flows).await;
-    released.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })
-}
-
-async fn mark(client: &Client, owned: &Owned, flows: &[String], problem: &Problem, paused: bool) {
-    let marked = datastore::mark_stopped(client, owned, flows, &problem.what, problem.hint.as_deref(), paused).await;
-    if let Err(error) = marked {
-        tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error));
-    }
-}
-
-/// Records at a destination why flows stopped, or are `paused` until they are tried again, for `status`; over a
-/// connection of its own, for the group's is gone.
-///
-/// A destination that can't be reached goes without.
-pub async fn record_stop(
-    context: &Context,
-    group: &GroupPlan,
-    owned: &Owned,
-    flows: &[String],
-    problem: &Problem,
-    paused: bool,
-) {
-    match connect(context, &owned.scope.source, group).await {
-        Ok(client) => mark(&client, owned, flows, problem, paused).await,
-        Err(error) => tracing::warn!("could not record the stop for `pelton status`: {}", Chain(&error)),
     }
 }

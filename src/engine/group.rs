@@ -21,7 +21,9 @@ use tokio_postgres::Client;
 
 use crate::batch::Cut;
 use crate::change::{Batch, Op, Row};
-use crate::datastore::{BackfillRow, Commit, DataStoreError, Session, StateTable, finish_backfills, put_backfills};
+use crate::datastore::{
+    BackfillRow, Commit, DataStoreError, Session, StateTable, finish_backfills, put_backfills, put_violations,
+};
 use crate::eventstore;
 use crate::fault;
 use crate::lsn::Lsn;
@@ -459,6 +461,9 @@ impl Writer {
             }
         }
         let scope = &self.session.owned().scope;
+        for made in &batch.made {
+            put_violations(&self.client, scope, &made.violations).await.map_err(|source| self.data_store(source))?;
+        }
         put_backfills(&self.client, scope, &batch.backfills).await.map_err(|source| self.data_store(source))?;
         finish_backfills(&self.client, scope, &batch.finished).await.map_err(|source| self.data_store(source))
     }

@@ -50,6 +50,7 @@ mod retain;
 mod snapshots;
 mod source;
 mod state;
+mod stopped;
 mod stream;
 mod target;
 mod today;
@@ -68,7 +69,7 @@ use crate::wasm;
 
 pub use failure::{Chain, EngineError, Verdict};
 pub use load::{component, settings};
-pub use output::json_types;
+pub use output::{differences, json_types};
 pub use ownership::try_acquire;
 pub use plan::{
     ConsumerPlan, FlowPlan, GroupPlan, MirrorPlan, OutputPlan, Plan, ReaderPlan, RetentionPlan, SourcePlan, SqlPlan,

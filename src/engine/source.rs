@@ -21,6 +21,7 @@ use super::failure::{Chain, EngineError, Verdict};
 use super::group::Failure;
 use super::plan::SourcePlan;
 use super::prepare;
+use super::stopped;
 use super::stream::{Group, Outcome, Run};
 use super::told::Told;
 use super::{Context, Problem};
@@ -238,7 +239,7 @@ async fn run_once(
             for (transform, flows) in failed {
                 let problem = Problem::of(&plan.slug, Some(transform), &failure.error);
                 let paused = verdict == Verdict::Retry;
-                destination::record_stop(context, destination, owned, flows, &problem, paused).await;
+                stopped::record_stop(context, destination, owned, flows, &problem, paused).await;
                 apart.add(slug, transform, problem, verdict);
             }
         }
@@ -257,7 +258,7 @@ async fn record_stop_of_all(context: &Context, plan: &SourcePlan, names: &[Names
     for Names { slug, owned, transforms } in names {
         let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
         let flows: Vec<String> = transforms.iter().flat_map(|(_, flows)| flows.clone()).collect();
-        destination::record_stop(context, destination, owned, &flows, &problem, false).await;
+        stopped::record_stop(context, destination, owned, &flows, &problem, false).await;
     }
 }
 
@@ -341,7 +342,7 @@ impl Opening {
                 continue;
             }
             let destination = plan.groups.iter().find(|group| group.slug == *slug).expect("a group of the plan");
-            match destination::release(context, destination, owned, flows).await {
+            match stopped::release(context, destination, owned, flows).await {
                 Ok(()) => {
                     fault::point("after-release");
                     self.progress.release(reader);

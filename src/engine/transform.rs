@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::change::{Batch, Op, Phase, PublicSchema, Row};
-use crate::datastore::StateTable;
+use crate::datastore::{StateTable, Violations};
 use crate::lsn::Lsn;
 use crate::wasm::{self, GuestError};
 
@@ -114,6 +114,8 @@ pub struct Made {
     pub rows: Vec<Row>,
     /// In key order; `None` removes.
     pub state: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
+    /// What of its rows `outputSchema` does not allow.
+    pub violations: Vec<Violations>,
 }
 
 impl Made {
@@ -174,8 +176,11 @@ impl Running {
     /// # Errors
     /// What stops the transform; see [`EngineError::verdict`].
     pub async fn make(&mut self, batch: Arc<Batch>, id: u64) -> Result<Made, EngineError> {
-        let made = self.made(batch, id).await?;
-        self.outputs.iter_mut().try_for_each(|(public_schema, output)| output.judge(&made, *public_schema))?;
+        let mut made = self.made(batch, id).await?;
+        for (public_schema, output) in &mut self.outputs {
+            let found = output.judge(&made, *public_schema)?;
+            made.violations.extend(found);
+        }
         Ok(made)
     }
 
@@ -187,10 +192,10 @@ impl Running {
         let batch = &batch;
         match &mut self.runner {
             Runner::Table(projection) => {
-                Ok(Made { rows: projection.process(batch)?, state: Vec::new(), batch: Some(batch.clone()) })
+                Ok(Made { rows: projection.process(batch)?, batch: Some(batch.clone()), ..Made::default() })
             }
             Runner::Sql(sql) => {
-                Ok(Made { rows: sql.process(batch).await?, state: Vec::new(), batch: Some(batch.clone()) })
+                Ok(Made { rows: sql.process(batch).await?, batch: Some(batch.clone()), ..Made::default() })
             }
             Runner::Wasm { transform, .. } => {
                 let mut tries = 1;
@@ -209,7 +214,7 @@ impl Running {
                     return Err(self.rejected(batch, rejection));
                 }
                 let state = output.state.into_iter().map(|(key, value)| (key.into(), value)).collect();
-                Ok(Made { rows: output.rows, state, batch: Some(batch.clone()) })
+                Ok(Made { rows: output.rows, state, batch: Some(batch.clone()), ..Made::default() })
             }
         }
     }

@@ -27,11 +27,13 @@ pub struct Registered<'a> {
     pub origin: Option<&'a str>,
 }
 
-/// Records how far consumers of a manifest are, so that nothing is removed that they have not read. Returns those that have
+/// Records how far consumers of a deployment are, so that nothing is removed that they have not read. Returns those that have
 /// a stream, each with whether events behind its cursor are gone already.
 ///
-/// Whoever told a position before has held everything behind it since. Whoever did not, or went back behind what it told,
-/// may have lost what lies up to the horizon. The lock that whoever removes events takes keeps the two apart.
+/// Whoever told a position before has held everything behind it since, but by force. Whoever did not, or went back behind what
+/// it told, may have lost what lies up to the horizon; and nobody who is beyond that, for readers stop where something is
+/// missing ([`super::Horizons`]), and tell late how far they are. The lock that whoever removes events takes keeps the two apart. What was told
+/// without a destination is the first one's that names one.
 ///
 /// # Errors
 /// What the server says.
@@ -40,7 +42,7 @@ pub async fn register_consumers(
     of: Deployment<'_>,
     consumers: &[Registered<'_>],
 ) -> Result<Vec<(String, bool)>, DataStoreError> {
-    let manifest = of.manifest;
+    let Deployment { manifest, destination } = of;
     let names: Vec<&str> = consumers.iter().map(|one| one.consumer).collect();
     let manifests: Vec<&str> = consumers.iter().map(|one| one.source_manifest).collect();
     let schemas: Vec<&str> = consumers.iter().map(|one| one.public_schema).collect();
@@ -48,41 +50,28 @@ pub async fn register_consumers(
     let epochs: Vec<i32> = consumers.iter().map(|one| one.cursor.epoch).collect();
     let lsns: Vec<PgLsn> = consumers.iter().map(|one| PgLsn::from(one.cursor.commit_lsn.0)).collect();
     let ordinals: Vec<i64> = consumers.iter().map(|one| one.cursor.ordinal).collect();
-    let parameters: [&(dyn ToSql + Sync); 8] =
-        [&manifest, &names, &manifests, &schemas, &majors, &epochs, &lsns, &ordinals];
-    let sql = "INSERT INTO rejot_events.consumer AS c (manifest_slug, consumer, stream_id, epoch, commit_lsn, ordinal, \
-               missed) SELECT $1, u.consumer, t.id, u.epoch, u.commit_lsn, u.ordinal, \
+    let named = "UPDATE rejot_events.consumer AS c SET destination = $2 WHERE manifest_slug = $1 AND consumer = ANY ($3) \
+                 AND destination = '' AND NOT EXISTS (SELECT FROM rejot_events.consumer AS o \
+                 WHERE o.manifest_slug = $1 AND o.consumer = c.consumer AND o.destination = $2)";
+    let parameters: [&(dyn ToSql + Sync); 9] =
+        [&manifest, &names, &manifests, &schemas, &majors, &epochs, &lsns, &ordinals, &destination];
+    let sql = "INSERT INTO rejot_events.consumer AS c (manifest_slug, destination, consumer, stream_id, epoch, commit_lsn, \
+               ordinal, missed) SELECT $1, $9, u.consumer, t.id, u.epoch, u.commit_lsn, u.ordinal, \
                (u.epoch, u.commit_lsn, u.ordinal) <> (0, '0/0', 0) AND (u.epoch, u.commit_lsn, u.ordinal) \
                < (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal) \
                FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::pg_lsn[], $8::bigint[]) \
                AS u (consumer, source_manifest, public_schema, major, epoch, commit_lsn, ordinal) \
                JOIN rejot_events.stream AS t ON t.manifest_slug = u.source_manifest \
                AND t.public_schema_name = u.public_schema AND t.public_schema_major_version = u.major \
-               ON CONFLICT (manifest_slug, consumer) DO UPDATE SET stream_id = excluded.stream_id, epoch = excluded.epoch, \
+               ON CONFLICT (manifest_slug, consumer, destination) DO UPDATE SET stream_id = excluded.stream_id, epoch = excluded.epoch, \
                commit_lsn = excluded.commit_lsn, ordinal = excluded.ordinal, updated_at = now(), \
-               missed = (excluded.epoch, excluded.commit_lsn, excluded.ordinal) <> (0, '0/0', 0) AND (c.missed \
-               OR excluded.missed AND NOT (c.stream_id = excluded.stream_id AND (c.epoch, c.commit_lsn, c.ordinal) \
-               <= (excluded.epoch, excluded.commit_lsn, excluded.ordinal))) RETURNING consumer, missed";
-    let rows = client.query(sql, &parameters).await.map_err(query("register consumers"))?;
+               missed = excluded.missed AND (c.missed OR c.stream_id <> excluded.stream_id \
+               OR (c.epoch, c.commit_lsn, c.ordinal) > (excluded.epoch, excluded.commit_lsn, excluded.ordinal)) \
+               RETURNING consumer, missed";
+    let failed = || query("register consumers");
+    client.execute(named, &[&manifest, &destination, &names]).await.map_err(failed())?;
+    let rows = client.query(sql, &parameters).await.map_err(failed())?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-/// Returns true when events behind one of these positions have been removed. Who begins at the start gets what was merged.
-///
-/// # Errors
-/// What the server says.
-pub async fn is_gone(client: &Client, wanted: &[Wanted]) -> Result<bool, DataStoreError> {
-    let begun: Vec<&Wanted> = wanted.iter().filter(|one| one.after != Position::START).collect();
-    let streams: Vec<i32> = begun.iter().map(|one| one.stream).collect();
-    let epochs: Vec<i32> = begun.iter().map(|one| one.after.epoch).collect();
-    let lsns: Vec<PgLsn> = begun.iter().map(|one| PgLsn::from(one.after.commit_lsn.0)).collect();
-    let ordinals: Vec<i64> = begun.iter().map(|one| one.after.ordinal).collect();
-    let sql = "SELECT EXISTS (SELECT FROM rejot_events.stream AS t \
-               JOIN unnest($1::integer[], $2::integer[], $3::pg_lsn[], $4::bigint[]) AS u (id, epoch, commit_lsn, ordinal) \
-               ON u.id = t.id AND (u.epoch, u.commit_lsn, u.ordinal) \
-               < (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal))";
-    let row = client.query_one(sql, &[&streams, &epochs, &lsns, &ordinals]).await;
-    row.map(|row| row.get(0)).map_err(query("look what is kept"))
 }
 
 /// Who reads an event store, as it was told.
@@ -90,6 +79,8 @@ pub async fn is_gone(client: &Client, wanted: &[Wanted]) -> Result<bool, DataSto
 pub struct Reader {
     pub manifest: String,
     pub consumer: String,
+    /// The UUID of what it writes into; empty where it is not told.
+    pub destination: String,
     /// `shop/orders@1`
     pub stream: String,
     pub cursor: Position,
@@ -106,9 +97,9 @@ pub struct Reader {
 pub async fn readers(client: &Client) -> Result<Vec<Reader>, DataStoreError> {
     let sql = "SELECT c.epoch, c.commit_lsn, c.ordinal, c.manifest_slug, c.consumer, t.manifest_slug || '/' \
                || t.public_schema_name || '@' || t.public_schema_major_version, \
-               extract(epoch FROM now() - c.updated_at)::bigint, c.missed \
+               extract(epoch FROM now() - c.updated_at)::bigint, c.missed, c.destination \
                FROM rejot_events.consumer AS c JOIN rejot_events.stream AS t ON t.id = c.stream_id \
-               ORDER BY c.manifest_slug, c.consumer";
+               ORDER BY c.manifest_slug, c.consumer, c.destination";
     let rows = client.query(sql, &[]).await.map_err(query("read who reads"))?;
     let reader = |row: &tokio_postgres::Row| Reader {
         cursor: super::stream::position(row, 0),
@@ -117,6 +108,7 @@ pub async fn readers(client: &Client) -> Result<Vec<Reader>, DataStoreError> {
         stream: row.get(5),
         told_seconds: row.get(6),
         missed: row.get(7),
+        destination: row.get(8),
     };
     Ok(rows.iter().map(reader).collect())
 }
@@ -156,7 +148,7 @@ fn in_front(of: Position) -> Position {
     }
 }
 
-/// Forgets a consumer. Returns false when there is no such consumer.
+/// Forgets a consumer of a deployment, or what was told of it without a destination. Returns false when there is none.
 ///
 /// # Errors
 /// What the server says.
@@ -164,8 +156,14 @@ pub async fn forget_consumer(client: &Client, of: Deployment<'_>, consumer: &str
     if super::streams(client).await?.is_empty() {
         return Ok(false);
     }
-    let sql = "DELETE FROM rejot_events.consumer WHERE manifest_slug = $1 AND consumer = $2";
-    client.execute(sql, &[&of.manifest, &consumer]).await.map(|rows| rows > 0).map_err(query("forget a consumer"))
+    let sql = "DELETE FROM rejot_events.consumer AS c WHERE manifest_slug = $1 AND consumer = $2 AND (destination = $3 \
+               OR destination = '' AND NOT EXISTS (SELECT FROM rejot_events.consumer AS o \
+               WHERE o.manifest_slug = $1 AND o.consumer = $2 AND o.destination = $3))";
+    client
+        .execute(sql, &[&of.manifest, &consumer, &of.destination])
+        .await
+        .map(|rows| rows > 0)
+        .map_err(query("forget a consumer"))
 }
 
 /// Returns the position of the event that so many others of these streams follow, or the first one; `None` without events.

@@ -26,7 +26,7 @@ use crate::datastore::DataStoreError;
 
 pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{
-    Deployment, Reader, Registered, before, count, count_all, forget_consumer, is_gone, last, readers, register_consumers,
+    Deployment, Reader, Registered, before, count, count_all, forget_consumer, last, readers, register_consumers,
 };
 pub use emptied::emptied;
 pub use gone::{Gone, gone};
@@ -38,7 +38,7 @@ pub use mirror::{
 pub use object::BadEvent;
 pub use read::{Event, Events, Page, Reading, Wanted, events};
 pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
-pub use retain::{Gap, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
+pub use retain::{Gap, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, other_shapes, register, shapes, streams};
 
 /// The schema that holds all of it.

@@ -38,8 +38,10 @@ impl Reader {
             let index = self.streams.iter().position(|stream| stream.id == gone.stream);
             let index = index.expect("only what is read is looked at");
             let under = Some(digest(gone.horizon));
-            // Who begins at the start gets what there is.
-            if wanted[index].after != Position::START && self.began_under[index] != under {
+            let known = self.began_under[index];
+            // Who begins at the start gets what there is, but for one that has seen more.
+            let begins = wanted[index].after == Position::START && (gone.merged || known.is_none());
+            if known != under && !begins {
                 return Ok(Some(told(&self.streams[index], &gone)));
             }
             self.began_under[index] = under;

@@ -69,6 +69,12 @@ publicSchemas:
         text
     }
 
+    /// A manifest of that name that only consumes what `shop` publishes.
+    pub fn consuming(&self, slug: &str, consumers: &[Consumer<'_>]) -> String {
+        let manifest = self.manifest(&[], consumers);
+        manifest.replacen("slug: shop", &format!("slug: {slug}"), 1).replace("publicSchemas:\n", "publicSchemas: []\n")
+    }
+
     pub fn sync(&self, manifest: &str) -> Pelton {
         Pelton::new(["sync"]).file("pelton.yaml", manifest)
     }

@@ -16,6 +16,8 @@ mod demo;
 mod doctor;
 mod events;
 mod events_line;
+mod events_owner;
+mod events_readers;
 mod flows_backfill;
 mod flows_destinations;
 mod flows_keys;

@@ -89,7 +89,7 @@ fn check_transform(
             ));
         }
         if let Some(output) = &public.output_schema {
-            let differences = super::super::output_schema::differences(&output.schema, found);
+            let differences = engine::differences(&output.schema, found);
             failures.extend(differences.into_iter().map(|difference| {
                 about.at(
                     output.at,

@@ -105,6 +105,10 @@ enum Action {
         #[arg(value_name = "READER")]
         reader: String,
 
+        /// The destination that it writes into, as `pelton events readers` prints it, where there are several
+        #[arg(long, value_name = "UUID")]
+        destination: Option<String>,
+
         #[command(flatten)]
         chosen: Chosen,
     },
@@ -200,7 +204,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Action::Count { wanted, json } => count(&wanted, json).await,
         Action::Prune(args) => prune::run(args).await,
         Action::Readers { chosen, json } => readers::list(&chosen, json).await,
-        Action::Forget { of, reader, chosen } => readers::forget(&chosen, &of, &reader).await,
+        Action::Forget { of, reader, destination, chosen } => {
+            readers::forget(&chosen, &of, &reader, destination.as_deref()).await
+        }
         Action::Export { wanted, format, output, follow } => {
             let mut store = Store::open(&wanted).await?;
             let positions = store.first();

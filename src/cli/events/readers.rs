@@ -7,7 +7,7 @@ use super::super::report::Failure;
 use super::store::database;
 use super::{APPLICATION, Chosen};
 use crate::datastore::DataStoreError;
-use crate::eventstore::{self, Reader};
+use crate::eventstore::{self, Deployment, Reader};
 
 /// Prints who reads.
 ///
@@ -26,18 +26,19 @@ pub async fn list(chosen: &Chosen, json: bool) -> Result<(), Failure> {
     if json {
         let reader = |one: &Reader| {
             json!({
-                "manifest": one.manifest, "reader": one.consumer, "reads": one.stream, "cursor": one.cursor.to_string(),
+                "manifest": one.manifest, "reader": one.consumer, "destination": one.destination, "reads": one.stream, "cursor": one.cursor.to_string(),
                 "toldSecondsAgo": one.told_seconds, "missed": one.missed,
             })
         };
         println!("{:#}", readers.iter().map(reader).collect::<serde_json::Value>());
         return Ok(());
     }
-    let head = ["MANIFEST", "READER", "READS", "CURSOR", "TOLD", "MISSED"].map(str::to_owned);
+    let head = ["MANIFEST", "READER", "DESTINATION", "READS", "CURSOR", "TOLD", "MISSED"].map(str::to_owned);
     let line = |one: &Reader| {
         [
             one.manifest.clone(),
             one.consumer.clone(),
+            destination(one).to_owned(),
             one.stream.clone(),
             one.cursor.to_string(),
             format!("{} ago", duration(u64::try_from(one.told_seconds).unwrap_or(0) * 1000)),
@@ -48,20 +49,46 @@ pub async fn list(chosen: &Chosen, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Forgets one.
+/// Returns how a reader's destination is shown.
+fn destination(reader: &Reader) -> &str {
+    if reader.destination.is_empty() { "-" } else { &reader.destination }
+}
+
+/// Forgets one. `of_destination` chooses, by the first characters, where one manifest runs into several destinations.
 ///
 /// # Errors
-/// The manifest's problems, an event store that can't be reached, nobody of that name.
-pub async fn forget(chosen: &Chosen, manifest: &str, reader: &str) -> Result<(), Failure> {
+/// The manifest's problems, an event store that can't be reached, nobody of that name, or several.
+pub async fn forget(
+    chosen: &Chosen,
+    manifest: &str,
+    reader: &str,
+    of_destination: Option<&str>,
+) -> Result<(), Failure> {
     let (database, _) = database(chosen)?;
     let client = database.connect(APPLICATION).await?;
     let failed = |error: DataStoreError| database.failed(&error, error.hint());
-    if eventstore::is_there(&client).await.map_err(failed)?
-        && eventstore::forget_consumer(&client, crate::eventstore::Deployment { manifest, destination: "" }, reader).await.map_err(failed)?
-    {
-        println!("Forgot `{reader}` of manifest `{manifest}`: nothing is kept for it any more.");
-        return Ok(());
+    let mut found = Vec::new();
+    if eventstore::is_there(&client).await.map_err(failed)? {
+        found = eventstore::readers(&client).await.map_err(failed)?;
     }
-    let what = format!("nobody called `{reader}` of manifest `{manifest}` reads it");
-    Err(database.refused(what, "`pelton events readers` shows who does"))
+    let is_meant = |one: &Reader| of_destination.is_none_or(|name| destination(one).starts_with(name));
+    found.retain(|one| one.manifest == manifest && one.consumer == reader && is_meant(one));
+    match &found[..] {
+        [] => {
+            let what = format!("nobody called `{reader}` of manifest `{manifest}` reads it");
+            Err(database.refused(what, "`pelton events readers` shows who does"))
+        }
+        [one] => {
+            let of = Deployment { manifest, destination: &one.destination };
+            eventstore::forget_consumer(&client, of, reader).await.map_err(failed)?;
+            println!("Forgot `{reader}` of manifest `{manifest}`: nothing is kept for it any more.");
+            Ok(())
+        }
+        several => {
+            let names: Vec<String> =
+                several.iter().map(|one| format!("{} at {}", destination(one), one.cursor)).collect();
+            let what = format!("`{reader}` of manifest `{manifest}` reads it into several destinations");
+            Err(database.refused(what, format!("choose one with --destination: {}", names.join(", "))))
+        }
+    }
 }

@@ -97,7 +97,9 @@ pub static ORDINARY: Set = Set {
         migration!(5, "timeline", "rejot_data_store/0005_timeline.sql", &[Column("flow", "timeline")]),
         migration!(6, "consumer", "rejot_data_store/0006_consumer.sql", &[Table("consumer")]),
         migration!(7, "origin", "rejot_data_store/0007_origin.sql", &[Column("consumer", "origin")]),
-        migration!(8, "retries", "rejot_data_store/0008_retries.sql", &[Column("consumer", "retries")]),
+        migration!(8, "store", "rejot_data_store/0008_store.sql", &[Table("store")]),
+        migration!(9, "violation", "rejot_data_store/0009_violation.sql", &[Table("violation")]),
+        migration!(10, "retries", "rejot_data_store/0010_retries.sql", &[Column("consumer", "retries")]),
     ],
 };
 
@@ -127,6 +129,7 @@ pub static EVENTS: Set = Set {
                 Table("mirror")
             ]
         ),
+        migration!(10, "destination", "rejot_events/0010_destination.sql", &[Column("consumer", "destination")]),
     ],
 };
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_postgres::Client;
 
 use crate::datastore::{ConsumerSession, CursorMove, DataStoreError};
-use crate::eventstore::{self, Event, Events};
+use crate::eventstore::{self, Event, Events, Horizons};
 use crate::fault;
 use crate::sink::{Addressed, Destination, SinkError, WriteStats};
 
@@ -53,8 +53,7 @@ pub enum LaneEvents {
         slug: String,
         client: Client,
         heard: Arc<Notify>,
-        /// It knows how far the consumers are, and keeps what they have not read.
-        held: bool,
+        horizons: Horizons,
     },
     Service(Remote),
 }
@@ -97,9 +96,9 @@ impl Lane {
         let writing = writer.run(received);
         let reading = async {
             match self.events {
-                LaneEvents::Store { slug, client, heard, held } => {
+                LaneEvents::Store { slug, client, heard, horizons } => {
                     let published = self.published;
-                    Reader { batches, slug, client, heard, held, until, published }.run().await
+                    Reader { batches, slug, client, heard, horizons, until, published }.run().await
                 }
                 LaneEvents::Service(remote) => remote.run(batches, until).await,
             }
@@ -160,7 +159,7 @@ struct Reader {
     slug: String,
     client: Client,
     heard: Arc<Notify>,
-    held: bool,
+    horizons: Horizons,
     until: Until,
     published: watch::Receiver<bool>,
 }
@@ -209,13 +208,15 @@ impl Reader {
 
     /// Reads a page, or, of a transaction that is larger, as many as it takes, all of one snapshot.
     async fn read(&mut self, events: &mut Events) -> Result<Read, (Option<String>, EngineError)> {
-        self.execute("begin to read events", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        if !self.held {
-            let gone = eventstore::is_gone(&self.client, &self.batches.gather.wanted()).await;
-            let slug = || self.slug.clone();
-            if gone.map_err(|source| (None, EngineError::EventStore { slug: slug(), source }))? {
-                return Err((None, EngineError::HorizonMoved { slug: slug() }));
-            }
+        let wanted = self.batches.gather.wanted();
+        let Reader { client, horizons, slug, .. } = self;
+        let failed = |source| (None, EngineError::EventStore { slug: slug.clone(), source });
+        let begin = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let begun = async { begin.await.map_err(DataStoreError::query("begin to read events")) };
+        // In this order: what is polled first is sent first. One round trip.
+        let ((), all) = tokio::try_join!(biased; begun, horizons.hold(client, &wanted)).map_err(failed)?;
+        if !all {
+            return Err((None, EngineError::HorizonMoved { slug: slug.clone() }));
         }
         let read = loop {
             let is_full = match self.page(events).await? {

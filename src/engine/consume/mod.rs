@@ -33,7 +33,7 @@ use tokio_postgres::Client;
 
 use crate::change::Position;
 use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer, Stop};
-use crate::eventstore::{self, Gap, Reading, Shape, Stream};
+use crate::eventstore::{self, Gap, Horizon, Horizons, Reading, Shape, Stream};
 use crate::postgres::{self, Backoff};
 use crate::service::Service;
 use crate::sink::Destination;
@@ -231,7 +231,7 @@ struct Ready<'a> {
     plan: &'a ConsumerPlan,
     row: ConsumerRow,
     stream: &'a Stream,
-    horizon: Position,
+    horizon: Horizon,
     /// The shapes of its stream, the newest first.
     shapes: Vec<&'a Shape>,
     /// It has much to read.
@@ -271,7 +271,8 @@ impl Run<'_> {
         let upstream = self.upstream().await?;
         let (streams, _) = upstream.streams().await?;
         // From before they are registered: what is removed behind it is seen.
-        let horizons: HashMap<i32, Position> = streams.iter().map(|stream| (stream.id, stream.horizon)).collect();
+        let horizons: HashMap<String, Position> =
+            streams.iter().map(|stream| (stream.origin.clone(), stream.horizon)).collect();
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
         let new = |consumer: &ConsumerPlan| {
@@ -291,7 +292,8 @@ impl Run<'_> {
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
         let rows = rows.map_err(|source| self.at_destination(source))?;
         // Before anything is read: from now on nothing goes that they have not read.
-        let mut registrar = Registrar::new(self, String::new(), &streams);
+        let id = datastore::store_id(&client).await.map_err(|source| self.at_destination(source))?;
+        let mut registrar = Registrar::new(self, id, &streams);
         let mut missed = registrar.register(&upstream, &rows).await?;
         let (streams, shapes) = upstream.streams().await?;
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
@@ -327,7 +329,8 @@ impl Run<'_> {
                 continue;
             }
             let behind = upstream.count(stream, row.cursor, BEHIND + 1).await?;
-            let horizon = horizons.get(&stream.id).copied().unwrap_or(Position::START);
+            let at = horizons.get(&stream.origin).copied().unwrap_or(Position::START);
+            let horizon = Horizon { stream: stream.id, at };
             let (row, lags) = (row.clone(), behind > BEHIND);
             ready.push(Ready { plan: consumer, row, stream, horizon, shapes: of_stream, lags });
         }
@@ -345,7 +348,7 @@ impl Run<'_> {
         for lane in lanes_of(ready, self.standing.alone) {
             let (live, shared) = (lane[0].lags, lane.len() > 1);
             let names: Vec<String> = lane.iter().map(|ready| ready.plan.name.clone()).collect();
-            match self.lane(lane, registrar.is_heard(), end.clone()).await {
+            match self.lane(lane, end.clone()).await {
                 Ok(lane) => {
                     let (event_store, destination) = (&plan.store, &plan.destination);
                     tracing::info!(event_store, destination, consumers = names.join(", "), "consuming");
@@ -434,13 +437,12 @@ impl Run<'_> {
     async fn lane(
         &self,
         ready: Vec<Ready<'_>>,
-        held: bool,
         stop: watch::Receiver<bool>,
     ) -> Result<Lane, (Option<String>, EngineError)> {
         let Run { context, plan, .. } = *self;
         let all = |error| (None, error);
         let client = destination(context, plan).await.map_err(all)?;
-        let events = self.events(&ready, held).await.map_err(all)?;
+        let events = self.events(&ready).await.map_err(all)?;
         let owned: Vec<(String, i64)> = ready.iter().map(|ready| (ready.plan.name.clone(), ready.row.owner)).collect();
         // First, for it says how long a lock may be waited for.
         let session = ConsumerSession::prepare(&client, &context.manifest, &owned).await;
@@ -499,20 +501,25 @@ impl Run<'_> {
     }
 
     /// Opens what a lane reads.
-    async fn events(&self, ready: &[Ready<'_>], held: bool) -> Result<LaneEvents, EngineError> {
+    async fn events(&self, ready: &[Ready<'_>]) -> Result<LaneEvents, EngineError> {
         let name = self.context.application_name();
         let service = match &self.plan.upstream {
             UpstreamPlan::Store(connection) => {
                 let slug = self.plan.store.clone();
                 let (client, heard) = upstream::listening(connection, &slug, &name).await?;
-                return Ok(LaneEvents::Store { slug, client, heard, held });
+                let mut known: Vec<Horizon> = ready.iter().map(|one| one.horizon).collect();
+                known.sort_by_key(|one| one.stream);
+                known.dedup();
+                let horizons = Horizons::prepare(&client, known).await;
+                let horizons = horizons.map_err(|source| EngineError::EventStore { slug: slug.clone(), source })?;
+                return Ok(LaneEvents::Store { slug, client, heard, horizons });
             }
             UpstreamPlan::Service(service) => service.clone(),
         };
         let mut streams: Vec<Stream> = Vec::new();
         for one in ready {
             if streams.iter().all(|stream| stream.id != one.stream.id) {
-                streams.push(Stream { horizon: one.horizon, ..one.stream.clone() });
+                streams.push(Stream { horizon: one.horizon.at, ..one.stream.clone() });
             }
         }
         let known = ready.iter().flat_map(|one| &one.shapes).map(|shape| (shape.id, (*shape).clone())).collect();

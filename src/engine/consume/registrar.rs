@@ -42,11 +42,6 @@ impl<'a> Registrar<'a> {
         Registrar { run, destination, streams, seen: None, last: Instant::now(), refused: false, told: false }
     }
 
-    /// Returns true when it may be told.
-    pub(super) fn is_heard(&self) -> bool {
-        !self.refused
-    }
-
     /// Tells it every now and then. Returns a consumer that can't go on. A service that can't be told for now is told later: it
     /// keeps what it was told to keep before, and lanes that read go on.
     pub(super) async fn tick(

@@ -14,6 +14,7 @@
 mod copy;
 mod rows;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use super::failure::{Chain, EngineError, Verdict};
 use super::plan::MirrorPlan;
 use super::{Context, Problem, ownership};
 use crate::datastore::{self, DataStoreError};
-use crate::eventstore::{self, Adopted, Deployment, Registered, Stream, Upstream};
+use crate::eventstore::{self, Adopted, Deployment, Horizon, Registered, ShapeRow, Stream, Upstream};
 use crate::postgres::{self, Backoff};
 
 pub use self::rows::BadRow;
@@ -153,7 +154,7 @@ impl Mirror<'_> {
         let owner = eventstore::take_over_mirror(&client, &of).await.map_err(|source| self.here(source))?;
         let copy = Copy { store: &plan.store, upstream: &plan.upstream, id: &id, owner };
         tracing::info!(event_store = plan.store, of = plan.upstream, "mirroring");
-        let mut told = Told { streams: 0, at: Instant::now(), refused: false };
+        let mut told = Told { streams: 0, at: Instant::now(), refused: false, horizons: HashMap::new() };
         let (mut moved, mut ended) = (false, false);
         let mut adopted = Adopted::default();
         loop {
@@ -163,20 +164,22 @@ impl Mirror<'_> {
             let shapes = eventstore::shape_rows(&upstream).await.map_err(|source| self.at_upstream(source))?;
             let new = streams.len() != told.streams;
             if new || shapes.len() != adopted.shapes.len() {
-                let now = eventstore::adopt(&mut client, &id, &own, &streams, &shapes).await;
-                adopted = now.map_err(|source| EngineError::Mirror { slug: plan.store.clone(), source })?;
+                adopted = self.adopt(&mut client, &id, &own, &streams, &shapes).await?;
             }
             if new || (moved && (ended || told.at.elapsed() >= REGISTER)) {
                 self.execute(&upstream, "COMMIT").await?;
+                for stream in &streams {
+                    told.horizons.entry(stream.id).or_insert_with(|| Horizon::of(stream));
+                }
                 eventstore::flush_mirror(&client, &id).await.map_err(|source| self.here(source))?;
                 self.register(&upstream, &own, &streams, &adopted, &mut told).await?;
                 moved = false;
                 // A snapshot from before may show a stream as it was before something was removed.
                 continue;
             }
-            if told.refused {
-                // Nobody there keeps what it has not read.
-                self.not_gone(&own, &streams, &adopted)?;
+            if self.moved(&own, &streams, &adopted, &mut told)? {
+                // A stream that has not begun here says what is removed of it there.
+                adopted = self.adopt(&mut client, &id, &own, &streams, &shapes).await?;
             }
             let mut more = false;
             for group in groups(&streams) {
@@ -263,7 +266,33 @@ impl Mirror<'_> {
         }
     }
 
-    /// Makes sure that nothing is gone which is not mirrored.
+    async fn adopt(
+        &self,
+        client: &mut Client,
+        id: &str,
+        own: &str,
+        streams: &[Stream],
+        shapes: &[ShapeRow],
+    ) -> Result<Adopted, EngineError> {
+        let adopted = eventstore::adopt(client, id, own, streams, shapes).await;
+        adopted.map_err(|source| EngineError::Mirror { slug: self.plan.store.clone(), source })
+    }
+
+    /// Makes sure that nothing is gone from this snapshot which is not mirrored. Returns true where something is gone of a
+    /// stream.
+    fn moved(&self, own: &str, streams: &[Stream], adopted: &Adopted, told: &mut Told) -> Result<bool, EngineError> {
+        let mut any = false;
+        for stream in streams {
+            let known = told.horizons.entry(stream.id).or_insert_with(|| Horizon::of(stream));
+            any |= stream.horizon > known.at;
+            if !known.moved(stream.horizon, adopted.streams[&stream.id].after, stream.merged) {
+                return Err(self.gone(&self.name(own, stream)));
+            }
+        }
+        Ok(any)
+    }
+
+    /// Makes sure, where the original can't be told, that nothing is gone which is not mirrored.
     fn not_gone(&self, own: &str, streams: &[Stream], adopted: &Adopted) -> Result<(), EngineError> {
         let gone = |stream: &&Stream| eventstore::gap(stream, adopted.streams[&stream.id].after, false, None).is_some();
         streams.iter().find(gone).map_or(Ok(()), |stream| Err(self.gone(&self.name(own, stream))))
@@ -308,6 +337,8 @@ struct Told {
     at: Instant,
     /// It may not be told.
     refused: bool,
+    /// By stream, from before it was told.
+    horizons: HashMap<i32, Horizon>,
 }
 
 /// Returns the streams by source: what one transaction of it made is mirrored together.

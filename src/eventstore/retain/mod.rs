@@ -15,11 +15,13 @@
 //!   them from being merged any further, goes on behind it.
 
 mod gap;
+mod horizon;
 mod merge;
 mod prune;
 mod segment;
 
 pub use gap::{Gap, gap};
+pub use horizon::{Horizon, Horizons};
 pub use prune::{KeptFor, Limits, Pruned, prune};
 pub use segment::{Segment, newest_segment, segments};
 

@@ -6,54 +6,77 @@
 //! not known and not judged.
 //!
 //! What does not hold is counted and told with its field and rule, never with its value; under `strict` it stops the flow.
+//! The counts go with the rows that they are of, into the transaction that writes them, so they are as true as those.
 
-use std::collections::BTreeMap;
+mod columns;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jsonschema::Validator;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
+use tokio_postgres::Client;
 
-use crate::change::{Column, Kind, Op, PublicSchema, Row, Value};
+use self::columns::{NOTES, declared, is_proven};
+use crate::change::{Kind, Op, PublicSchema, Row, Value};
+use crate::datastore::{self, CountedUnder, Scope, Violations};
 use crate::sink::text_of;
 
+pub use self::columns::{differences, json_types};
+
 use super::failure::EngineError;
-use super::plan::OutputPlan;
+use super::plan::{GroupPlan, OutputPlan, TransformPlan};
 use super::transform::Made;
 
-/// Says of a kind of columns which JSON types it may be declared as, the first one being what we derive ourselves.
-///
-/// Everything that travels as Postgres's text is a string; JSON columns hold anything.
-pub fn json_types(kind: &Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Bool => &["boolean"],
-        Kind::Int16 | Kind::Int32 | Kind::Int64 => &["integer", "number"],
-        Kind::Float32 | Kind::Float64 => &["number", "string"],
-        Kind::Json | Kind::Jsonb => &["object", "array", "string", "number", "integer", "boolean"],
-        // ReJot declares numerics and arrays as what its own runtime made of them.
-        Kind::Numeric => &["string", "number"],
-        Kind::Array(_) => &["string", "array"],
-        _ => &["string"],
-    }
-}
-
-/// What says nothing about values.
-const NOTES: &[&str] =
-    &["title", "description", "default", "examples", "format", "deprecated", "readOnly", "writeOnly", "$comment"];
 /// What the checks of columns cover, of a schema's own keywords.
 const BY_COLUMN: &[&str] =
     &["$schema", "$id", "$defs", "definitions", "type", "properties", "required", "additionalProperties"];
 
+/// Returns what the rows of a transform are held against, by the index of its public schemas, and forgets what was counted
+/// under another `outputSchema` than they have now.
+///
+/// # Errors
+/// See [`OutputCheck::new`], and what the destination says.
+pub async fn checks(
+    client: &Client,
+    group: &GroupPlan,
+    scope: &Scope,
+    transform: &TransformPlan,
+    public_schemas: &[PublicSchema],
+) -> Result<Vec<(usize, OutputCheck)>, EngineError> {
+    let plan_of = |public: &PublicSchema| {
+        let is_it = |plan: &&OutputPlan| *plan.public_schema == *public.name && plan.major == public.major;
+        transform.outputs.iter().find(is_it)
+    };
+    let counted_under = |public: &PublicSchema| CountedUnder {
+        public_schema: public.name.to_string(),
+        major: public.major as i32,
+        schema: plan_of(public).map(|plan| plan.schema.to_string()).unwrap_or_default(),
+    };
+    let now: Vec<CountedUnder> = public_schemas.iter().map(counted_under).collect();
+    let failed = |source| EngineError::DataStore { slug: group.slug.clone(), source };
+    datastore::forget_violations(client, scope, &now).await.map_err(failed)?;
+    let mut checks = Vec::new();
+    for (index, public) in public_schemas.iter().enumerate() {
+        let Some(plan) = plan_of(public) else { continue };
+        checks.extend(OutputCheck::new(plan, public)?.map(|check| (index, check)));
+    }
+    Ok(checks)
+}
+
 /// One public schema's `outputSchema`, ready to judge rows.
 pub struct OutputCheck {
+    plan: OutputPlan,
     name: String,
-    strict: bool,
     /// The names of the key's columns, which stand for the row in messages.
-    key: String,
+    key: Vec<String>,
+    /// What no row can be: field and rule.
+    never: Vec<(String, &'static str)>,
     columns: Vec<ColumnCheck>,
     /// Rules about several fields.
     whole: Option<Validator>,
     /// All of the public schema's columns, with what they are declared as.
     all: Vec<(String, Kind, Vec<String>)>,
-    /// How often a rule did not hold, by field and rule.
+    /// How often a rule did not hold in this run, by field and rule: the log is told of some only.
     counts: BTreeMap<(String, String), u64>,
 }
 
@@ -65,12 +88,8 @@ struct ColumnCheck {
     rules: Option<Validator>,
 }
 
-/// A rule that does not hold.
-struct Violation {
-    row: usize,
-    field: String,
-    rule: String,
-}
+/// A rule that does not hold: its field, and its name.
+type Violation = (String, String);
 
 impl OutputCheck {
     /// Reads an `outputSchema`; `None` where the columns prove all of it.
@@ -78,12 +97,11 @@ impl OutputCheck {
     /// # Errors
     /// It is no JSON Schema, or no row can be what it says, and it is strict.
     pub fn new(plan: &OutputPlan, public: &PublicSchema) -> Result<Option<OutputCheck>, EngineError> {
-        let name = format!("{}@{}", public.name, public.major);
-        let key: Vec<&str> = public.key().into_iter().map(|index| &*public.columns[index].name).collect();
         let mut check = OutputCheck {
-            name,
-            strict: plan.strict,
-            key: if key.is_empty() { "none".to_owned() } else { key.join(", ") },
+            plan: plan.clone(),
+            name: format!("{}@{}", public.name, public.major),
+            key: public.key().into_iter().map(|index| public.columns[index].name.to_string()).collect(),
+            never: Vec::new(),
             columns: Vec::new(),
             whole: None,
             all: public.columns.iter().map(|c| (c.name.to_string(), c.kind.clone(), Vec::new())).collect(),
@@ -96,14 +114,15 @@ impl OutputCheck {
             tracing::warn!(public_schema = check.name, "its outputSchema is no JSON Schema that can be used: {why}");
             return Ok(None);
         }
-        let never: Vec<String> = absent(&plan.schema, public);
-        if let Some(first) = never.first().filter(|_| plan.strict) {
-            return Err(check.refuse(&format!("holds for no row: {first}")));
+        for difference in differences(&plan.schema, public) {
+            let Some((field, rule)) = difference.of_every_row() else { continue };
+            if plan.strict {
+                return Err(check.refuse(&format!("holds for no row: {difference}")));
+            }
+            tracing::warn!(public_schema = check.name, "its outputSchema holds for no row: {difference}");
+            check.never.push((field.to_owned(), rule));
         }
-        never
-            .iter()
-            .for_each(|what| tracing::warn!(public_schema = check.name, "its outputSchema holds for no row: {what}"));
-        let idle = check.columns.is_empty() && check.whole.is_none();
+        let idle = check.columns.is_empty() && check.whole.is_none() && check.never.is_empty();
         Ok((!idle).then_some(check))
     }
 
@@ -151,44 +170,67 @@ impl OutputCheck {
         Ok(())
     }
 
-    /// Judges the rows of one public schema, by its index in the transform.
+    /// Judges the rows of one public schema, by its index in the transform, and returns what does not hold.
     ///
     /// # Errors
     /// A row is not what a strict schema says.
-    pub fn judge(&mut self, made: &Made, public_schema: usize) -> Result<(), EngineError> {
+    pub fn judge(&mut self, made: &Made, public_schema: usize) -> Result<Vec<Violations>, EngineError> {
+        // Of each field and rule: how many rows, and the last of them.
+        let mut found: BTreeMap<Violation, (i64, usize)> = BTreeMap::new();
         for (index, row) in made.rows.iter().enumerate() {
             if row.public_schema as usize != public_schema || !matches!(row.op, Op::Insert | Op::Update) {
                 continue;
             }
-            for violation in self.violations(index, row) {
-                if self.strict {
-                    let (commit_lsn, change) = made.position(violation.row);
-                    let Violation { field, rule, .. } = violation;
-                    let public_schema = self.name.clone();
+            for violation in self.violations(row) {
+                if self.plan.strict {
+                    let (commit_lsn, change) = made.position(index);
+                    let (public_schema, (field, rule)) = (self.name.clone(), violation);
                     return Err(EngineError::OutputSchema { public_schema, field, rule, commit_lsn, change });
                 }
-                self.count(violation);
+                self.tell(&violation);
+                let (rows, last) = found.entry(violation).or_default();
+                (*rows, *last) = (*rows + 1, index);
+            }
+            for (field, rule) in &self.never {
+                let (rows, last) = found.entry((field.clone(), (*rule).to_owned())).or_default();
+                (*rows, *last) = (*rows + 1, index);
             }
         }
-        Ok(())
+        let counted = found.into_iter().map(|((field, rule), (rows, last))| {
+            let (commit_lsn, change) = made.position(last);
+            Violations {
+                public_schema: self.plan.public_schema.clone(),
+                major: self.plan.major as i32,
+                schema: self.plan.schema.to_string(),
+                field,
+                rule,
+                key: self.key.clone(),
+                rows,
+                commit_lsn,
+                change: change as i64,
+            }
+        });
+        Ok(counted.collect())
     }
 
-    /// Counts, and tells of the first, the tenth, the hundredth and so on.
-    fn count(&mut self, Violation { field, rule, .. }: Violation) {
-        let count = self.counts.entry((field.clone(), rule.clone())).or_default();
+    /// Tells of the first, the tenth, the hundredth and so on.
+    fn tell(&mut self, violation: &Violation) {
+        let count = self.counts.entry(violation.clone()).or_default();
         *count += 1;
         if 10u64.pow(count.ilog10()) == *count {
-            let (public_schema, key, rows) = (&self.name, &self.key, *count);
+            let (public_schema, (field, rule), rows) = (&self.name, violation, *count);
+            let key = if self.key.is_empty() { "none".to_owned() } else { self.key.join(", ") };
             tracing::warn!(public_schema, field, rule, key, rows, "public rows are not what outputSchema says");
         }
     }
 
-    fn violations(&self, index: usize, row: &Row) -> Vec<Violation> {
+    /// Returns what does not hold of a row, each field and rule once.
+    fn violations(&self, row: &Row) -> Vec<Violation> {
         let values: Vec<Value<'_>> = row.values.columns().collect();
         let mut found = Vec::new();
         for check in &self.columns {
             let (name, ..) = &self.all[check.index];
-            let violation = |rule: String| Violation { row: index, field: name.clone(), rule };
+            let violation = |rule: String| (name.clone(), rule);
             match (values.get(check.index), &check.rules) {
                 (Some(Value::Null), _) if check.required => found.push(violation("required".to_owned())),
                 (Some(value @ (Value::Text(_) | Value::Binary(_))), Some(rules)) => {
@@ -202,8 +244,10 @@ impl OutputCheck {
             let known = values.iter().enumerate().filter(|(_, value)| **value != Value::Null);
             let object = known.map(|(at, value)| (self.all[at].0.clone(), self.json(at, *value))).collect();
             let broken = broken(whole, &Json::Object(object)).into_iter();
-            found.extend(broken.map(|(field, rule)| Violation { row: index, field, rule }));
+            found.extend(broken);
         }
+        let mut seen = BTreeSet::new();
+        found.retain(|violation| seen.insert(violation.clone()));
         found
     }
 
@@ -253,56 +297,12 @@ fn alone(schema: &Json, part: &Json) -> Json {
     Json::Object(alone)
 }
 
-/// Returns the JSON types that a property is declared as.
-fn declared(property: Option<&Json>) -> Vec<String> {
-    match property.and_then(|property| property.get("type")) {
-        Some(Json::String(one)) => vec![one.clone()],
-        Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Tells whether every value of a column is what its property says.
-fn is_proven(property: &Json, column: &Column) -> bool {
-    let Some(rules) = property.as_object() else { return *property == Json::Bool(true) };
-    let declared = declared(Some(property));
-    // Arrays are ReJot's arrays, and text here.
-    let fits = |name: &str| json_types(&column.kind)[0] == name || json_types(&column.kind).contains(&name);
-    let by_type = match &column.kind {
-        _ if declared.is_empty() => true,
-        Kind::Json | Kind::Jsonb => json_types(&column.kind)
-            .iter()
-            .all(|name| declared.iter().any(|one| one == name || (*name == "integer" && one == "number"))),
-        Kind::Float32 | Kind::Float64 | Kind::Numeric => declared.iter().any(|one| fits(one)),
-        _ => declared.iter().any(|one| fits(one)),
-    };
-    by_type && rules.keys().all(|name| name == "type" || NOTES.contains(&name.as_str()))
-}
-
-/// Returns what makes every row other than the schema says.
-fn absent(schema: &Json, public: &PublicSchema) -> Vec<String> {
-    let mut found = Vec::new();
-    let has = |name: &str| public.columns.iter().any(|column| *column.name == *name);
-    for name in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-        if !has(name) {
-            found.push(format!("`{name}` is required, and there is no such column"));
-        }
-    }
-    if schema.get("additionalProperties") == Some(&json!(false)) {
-        let properties = schema.get("properties").and_then(Json::as_object);
-        for column in &public.columns {
-            if !properties.is_some_and(|properties| properties.contains_key(&*column.name)) {
-                found.push(format!("additional properties are forbidden, and there is a column `{}`", column.name));
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::change::TupleWriter;
+    use crate::change::{Column, TupleWriter};
 
     /// What the rows break: `field rule`. `-` is NULL, `~` a value that an update left alone.
     fn check(schema: Json, rows: &[&str], expected: &[&str]) {
@@ -341,8 +341,8 @@ mod tests {
             writer.end();
             let values = writer.finish().remove(0);
             let row = Row { public_schema: 0, op: Op::Insert, source: 0, values, old_key: None };
-            let violations = check.as_ref().map(|check| check.violations(0, &row)).unwrap_or_default();
-            found.extend(violations.into_iter().map(|one| format!("{} {}", one.field, one.rule)));
+            let violations = check.as_ref().map(|check| check.violations(&row)).unwrap_or_default();
+            found.extend(violations.into_iter().map(|one| format!("{} {}", one.0, one.1)));
         }
         assert_eq!(found, expected);
     }
