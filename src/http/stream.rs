@@ -40,7 +40,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often the reader hears from us while the store is slow.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A snapshot that is older is left.
-const SNAPSHOT: Duration = Duration::from_secs(30);
+const SNAPSHOT: Duration = Duration::from_secs(10);
 
 /// What a reader asks for.
 pub struct Asked {
