@@ -117,3 +117,25 @@ async fn streams_of_other_manifests_in_the_store_are_not_served() {
     assert_eq!(post(services.port, "/stream", &json!({ "cursors": [wanted] })).await.status, 404);
     end(&mut owner).await;
 }
+
+/// A service that can't be told for now is told later: those that read go on.
+#[tokio::test]
+async fn a_registration_that_fails_ends_no_stream() {
+    let services = Services::new(DDL).await;
+    let mut owner = serving(services.owner(TABLES)).await;
+    let mut consumer = services.consumer(&[("items-there", "items", "items")]);
+    consumer.start();
+    services.destination.wait_until("to_regclass('public.items') IS NOT NULL").await;
+    services.destination.wait_until("(SELECT count(*) FROM items) = 100").await;
+    let begun = consumer.stderr().matches("consuming").count();
+    services.events.execute("ALTER TABLE rejot_events.consumer RENAME TO consumer_away").await;
+    consumer.says("it could not be told how far its consumers are").await;
+    services.source.execute("INSERT INTO items VALUES (1000, 0)").await;
+    services.destination.wait_until("EXISTS (SELECT FROM items WHERE id = 1000)").await;
+    services.events.execute("ALTER TABLE rejot_events.consumer_away RENAME TO consumer").await;
+    let told = "SELECT (epoch, commit_lsn, ordinal) = (SELECT (epoch, commit_lsn, ordinal) FROM rejot_events.event ORDER BY epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1) FROM rejot_events.consumer";
+    services.events.wait_until(&format!("({told})")).await;
+    assert_eq!(consumer.stderr().matches("consuming").count(), begun, "{}", consumer.stderr());
+    end(&mut consumer).await;
+    end(&mut owner).await;
+}
