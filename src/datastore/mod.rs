@@ -22,7 +22,7 @@ mod store;
 mod violation;
 
 pub use consumer::{
-    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
+    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, Stop, consumers, control_consumer, drop_consumer,
     flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use error::DataStoreError;

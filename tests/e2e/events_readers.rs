@@ -1,6 +1,7 @@
 //! Who reads an event store, and that it is known of each what it has not read.
 
 use crate::events_line::Store;
+use crate::http;
 use crate::support::{Pelton, assert_same, database};
 
 const ITEMS: &str = "CREATE TABLE items (id int PRIMARY KEY, v int); \
@@ -46,4 +47,63 @@ async fn two_deployments_of_one_manifest_are_kept_apart() {
     assert_eq!(store.events.value("SELECT string_agg(destination, ' ') FROM rejot_events.consumer").await, first);
     run(&in_use, &["consumers", "drop", "there"], 0).await;
     assert_eq!(store.events.value("SELECT count(*) FROM rejot_events.consumer").await, "0");
+}
+
+/// A consumer tells now and then how far it is; by force goes what it has read and not told yet, too.
+#[tokio::test]
+async fn what_goes_by_force_stops_nobody_who_has_read_it() {
+    let store = Store::new(ITEMS).await;
+    let manifest = store.manifest(&["items"], &[("there", "items", "items", "")]);
+    store.catch_up(&manifest).await;
+    store.source.execute("UPDATE items SET v = v + 1").await;
+    store.catch_up(&manifest).await;
+    // What it told last, some seconds ago.
+    store.events.execute("UPDATE rejot_events.consumer SET epoch = 1, commit_lsn = '0/1', ordinal = 1").await;
+    run(&manifest, &["events", "prune", "--max-age", "0s", "--force"], 0).await;
+    assert_eq!(store.events.value("SELECT missed FROM rejot_events.consumer").await, "t");
+    store.source.execute("DELETE FROM items WHERE id = 9").await;
+    store.catch_up(&manifest).await;
+    store.assert_equal("items").await;
+    assert_eq!(store.events.value("SELECT missed FROM rejot_events.consumer").await, "f");
+}
+
+/// Nobody reads across what is gone: neither a consumer that runs, nor who reads over HTTP.
+#[tokio::test]
+async fn what_goes_by_force_stops_who_reads_on_behind_it() {
+    let store = Store::new(ITEMS).await;
+    let shop = store.manifest(&["items"], &[]);
+    let reports = store.consuming("reports", &[("there", "items", "items", "")]);
+    store.catch_up(&shop).await;
+    let mut reader = store.sync(&reports);
+    reader.start();
+    reader.says("consuming").await;
+    store.destination.wait_until("(SELECT count(*) FROM items) = 50").await;
+    let told = "EXISTS (SELECT FROM rejot_events.consumer WHERE epoch > 0)";
+    store.events.wait_until(told).await;
+    reader.signal("STOP");
+    store.source.execute("DELETE FROM items WHERE id <= 10").await;
+    store.catch_up(&shop).await;
+    run(&shop, &["events", "prune", "--max-age", "0s", "--force"], 0).await;
+    store.source.execute("INSERT INTO items VALUES (100, 0)").await;
+    store.catch_up(&shop).await;
+    reader.signal("CONT");
+    assert_eq!(reader.ended().await.code(), Some(1), "{}", reader.stderr());
+    assert!(reader.stderr().contains("no longer has all events of `items@1`"), "{}", reader.stderr());
+    // What came later did not come without it.
+    assert_eq!(store.destination.value("SELECT count(*) FROM items").await, "50");
+
+    let port = http::free_port();
+    let serve = Pelton::new(["sync", "--http", &format!("127.0.0.1:{port}")]).file("pelton.yaml", &shop);
+    let mut owner = http::serving(serve).await;
+    let told = async |more: &str| {
+        let first = http::cursor("items", Some("1:0/1:1")).to_string();
+        let cursor = first.replacen('{', &format!("{{{more}"), 1);
+        http::ask(port, "POST /stream", "", &format!("{{\"cursors\": [{cursor}]}}")).await
+    };
+    let answer = told("\"horizon\": \"0:0/0:0\", ").await;
+    assert_eq!((answer.status, answer.body.contains("\"event\"")), (200, false), "{}", answer.body);
+    assert!(answer.body.contains("\"error\""), "{}", answer.body);
+    let answer = told("\"horizon\": \"soon\", ").await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    http::end(&mut owner).await;
 }

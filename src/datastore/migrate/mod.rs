@@ -101,6 +101,7 @@ pub static ORDINARY: Set = Set {
         migration!(7, "origin", "rejot_data_store/0007_origin.sql", &[Column("consumer", "origin")]),
         migration!(8, "store", "rejot_data_store/0008_store.sql", &[Table("store")]),
         migration!(9, "violation", "rejot_data_store/0009_violation.sql", &[Table("violation")]),
+        migration!(10, "retries", "rejot_data_store/0010_retries.sql", &[Column("consumer", "retries")]),
     ],
 };
 

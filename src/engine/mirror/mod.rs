@@ -242,6 +242,7 @@ impl Mirror<'_> {
                 public_schema: &stream.public_schema,
                 major: stream.major,
                 cursor: adopted.streams[&stream.id].after,
+                origin: None,
             });
         }
         let of = Deployment { manifest: &self.context.manifest, destination: own };

@@ -1,6 +1,10 @@
 //! One manifest publishes, another one elsewhere reads it over HTTP.
 
+mod bounds;
 mod endpoints;
+mod gone;
+mod registered;
+mod rejot;
 mod security;
 mod services;
 mod told;
@@ -204,4 +208,48 @@ pub fn cursor(schema: &str, id: Option<&str>) -> serde_json::Value {
         "schema": { "manifest": { "slug": "shop" }, "schema": { "name": schema, "version": { "major": 1 } } },
         "transactionId": id,
     })
+}
+
+/// Sends JSON.
+pub async fn post(port: u16, path: &str, body: &serde_json::Value) -> Answer {
+    ask(port, &format!("POST {path}"), "Content-Type: application/json\r\n", &body.to_string()).await
+}
+
+/// A stream that is read.
+pub struct Reading {
+    socket: TcpStream,
+    bytes: Vec<u8>,
+    /// What has come, head included.
+    pub text: String,
+}
+
+impl Reading {
+    /// Asks for a stream, and reads nothing yet.
+    pub async fn open(port: u16, body: &serde_json::Value) -> Reading {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let body = body.to_string();
+        // HTTP/1.0: lines come as they are, not in chunks.
+        let head = format!("POST /stream HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+        socket.write_all((head + &body).as_bytes()).await.expect("it reads");
+        Reading { socket, bytes: Vec::new(), text: String::new() }
+    }
+
+    /// Reads until a text has come.
+    pub async fn until(&mut self, text: &str) {
+        let reading = async {
+            let mut piece = vec![0; 1 << 16];
+            let mut looked = 0;
+            while !self.text[looked..].contains(text) {
+                // No line is looked at twice.
+                looked = self.text.len();
+                let count = self.socket.read(&mut piece).await.expect("it sends");
+                assert!(count > 0, "it ended: {}", self.text);
+                self.bytes.extend_from_slice(&piece[..count]);
+                let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let lines: Vec<u8> = self.bytes.drain(..whole).collect();
+                self.text.push_str(std::str::from_utf8(&lines).expect("text"));
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("`{text}` does not come"));
+    }
 }
