@@ -18,8 +18,9 @@ pub struct NewConsumer {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: i32,
-    /// Where it begins if it is new, and ReJot did not feed its destination before.
-    pub start: Position,
+    /// Where it begins if it is new, and ReJot did not feed its destination before; `None` where nobody knows yet, and it is
+    /// made later.
+    pub start: Option<Position>,
     /// The UUID of its stream, once there is one.
     pub origin: Option<String>,
 }
@@ -139,7 +140,7 @@ async fn try_take_over(
     let mut translated: Vec<&NewConsumer> = Vec::new();
     for new in wanted {
         let of_rejot = rejot::cursor(&transaction, new).await?;
-        let start = of_rejot.unwrap_or(new.start);
+        let Some(start) = of_rejot.or(new.start) else { continue };
         let sql = "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
                    public_schema_name, public_schema_major_version, epoch, commit_lsn, ordinal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";

@@ -31,7 +31,6 @@ pub async fn gone(client: &Client, wanted: &[Wanted]) -> Result<Vec<Gone>, DataS
                ON u.id = t.id AND (u.epoch, u.commit_lsn, u.ordinal) \
                < (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal)";
     let rows = client.query(sql, &[&streams, &epochs, &lsns, &ordinals]).await.map_err(query("look what is kept"))?;
-    let gone =
-        |row: &tokio_postgres::Row| Gone { stream: row.get(3), horizon: position(row, 0), merged: row.get(4) };
+    let gone = |row: &tokio_postgres::Row| Gone { stream: row.get(3), horizon: position(row, 0), merged: row.get(4) };
     Ok(rows.iter().map(gone).collect())
 }

@@ -36,8 +36,8 @@ pub use mirror::{
     commit_mirrored, flush_mirror, mark_mirror_stopped, mirrors, shape_rows, store_id, take_over_mirror,
 };
 pub use object::BadEvent;
-pub use read::{Event, Events, Page, Reading, Wanted, events};
-pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
+pub use read::{BEGIN_READING, Event, Events, Page, Reading, Wanted, events};
+pub use rejot::{Copied, is_of_rejot, last_of_rejot, left_by_rejot, stored_by_rejot};
 pub use retain::{Gap, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, other_shapes, register, shapes, streams};
 

@@ -67,6 +67,7 @@ fn told(stream: &Stream, gone: &Gone) -> (String, String) {
         true => ("merged into the newest of each key", "begin anew with `null`, on an emptied table; or "),
         false => ("removed", ""),
     };
-    let what = format!("not all events of {name} behind that position are there any more: those up to {horizon} were {how}");
+    let what =
+        format!("not all events of {name} behind that position are there any more: those up to {horizon} were {how}");
     (what, format!("{all}go on without those events from \"{horizon}\""))
 }

@@ -106,7 +106,7 @@ async fn page(
     let held = store.session().await?;
     let client = held.client();
     let failed = |error: tokio_postgres::Error| store.failed(&error);
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
+    client.batch_execute(eventstore::BEGIN_READING).await.map_err(failed)?;
     Reader::of(located).refuse(store, client, wanted).await?;
     let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
     let now = eventstore::streams(client).await.map_err(|error| store.failed(&error))?;
@@ -116,8 +116,7 @@ async fn page(
     let of_shape = |shape: &Shape| (shape.id, (shape.public.minor, !shape.public.key().is_empty()));
     let shapes = shapes.iter().map(of_shape).collect();
     let mut events = eventstore::events();
-    let mut taken =
-        Taken { limit, shapes, wanted: wanted.clone(), transactions: Vec::new(), operations: 0, bytes: 0 };
+    let mut taken = Taken { limit, shapes, wanted: wanted.clone(), transactions: Vec::new(), operations: 0, bytes: 0 };
     let mut full = false;
     while !full {
         let asked = limit as i64 + 1;
@@ -270,12 +269,7 @@ fn unknown() -> Refusal {
 }
 
 /// Returns an operation as ReJot's readers expect it: values as the event store has them.
-fn operation(
-    op: Op,
-    stream: &Stream,
-    minor: u32,
-    document: Option<(&str, &str)>,
-) -> Result<Box<RawValue>, Refusal> {
+fn operation(op: Op, stream: &Stream, minor: u32, document: Option<(&str, &str)>) -> Result<Box<RawValue>, Refusal> {
     let schema = json!({ "name": stream.public_schema, "version": { "major": stream.major, "minor": minor } });
     let manifest = json!(stream.manifest);
     let document = document.map(|(name, document)| format!("{name}{document}")).unwrap_or_default();

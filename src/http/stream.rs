@@ -198,7 +198,7 @@ impl Telling {
         let mut events = eventstore::events();
         self.client.batch_execute("LISTEN rejot_events").await?;
         loop {
-            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            self.client.batch_execute(eventstore::BEGIN_READING).await?;
             if let Some((what, hint)) = self.reader.misses(&self.client, &self.wanted).await? {
                 return Err(Ended::Gone(what, hint));
             }

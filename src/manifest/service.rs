@@ -184,7 +184,8 @@ pub(crate) fn from_environment(manifest: &mut Manifest, environment: &dyn Enviro
         let twin = slugs.iter().find(|other| *other != slug && service_variable(other) == ours);
         if let Some(twin) = twin.filter(|_| outside.is_used(&ours)) {
             let message = format!("the environment variable `{ours}` stands for `{slug}` and for `{twin}`");
-            let hint = format!("write where both are into `syncServices`, or use REJOT_SYNC_SERVICE_{slug}; and unset it");
+            let hint =
+                format!("write where both are into `syncServices`, or use REJOT_SYNC_SERVICE_{slug}; and unset it");
             outside.error(Code::BadValue, message, hint);
             continue;
         }

@@ -348,7 +348,7 @@ async fn events_are_shown_counted_exported_and_followed() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 4, "{said}");
     assert!(lines[0].contains("before") && lines[0].contains("items@1 insert"), "{said}");
-    assert!(lines[3].contains("delete") && lines[3].ends_with("{\"id\": 1}"), "{said}");
+    assert!(lines[3].contains("delete") && lines[3].ends_with("{\"id\":1}"), "{said}");
     assert_eq!(run(&manifest, &["events", "tail", "-n", "2"], 0).await.lines().collect::<Vec<_>>(), lines[2..]);
     assert_eq!(run(&manifest, &["events", "show", "--key", "id=2"], 0).await.lines().collect::<Vec<_>>(), lines[2..3]);
     let keyed = run(&manifest, &["events", "tail", "-n", "1", "--key", "id=1"], 0).await;
@@ -388,7 +388,7 @@ async fn events_are_shown_counted_exported_and_followed() {
     store.source.execute("INSERT INTO items VALUES (3)").await;
     store.catch_up(&manifest).await;
     let begun = std::time::Instant::now();
-    while !tail.stdout().contains("{\"id\": 3}") {
+    while !tail.stdout().contains("{\"id\":3}") {
         assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", tail.stderr());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

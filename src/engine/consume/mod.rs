@@ -275,18 +275,18 @@ impl Run<'_> {
             streams.iter().map(|stream| (stream.origin.clone(), stream.horizon)).collect();
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
-        let new = |consumer: &ConsumerPlan| {
-            let start = if consumer.target.backfill() { Position::START } else { stream_of(consumer)?.last };
-            Some(NewConsumer {
-                consumer: consumer.name.clone(),
-                source_manifest: consumer.source_manifest.clone(),
-                public_schema: consumer.public_schema.clone(),
-                major: consumer.major as i32,
-                start,
-                origin: stream_of(consumer).map(|stream| stream.origin.clone()),
-            })
+        let new = |consumer: &ConsumerPlan| NewConsumer {
+            consumer: consumer.name.clone(),
+            source_manifest: consumer.source_manifest.clone(),
+            public_schema: consumer.public_schema.clone(),
+            major: consumer.major as i32,
+            start: match consumer.target.backfill() {
+                true => Some(Position::START),
+                false => stream_of(consumer).map(|stream| stream.last),
+            },
+            origin: stream_of(consumer).map(|stream| stream.origin.clone()),
         };
-        let wanted: Vec<NewConsumer> = plan.consumers.iter().filter_map(new).collect();
+        let wanted: Vec<NewConsumer> = plan.consumers.iter().map(new).collect();
         let out = |consumer: &&ConsumerPlan| !self.standing.takes_part(&consumer.name);
         let stopped: Vec<String> = plan.consumers.iter().filter(out).map(|consumer| consumer.name.clone()).collect();
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
@@ -306,7 +306,8 @@ impl Run<'_> {
                 missing.push(consumer);
                 continue;
             };
-            let heard = missed.iter().position(|(name, _)| *name == consumer.name).map(|index| missed.swap_remove(index).1);
+            let heard =
+                missed.iter().position(|(name, _)| *name == consumer.name).map(|index| missed.swap_remove(index).1);
             let (missed, refused) = match heard {
                 Some(Err(error)) => (None, Some(error)),
                 Some(Ok(missed)) => (Some(missed), None),

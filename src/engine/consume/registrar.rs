@@ -63,7 +63,11 @@ impl<'a> Registrar<'a> {
                     Err(error) if is_put_off(&error) => {
                         if !std::mem::replace(&mut self.told, true) {
                             let event_store = &self.run.plan.store;
-                            tracing::warn!(event_store, "it could not be told how far its consumers are: {}", Chain(&error));
+                            tracing::warn!(
+                                event_store,
+                                "it could not be told how far its consumers are: {}",
+                                Chain(&error)
+                            );
                         }
                         Vec::new()
                     }

@@ -43,7 +43,10 @@ impl Cutting {
 /// No connection lives for as long as the transaction takes, and the transaction arrives, as a whole.
 #[tokio::test]
 async fn a_transaction_outlives_any_connection() {
-    let services = Services::new("CREATE TABLE items (id int PRIMARY KEY, pad text); CREATE TABLE notes (id int PRIMARY KEY, what text)").await;
+    let services = Services::new(
+        "CREATE TABLE items (id int PRIMARY KEY, pad text); CREATE TABLE notes (id int PRIMARY KEY, what text)",
+    )
+    .await;
     services.publish(&["items", "notes"]).await;
     services
         .source
@@ -81,17 +84,23 @@ async fn whoever_does_not_read_holds_nothing() {
     let mut owner = serving(services.owner(&["items"])).await;
     let mut reading = Reading::open(services.port, &json!({ "cursors": [cursor("items", None)] })).await;
     let sessions = |more: &str| {
-        format!("(SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pelton http%' AND datname = current_database() AND {more})")
+        format!(
+            "(SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pelton http%' AND datname = current_database() AND {more})"
+        )
     };
     services.events.wait_until(&format!("{} = 1", sessions("backend_xmin IS NOT NULL"))).await;
     services.events.wait_until(&format!("{} = 0", sessions("backend_xmin IS NOT NULL"))).await;
     assert_eq!(services.events.value(&format!("SELECT {}", sessions("application_name LIKE '%stream'"))).await, "1");
     // It reads on, and gets all of it, in order.
     reading.until("\"type\":\"end\"").await;
-    let ids: Vec<usize> = reading.text.lines().filter_map(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).ok()?;
-        event["object"]["id"].as_u64().map(|id| id as usize)
-    }).collect();
+    let ids: Vec<usize> = reading
+        .text
+        .lines()
+        .filter_map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).ok()?;
+            event["object"]["id"].as_u64().map(|id| id as usize)
+        })
+        .collect();
     assert_eq!(ids, (1..=60_000).collect::<Vec<usize>>());
 
     // What is being done for somebody who has left is not done to its end.
@@ -172,7 +181,8 @@ async fn a_consumer_waits_for_what_others_mend() {
             tokio::spawn(async move {
                 let _ = socket.read(&mut [0; 4096]).await;
                 let page = "<html>back soon</html>";
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
                 let _ = socket.write_all(answer.as_bytes()).await;
             });
         }
@@ -184,7 +194,8 @@ async fn a_consumer_waits_for_what_others_mend() {
     consumer.says("is no `pelton sync --http`").await;
     consumer.says("trying again in").await;
     // Whoever waits for the end of a run is told at once.
-    let mut run = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", &manifest.replace("reports", "others"));
+    let mut run =
+        Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", &manifest.replace("reports", "others"));
     assert_eq!(run.run().await.code(), Some(1), "{}", run.stderr());
     wrong.abort();
     let _ = wrong.await;
@@ -201,7 +212,10 @@ async fn a_consumer_waits_for_what_others_mend() {
     let live = list(&manifest).await;
     assert_eq!((&live[0]["state"], &live[0]["problem"]), (&json!("live"), &json!(null)), "{live}");
     end(&mut owner).await;
-    services.destination.wait_until("(SELECT retries AND problem LIKE '%can''t be read%' FROM rejot_data_store.consumer)").await;
+    services
+        .destination
+        .wait_until("(SELECT retries AND problem LIKE '%can''t be read%' FROM rejot_data_store.consumer)")
+        .await;
     let mut owner = serving(serve()).await;
     services.destination.wait_until("(SELECT problem IS NULL FROM rejot_data_store.consumer)").await;
     end(&mut consumer).await;

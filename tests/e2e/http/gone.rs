@@ -8,8 +8,8 @@ use crate::support::Pelton;
 const TABLES: &[&str] = &["items"];
 
 async fn prune(services: &Services) {
-    let mut pelton = Pelton::new(["events", "prune", "--max-age", "0s"])
-        .file("pelton.yaml", services.owner_manifest(TABLES));
+    let mut pelton =
+        Pelton::new(["events", "prune", "--max-age", "0s"]).file("pelton.yaml", services.owner_manifest(TABLES));
     assert_eq!(pelton.run().await.code(), Some(0), "{}{}", pelton.stdout(), pelton.stderr());
 }
 

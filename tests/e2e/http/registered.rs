@@ -20,9 +20,7 @@ async fn each_destination_holds_what_it_has_not_read_and_nobody_speaks_for_the_o
     services.publish(TABLES).await;
     let mut owner = serving(services.owner(TABLES)).await;
     let last = services.ask("GET /streams?manifest=shop").await.json()["streams"][0]["last"].clone();
-    let one = |consumer: &str, schema: &str, cursor: &Value| {
-        json!({ "consumer": consumer, "sourceManifest": "shop", "publicSchema": schema, "majorVersion": 1, "cursor": cursor })
-    };
+    let one = |consumer: &str, schema: &str, cursor: &Value| json!({ "consumer": consumer, "sourceManifest": "shop", "publicSchema": schema, "majorVersion": 1, "cursor": cursor });
     let tell = async |manifest: &str, destination: &str, consumers: Value| {
         let body = json!({ "manifest": manifest, "destination": destination, "consumers": consumers });
         post(services.port, "/consumers", &body).await
@@ -44,15 +42,25 @@ async fn each_destination_holds_what_it_has_not_read_and_nobody_speaks_for_the_o
     let mut foreign = one("foreign", "items", &start);
     foreign["origin"] = json!("2b7e1516-28ae-d2a6-abf7-158809cf4f3c");
     let all = json!([
-        one("good", "items", &start), one("beyond", "items", &json!("9:0/1:0")), one("nothing", "itemz", &start), foreign,
+        one("good", "items", &start),
+        one("beyond", "items", &json!("9:0/1:0")),
+        one("nothing", "itemz", &start),
+        foreign,
     ]);
     let heard = tell("reports", "here", all).await.json();
-    let refused: Vec<(&str, u64)> = heard["refused"].as_array().unwrap().iter()
-        .map(|one| (one["consumer"].as_str().unwrap(), one["status"].as_u64().unwrap())).collect();
+    let refused: Vec<(&str, u64)> = heard["refused"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["consumer"].as_str().unwrap(), one["status"].as_u64().unwrap()))
+        .collect();
     assert_eq!(heard["registered"], 1, "{heard}");
     assert_eq!(refused, [("nothing", 404), ("beyond", 409), ("foreign", 409)]);
     let told = heard["refused"].to_string();
-    assert!(told.contains("is beyond the end of shop/items@1") && told.contains("did you mean shop/items@1?"), "{told}");
+    assert!(
+        told.contains("is beyond the end of shop/items@1") && told.contains("did you mean shop/items@1?"),
+        "{told}"
+    );
 
     // The owner's consumers read the event store itself: nobody says over HTTP that they are done, or gone.
     let before = readers(&services).await;
@@ -101,7 +109,8 @@ async fn streams_of_other_manifests_in_the_store_are_not_served() {
     let services = Services::new(DDL).await;
     services.publish(TABLES).await;
     let theirs = services.owner_manifest(&["notes"]).replace("slug: shop", "slug: secret");
-    let theirs = theirs.replace(&format!("slotName: {}", services.source.name()), &format!("slotName: {}_2", services.source.name()));
+    let theirs = theirs
+        .replace(&format!("slotName: {}", services.source.name()), &format!("slotName: {}_2", services.source.name()));
     let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", theirs);
     assert_eq!(pelton.run().await.code(), Some(0), "{}", pelton.stderr());
     assert_eq!(services.events.value("SELECT count(*) FROM rejot_events.stream").await, "3");

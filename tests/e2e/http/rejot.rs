@@ -122,7 +122,10 @@ async fn rejots_own_clients_are_answered_as_rejot_would() {
     assert_eq!(client.ids("items"), (1..=250).collect::<Vec<i64>>());
     assert_eq!(client.rows[&("items".to_owned(), 2)], json!({ "id": 2, "v": -1 }));
     // It is a row of another key now, and no row under the former one is left to whoever reads by keys.
-    services.source.execute("BEGIN; TRUNCATE notes; INSERT INTO notes VALUES (4, 'four'); COMMIT; TRUNCATE items").await;
+    services
+        .source
+        .execute("BEGIN; TRUNCATE notes; INSERT INTO notes VALUES (4, 'four'); COMMIT; TRUNCATE items")
+        .await;
     services.events.wait_until("(SELECT count(*) FROM rejot_events.events WHERE operation = 'truncate') = 2").await;
     client.catch_up().await;
     assert_eq!(client.ids("items"), [0; 0]);
