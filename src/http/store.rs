@@ -84,14 +84,15 @@ impl Held<'_> {
 }
 
 impl Store {
-    /// Returns the stores of manifests: of each the first one, which has all that it publishes, or its mirror where it
-    /// publishes nothing.
+    /// Returns the stores of manifests: of each the first one into which it publishes, or its mirror where it publishes nothing.
     pub fn all(manifests: &[Manifest]) -> Vec<Store> {
         let mut stores: Vec<Store> = Vec::new();
         for manifest in manifests {
             let all = &manifest.event_stores;
-            let mirror = all.iter().find(|store| store.mirror_of.is_some() && manifest.public_schemas.is_empty());
-            let Some(store) = mirror.or(all.first()) else { continue };
+            // Nothing is published into mirrors.
+            let publishes = !manifest.public_schemas.is_empty();
+            let best = all.iter().find(|store| store.mirror_of.is_some() != publishes);
+            let Some(store) = best.or(all.first()) else { continue };
             let Some(connection) = manifest.postgres(&store.slug) else { continue };
             match stores.iter_mut().find(|known| known.connection == *connection) {
                 Some(known) => {

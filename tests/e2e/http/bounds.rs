@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ITEMS, Reading, Services, cursor, encoded, end, free_port, serving};
+use super::{Reading, Services, cursor, encoded, end, free_port, serving};
+use crate::events_line::ITEMS;
 use crate::support::{Pelton, assert_same, database};
 
 /// Something between both sides that cuts every connection once so many bytes have come back over it.
@@ -66,7 +67,7 @@ async fn a_transaction_outlives_any_connection() {
     services.assert_equal("items").await;
     services.assert_equal("notes").await;
     // Both came in one transaction.
-    let xids = "SELECT count(DISTINCT xmin) FROM (SELECT xmin FROM items WHERE id <> 7 UNION SELECT xmin FROM notes WHERE id = 1) AS x";
+    let xids = "SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM items WHERE id <> 7 UNION SELECT xmin FROM notes WHERE id = 1) AS x";
     assert_eq!(services.destination.value(xids).await, "1");
     end(&mut owner).await;
 }

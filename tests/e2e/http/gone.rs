@@ -75,6 +75,16 @@ async fn readers_are_told_what_retention_has_taken() {
     prune(&services).await;
     assert_eq!(page(&services, Some(&among)).await.0, 410);
 
+    // The newest event is gone, a delete: who has read all that there is lies in front of the horizon, and misses nothing.
+    services.source.execute("DELETE FROM items WHERE id = 1001").await;
+    services.events.wait_until("EXISTS (SELECT FROM rejot_events.events WHERE operation = 'delete')").await;
+    prune(&services).await;
+    let mut begun = Reading::open(services.port, &json!({ "cursors": [cursor("items", None)] })).await;
+    begun.until("\"type\":\"end\"").await;
+    services.source.execute("INSERT INTO items VALUES (1002, 0)").await;
+    begun.until("1002").await;
+    assert!(!begun.text.contains("\"type\":\"gone\""), "{}", begun.text);
+
     // A stream that is open when what it has not told goes says so as its last line.
     let mut slow = Reading::open(services.port, &json!({ "cursors": [cursor("items", None)] })).await;
     slow.until("\"type\":\"end\"").await;

@@ -9,11 +9,10 @@ mod security;
 mod services;
 mod told;
 
-use std::fmt::Write as _;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::events_line::{consuming, publishing};
 use crate::support::{Database, PATIENCE, Pelton, assert_same, database, database_on};
 
 /// An owner with a source and an event store, and a consumer elsewhere with a destination.
@@ -23,12 +22,6 @@ pub struct Services {
     pub destination: Database,
     pub port: u16,
 }
-
-pub const ITEMS: &str = "
-CREATE TABLE items (id int PRIMARY KEY, v int, pad text NOT NULL DEFAULT '', doc jsonb);
-CREATE TABLE notes (id int PRIMARY KEY, what text);
-INSERT INTO items SELECT i, i, repeat('x', 10), '{\"a\": null}' FROM generate_series(1, 1000) AS i;
-";
 
 /// What the consumer's manifest says of a consumer: (name, public schema, table).
 type Consumer<'a> = (&'a str, &'a str, &'a str);
@@ -54,62 +47,23 @@ impl Services {
 
     /// The manifest that publishes tables.
     pub fn owner_manifest(&self, tables: &[&str]) -> String {
-        let slot = self.source.name();
-        let mut text = format!(
-            "slug: shop
-manifestVersion: 0
-connections:
-  - {{ slug: source, config: {{ connectionType: postgres, url: \"{}\" }} }}
-  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}
-dataStores:
-  - connectionSlug: source
-    config: {{ connectionType: postgres, slotName: {slot}, publicationName: {slot} }}
-eventStores:
-  - {{ connectionSlug: events }}
-publicSchemas:
-",
-            self.source.url(),
-            self.events.url(),
-        );
-        for table in tables {
-            write!(
-                text,
-                "  - name: {table}
-    version: {{ major: 1, minor: 0 }}
-    source: {{ dataStoreSlug: source }}
-    config: {{ publicSchemaType: table, table: public.{table} }}
-"
-            )
-            .expect("writing to a String");
-        }
-        text
+        publishing(&self.source, &self.events, ["", ""], tables)
     }
 
     /// The manifest that consumes them; `service` is its `syncServices`.
     pub fn consumer_manifest(&self, consumers: &[Consumer<'_>], service: &str) -> String {
-        let mut text = format!(
+        let consumers: Vec<_> = consumers.iter().map(|(name, schema, table)| (*name, *schema, *table, "")).collect();
+        format!(
             "slug: reports
 manifestVersion: 0
 connections:
   - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
 dataStores:
   - {{ connectionSlug: warehouse }}
-{service}consumerSchemas:
-",
+{service}{}",
             self.destination.url(),
-        );
-        for (name, schema, table) in consumers {
-            write!(
-                text,
-                "  - name: {name}
-    sourceManifestSlug: shop
-    publicSchema: {{ name: {schema}, majorVersion: 1 }}
-    config: {{ consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: public.{table}, createTable: true }}
-"
-            )
-            .expect("writing to a String");
-        }
-        text
+            consuming(&consumers)
+        )
     }
 
     /// `syncServices` with the owner's address.

@@ -142,8 +142,9 @@ async fn a_registration_that_fails_ends_no_stream() {
     services.source.execute("INSERT INTO items VALUES (1000, 0)").await;
     services.destination.wait_until("EXISTS (SELECT FROM items WHERE id = 1000)").await;
     services.events.execute("ALTER TABLE rejot_events.consumer_away RENAME TO consumer").await;
-    let told = "SELECT (epoch, commit_lsn, ordinal) = (SELECT (epoch, commit_lsn, ordinal) FROM rejot_events.event ORDER BY epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1) FROM rejot_events.consumer";
-    services.events.wait_until(&format!("({told})")).await;
+    let read = "SELECT (epoch, commit_lsn, ordinal) = (SELECT epoch, commit_lsn, ordinal FROM rejot_events.event \
+                ORDER BY epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1) FROM rejot_events.consumer";
+    services.events.wait_until(read).await;
     assert_eq!(consumer.stderr().matches("consuming").count(), begun, "{}", consumer.stderr());
     end(&mut consumer).await;
     end(&mut owner).await;
