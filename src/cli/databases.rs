@@ -85,6 +85,18 @@ pub fn destinations(manifest: &Manifest) -> Vec<Database> {
     databases
 }
 
+/// Returns the databases of all data stores, read or written, each once.
+pub fn data_stores(manifest: &Manifest) -> Vec<Database> {
+    let all = named(manifest, "data store", manifest.data_stores.iter().map(|store| store.slug.as_str()).collect());
+    let mut databases: Vec<Database> = Vec::new();
+    for database in all {
+        if !databases.iter().any(|known| known.is_at(&database.connection)) {
+            databases.push(database);
+        }
+    }
+    databases
+}
+
 fn named(manifest: &Manifest, role: &str, slugs: Vec<&str>) -> Vec<Database> {
     let database = |slug: &str| {
         let connection = manifest.postgres(slug)?.clone();
@@ -94,6 +106,12 @@ fn named(manifest: &Manifest, role: &str, slugs: Vec<&str>) -> Vec<Database> {
 }
 
 impl Database {
+    /// Returns true when a connection leads here.
+    pub fn is_at(&self, other: &PostgresConnection) -> bool {
+        let place = |of: &PostgresConnection| (of.host.clone(), of.port, of.database.clone());
+        place(&self.connection) == place(other)
+    }
+
     /// Opens a session.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod repair;
 mod report;
 mod setup;
 mod slots;
+mod standing;
 mod status;
 mod sync;
 mod teardown;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -11,9 +10,10 @@ use super::consumers::{self, Found};
 use super::files;
 use super::mirrors;
 use super::report::Failure;
+use super::standing::{Trouble, ms_since};
 use super::violations;
 use crate::datastore::{self, BackfillRow, FlowRow, Scope, ViolationRow};
-use crate::engine::{Chain, GroupPlan, Plan, SourcePlan};
+use crate::engine::{GroupPlan, SourcePlan};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::postgres::{self, slot};
@@ -73,8 +73,7 @@ struct FlowStatus {
 /// The manifest's problems. A database that can't be reached is part of the status, and makes the exit code 1.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let manifest = files::load_one(args.manifest.as_deref())?;
-    let plan = Plan::new(&manifest)
-        .map_err(|refused| Failure::all(refused.into_iter().map(|u| Failure::new(u.what, Some(u.hint))).collect()))?;
+    let plan = consumers::plan(&manifest)?;
     let mut sources = Vec::new();
     let mut flows = Vec::new();
     for source in &plan.sources {
@@ -84,7 +83,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
         sources.push(status);
     }
-    let consumers = consumers::look(&manifest).await?;
+    let consumers = consumers::look(&manifest, &plan).await;
     let mirrors = mirrors::look(&manifest, &plan).await;
     if args.json {
         print_json(&manifest, &sources, &flows, &consumers, &mirrors)
@@ -119,23 +118,10 @@ async fn source_status(manifest: &Manifest, source: &SourcePlan) -> SourceStatus
     status
 }
 
-/// What is wrong, and what to do about it.
-struct Trouble {
-    what: String,
-    hint: Option<String>,
-}
-
-impl Trouble {
-    fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Trouble {
-        Trouble { what: Chain(error).to_string(), hint }
-    }
-}
-
 /// Looks at a source and its slot; also says what keeps the slot from being read.
 async fn ask_source(manifest: &Manifest, source: &SourcePlan) -> Result<(SourceFound, Option<Trouble>), Trouble> {
     let session = postgres::Session::source(format!("pelton {} status", manifest.slug));
-    let connected = postgres::connect(&source.connection, &session).await;
-    let client = connected.map_err(|error| Trouble::of(&error, error.hint()))?;
+    let client = postgres::connect(&source.connection, &session).await?;
     let row = client
         .query_one(
             "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text, \
@@ -231,11 +217,6 @@ fn released(row: &FlowRow) -> (Option<String>, Option<String>) {
     (Some(problem), Some(hint))
 }
 
-fn ms_since(micros: i64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    u64::try_from((now - micros) / 1000).unwrap_or(0)
-}
-
 /// What a destination keeps of a source's flows.
 struct Kept {
     flows: Vec<FlowRow>,
@@ -245,16 +226,15 @@ struct Kept {
 
 async fn ask_destination(manifest: &Manifest, source: &SourcePlan, group: &GroupPlan) -> Result<Kept, Trouble> {
     let session = postgres::Session::destination(format!("pelton {} status", manifest.slug));
-    let connected = postgres::connect(&group.connection, &session).await;
-    let client = connected.map_err(|error| Trouble::of(&error, error.hint()))?;
+    let client = postgres::connect(&group.connection, &session).await?;
     let scope = Scope { manifest: manifest.slug.clone(), source: source.slug.clone() };
-    let flows = datastore::flows(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
+    let flows = datastore::flows(&client, &scope).await?;
     // Without flows there may be no tables of ours at all.
     if flows.is_empty() {
         return Ok(Kept { flows, backfills: Vec::new(), violations: Vec::new() });
     }
-    let backfills = datastore::backfills(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
-    let violations = datastore::violations(&client, &scope).await.map_err(|error| Trouble::of(&error, error.hint()))?;
+    let backfills = datastore::backfills(&client, &scope).await?;
+    let violations = datastore::violations(&client, &scope).await?;
     Ok(Kept { flows, backfills, violations })
 }
 
@@ -366,11 +346,7 @@ fn print_text(sources: &[SourceStatus], flows: &[FlowStatus]) {
         flows.iter().flat_map(|f| f.violations.iter().map(|one| violations::line(&f.destination, one))).collect();
     violations.iter().for_each(|line| println!("{line}"));
     for flow in flows {
-        if let Some(problem) = &flow.problem {
-            println!("\n{}: {problem}", flow.flow);
-            if let Some(hint) = &flow.hint {
-                println!("  Hint: {hint}");
-            }
-        }
+        let problem = Trouble::recorded(flow.problem.as_ref(), flow.hint.as_ref());
+        problem.iter().for_each(|problem| problem.print(&flow.flow));
     }
 }

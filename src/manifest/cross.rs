@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::build::{default_name, wasm};
+use super::lent::{Lent, Others};
 use super::model::{Connection, ConnectionConfig, WasmConfig};
 use super::nearest::nearest;
 use super::problem::Code;
@@ -15,8 +16,8 @@ use super::shape::{Shaped, Value};
 use super::table_name::TableName;
 
 /// Reports all that is wrong between the parts of one manifest.
-pub(crate) fn check(root: &Shaped, connections: &[Option<Connection>], report: &mut Report) {
-    let mut cross = Cross { root, connections, report };
+pub(crate) fn check(root: &Shaped, connections: &[Option<Connection>], others: Others<'_>, report: &mut Report) {
+    let mut cross = Cross { root, connections, others, report };
     cross.connections();
     cross.data_stores();
     cross.event_stores();
@@ -30,6 +31,7 @@ pub(crate) fn check(root: &Shaped, connections: &[Option<Connection>], report: &
 struct Cross<'a> {
     root: &'a Shaped,
     connections: &'a [Option<Connection>],
+    others: Others<'a>,
     report: &'a mut Report,
 }
 
@@ -51,7 +53,8 @@ impl<'a> Cross<'a> {
     }
 
     fn database(&self, slug: &str) -> Option<Database<'a>> {
-        let connection = self.connections.iter().flatten().find(|connection| connection.slug == slug)?;
+        let own = self.connections.iter().flatten().find(|connection| connection.slug == slug);
+        let connection = own.or_else(|| self.others.named(slug).map(|lent| &lent.connection).next())?;
         match &connection.config {
             ConnectionConfig::Postgres(postgres) => Some((&postgres.host, postgres.port, &postgres.database)),
             ConnectionConfig::InMemory => None,
@@ -269,6 +272,37 @@ impl<'a> Cross<'a> {
         self.root.items("dataStores").get(index?)
     }
 
+    /// Reports a destination that neither this manifest has nor another one, or several others.
+    fn refer_to_destination(&mut self, slug: &'a Shaped) {
+        let (Some(name), Some(stores), Some(connections)) =
+            (slug.text(), self.names("dataStores", "connectionSlug"), self.names("connections", "slug"))
+        else {
+            return;
+        };
+        let lent: Vec<&Lent> = self.others.named(name).collect();
+        // A connection of that name is what was meant, and is not among `dataStores` yet.
+        if stores.contains(&name) || connections.contains(&name) || lent.is_empty() {
+            if !matches!(self.others, Others::Unread) || connections.contains(&name) {
+                self.refer_to_data_store(slug);
+            }
+            return;
+        }
+        let place = |lent: &Lent| match &lent.connection.config {
+            ConnectionConfig::Postgres(at) => Some((at.host.clone(), at.port, at.database.clone())),
+            ConnectionConfig::InMemory => None,
+        };
+        if let Some(other) = lent.iter().find(|other| place(other) != place(lent[0])) {
+            let (first, other) = (&lent[0].file, &other.file);
+            let message = format!("data store {} is one database in {first} and another one in {other}", quoted(name));
+            self.error(
+                slug,
+                Code::Conflict,
+                message,
+                "add the one that is meant to `connections` and `dataStores` here",
+            );
+        }
+    }
+
     /// Checks the columns and the key of a `table` schema.
     fn projection(&mut self, config: &'a Shaped) {
         let columns = config.items("columns");
@@ -361,7 +395,7 @@ impl<'a> Cross<'a> {
         self.duplicates(items, Code::DuplicateConsumerSchema, key, "give it a name of its own");
         for consumer in items {
             if let Some(slug) = consumer.get("config").and_then(|config| config.get("destinationDataStoreSlug")) {
-                self.refer_to_data_store(slug);
+                self.refer_to_destination(slug);
             }
             if let Some(store) = consumer.get("eventStore") {
                 self.refer_to_event_store(store);

@@ -24,6 +24,7 @@ mod init;
 mod join;
 mod json_schema;
 mod json_text;
+mod lent;
 mod model;
 mod nearest;
 mod node;

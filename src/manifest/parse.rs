@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, System};
+use super::lent::Others;
 use super::model::Manifest;
 use super::node::{self, BYTES_MAX, Node};
 use super::problem::{Code, Place, Problem, Problems, Severity};
@@ -36,11 +37,24 @@ impl Origin {
 /// All problems at once, warnings included, at least one of them an error. In a text that is no YAML nothing can be
 /// told behind the first place that is wrong.
 pub fn parse(content: &[u8], origin: &Origin, environment: &dyn Environment) -> Result<Manifest, Problems> {
+    parse_among(content, origin, environment, Others::Read(&[]))
+}
+
+/// The same, of one that may write into data stores of others.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_among(
+    content: &[u8],
+    origin: &Origin,
+    environment: &dyn Environment,
+    others: Others<'_>,
+) -> Result<Manifest, Problems> {
     let mut report = Report::default();
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     // For places and excerpts alone; what is not UTF-8 is never parsed.
     let text = String::from_utf8_lossy(&content[..content.len().min(BYTES_MAX)]);
-    let manifest = read(content, origin, environment, &mut report);
+    let manifest = read(content, origin, environment, others, &mut report);
     let failed = report.has_errors();
     let mut problems = report.finish(&origin.file, &text);
     match manifest {
@@ -68,14 +82,21 @@ pub fn parse(content: &[u8], origin: &Origin, environment: &dyn Environment) -> 
     }
 }
 
-fn read(content: &[u8], origin: &Origin, environment: &dyn Environment, report: &mut Report) -> Option<Manifest> {
+fn read(
+    content: &[u8],
+    origin: &Origin,
+    environment: &dyn Environment,
+    others: Others<'_>,
+    report: &mut Report,
+) -> Option<Manifest> {
     let text = text(content, report)?;
     let root = root(text, origin, report)?;
     let mut shaper = Shaper { report, environment, folder: &origin.folder };
     let shaped = shaper.object(&description::MANIFEST, &root, "");
     let connections = build::connections(&shaped, report);
-    cross::check(&shaped, &connections, report);
+    cross::check(&shaped, &connections, others, report);
     let mut manifest = build::build(&shaped, connections, &origin.file)?;
+    others.lend(&mut manifest);
     service::from_environment(&mut manifest, environment, report);
     Some(manifest)
 }

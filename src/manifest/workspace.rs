@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::lent::{Lent, Others};
 use super::model::{Manifest, WorkspaceMember};
-use super::parse::{LoadError, Origin, content, parse, slug_of};
+use super::parse::{LoadError, Origin, content, parse, parse_among, slug_of};
 use super::problem::{Code, Problem, Severity};
 use super::service::Resolver;
 use super::{System, check_together};
@@ -40,10 +41,17 @@ impl Loaded {
 /// Reads manifests with all that their `workspaces` name, and checks them by themselves and together. `resolver` says where
 /// services are that nothing names.
 pub fn load_all(paths: &[PathBuf], resolver: Resolver) -> Loaded {
-    let mut reader = Reader { loaded: Loaded::default(), read: Vec::new(), named: Vec::new(), open: Vec::new() };
+    let mut reader = Reader {
+        loaded: Loaded::default(),
+        read: Vec::new(),
+        named: Vec::new(),
+        open: Vec::new(),
+        borrowers: Vec::new(),
+    };
     for path in paths {
         reader.named(path);
     }
+    reader.lend();
     let mut loaded = reader.loaded;
     let slugs: Vec<String> = loaded.manifests.iter().map(|manifest| manifest.slug.clone()).collect();
     loaded.manifests.iter_mut().for_each(|manifest| manifest.resolve(resolver, &slugs));
@@ -62,6 +70,15 @@ struct Reader {
     named: Vec<PathBuf>,
     /// From the one that was named to the one that is being read.
     open: Vec<PathBuf>,
+    /// Those that write into data stores which they don't have.
+    borrowers: Vec<Borrower>,
+}
+
+struct Borrower {
+    /// Among the manifests.
+    index: usize,
+    origin: Origin,
+    content: Vec<u8>,
 }
 
 impl Reader {
@@ -87,10 +104,19 @@ impl Reader {
         let origin = Origin::of(path);
         self.loaded.slugs.extend(slug_of(content).map(|slug| (origin.file.clone(), slug)));
         let manifest = match parse(content, &origin, &System) {
-            Ok(manifest) => manifest,
-            Err(problems) => return self.loaded.problems.extend(problems.0),
+            Ok(manifest) => {
+                self.loaded.problems.extend_from_slice(&manifest.warnings);
+                manifest
+            }
+            Err(problems) => match parse_among(content, &origin, &System, Others::Unread) {
+                Ok(manifest) => {
+                    let index = self.loaded.manifests.len();
+                    self.borrowers.push(Borrower { index, origin, content: content.to_owned() });
+                    manifest
+                }
+                Err(_) => return self.loaded.problems.extend(problems.0),
+            },
         };
-        self.loaded.problems.extend_from_slice(&manifest.warnings);
         let (file, members) = (manifest.file.clone(), manifest.workspaces.clone());
         self.loaded.manifests.push(manifest);
         self.open.push(id);
@@ -101,6 +127,21 @@ impl Reader {
             }
         }
         self.open.pop();
+    }
+
+    /// Reads those again that write into data stores of others, now that all are known.
+    fn lend(&mut self) {
+        for Borrower { index, origin, content } in std::mem::take(&mut self.borrowers) {
+            let others = self.loaded.manifests.iter().enumerate().filter(|(other, _)| *other != index);
+            let lent: Vec<Lent> = others.flat_map(|(_, manifest)| Lent::of(manifest)).collect();
+            match parse_among(&content, &origin, &System, Others::Read(&lent)) {
+                Ok(manifest) => {
+                    self.loaded.problems.extend_from_slice(&manifest.warnings);
+                    self.loaded.manifests[index] = manifest;
+                }
+                Err(problems) => self.loaded.problems.extend(problems.0),
+            }
+        }
     }
 
     /// Reads what one entry of `workspaces` names; `named` are the files of the entries before.
@@ -214,6 +255,47 @@ mod tests {
                 "root.yaml:6:5 DUPLICATE_WORKSPACE a.yaml is named twice",
                 "b.yaml:2:1 UNKNOWN_FIELD unknown field `sulg` in the manifest",
             ]
+        );
+    }
+
+    #[test]
+    fn a_consumer_writes_into_a_data_store_that_another_manifest_has() {
+        let stores = |slug: &str, host: &str, more: &str| {
+            format!(
+                "slug: {slug}\n{more}connections: [{{ slug: db, config: {{ connectionType: postgres, host: {host}, user: me }} }}]\ndataStores: [{{ connectionSlug: db }}]\n"
+            )
+        };
+        let consumer = |slug: &str, more: &str| {
+            format!(
+                "slug: {slug}\n{more}consumerSchemas: [{{ name: c, sourceManifestSlug: shop, publicSchema: {{ name: orders, majorVersion: 1 }}, config: {{ consumerSchemaType: table, destinationDataStoreSlug: db, table: {slug} }} }}]\n"
+            )
+        };
+        let shop = "slug: shop\nconnections: [{ slug: s, config: { connectionType: postgres, host: s, user: me } }]\ndataStores: [{ connectionSlug: s, config: {} }]\npublicSchemas: [{ name: orders, version: { major: 1, minor: 0 }, source: { dataStoreSlug: s }, config: { publicSchemaType: table, table: orders } }]\n";
+        let check = |files: &[(&str, &str)], expected: &[&str]| assert_eq!(problems(files).1, expected);
+        let named = |names: &str| format!("workspaces: [{names}]\n");
+        // Whichever names the other.
+        let root = consumer("root", &named("shop.yaml, infra.yaml"));
+        check(&[("root.yaml", &root), ("shop.yaml", shop), ("infra.yaml", &stores("infra", "a", ""))], &[]);
+        let infra = stores("infra", "a", &named("shop.yaml, crm.yaml"));
+        check(&[("infra.yaml", &infra), ("shop.yaml", shop), ("crm.yaml", &consumer("crm", ""))], &[]);
+        // Nobody has it, and two that are not the same.
+        let alone = consumer("root", &named("shop.yaml"));
+        check(
+            &[("root.yaml", &alone), ("shop.yaml", shop)],
+            &["root.yaml:3:168 DATA_STORE_NOT_FOUND there is no data store `db`"],
+        );
+        let two = consumer("root", &named("shop.yaml, a.yaml, b.yaml"));
+        let (a, b, other) = (stores("a", "a", ""), stores("b", "a", ""), stores("b", "b", ""));
+        check(&[("root.yaml", &two), ("shop.yaml", shop), ("a.yaml", &a), ("b.yaml", &b)], &[]);
+        check(
+            &[("root.yaml", &two), ("shop.yaml", shop), ("a.yaml", &a), ("b.yaml", &other)],
+            &["root.yaml:3:168 CONFLICT data store `db` is one database in a.yaml and another one in b.yaml"],
+        );
+        // What is wrong between consumers is told all the same.
+        let twice = root.replace("}]\n", "}, { name: d, sourceManifestSlug: shop, publicSchema: { name: orders, majorVersion: 1 }, config: { consumerSchemaType: table, destinationDataStoreSlug: db, table: root } }]\n");
+        check(
+            &[("root.yaml", &twice), ("shop.yaml", shop), ("infra.yaml", &stores("infra", "a", ""))],
+            &["root.yaml:3:349 DUPLICATE_DESTINATION table `public.root` is written on line 3 already"],
         );
     }
 

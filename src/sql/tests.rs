@@ -22,7 +22,7 @@ fn placeholders_are_found_where_they_are_and_nowhere_else() {
     check("SELECT :id::int, ':no', E'\\':no', e'a''\\\\' || :yes", ":id :yes");
     check("SELECT U&'\\00e9:no' UESCAPE '!', \"a:no\", U&\"b:no\", b'1', x'1f', N':no'", "");
     check("SELECT $$:no $1$$, $a$ $$ :no $a$ || :yes, $é$:no$é$", ":yes");
-    check("SELECT E'a''\\':no', \"a\"\"\":no\", :a$b$:no$b$", ":a");
+    check("SELECT E'a''\\':no', \"a\"\":no\", :a$b$:no$b$", ":a");
     check("SELECT a$1, b$c:yes -- :no $1\n, /* :no /* $2 */ :no */ :more", ":yes :more");
     check(
         "SELECT a[1:n], a[:n], (a)[lo:hi], a[1][2:n], a[(:yes)], ARRAY[:a, :b], ARRAY[[:c], [:d]]",

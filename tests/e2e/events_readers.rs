@@ -107,3 +107,34 @@ async fn what_goes_by_force_stops_who_reads_on_behind_it() {
     assert_eq!(answer.status, 400, "{}", answer.body);
     http::end(&mut owner).await;
 }
+
+/// What a manifest no longer has is listed, and dropped where it was and where it read.
+#[tokio::test]
+async fn a_consumer_that_is_no_longer_in_the_manifest_can_be_dropped() {
+    let store = Store::new(ITEMS).await;
+    let (one, two) = (("one", "items", "one", ""), ("two", "items", "two", ""));
+    store.catch_up(&store.manifest(&["items"], &[one, two])).await;
+    let manifest = store.manifest(&["items"], &[one]);
+    let said = run(&manifest, &["consumers", "list"], 0).await;
+    assert!(said.contains("no longer there:\n  `two` at `warehouse`, of shop/items@1, at 1:"), "{said}");
+    let listed = run(&manifest, &["consumers", "list", "--json"], 0).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed[1]["consumer"], &listed[1]["state"]), (&"two".into(), &"former".into()), "{listed}");
+    let said = run(&manifest, &["consumers", "drop", "three"], 1).await;
+    assert!(said.contains("the manifest has `one`; kept of former ones: `two` at `warehouse`"), "{said}");
+    let said = run(&manifest, &["consumers", "drop", "two", "--destination", "elsewhere"], 1).await;
+    assert!(said.contains("nor is one kept"), "{said}");
+
+    let said = run(&manifest, &["consumers", "drop", "two"], 0).await;
+    assert!(said.contains("Dropped consumer `two` at `warehouse`"), "{said}");
+    for (database, table) in [(&store.destination, "rejot_data_store"), (&store.events, "rejot_events")] {
+        let left = format!("SELECT string_agg(consumer, ' ') FROM {table}.consumer");
+        assert_eq!(database.value(&left).await, "one");
+    }
+    run(&manifest, &["consumers", "drop", "two"], 1).await;
+    // The last one, too, of a manifest that has nothing else to do.
+    let nothing = manifest.replace("eventStores:\n  - { connectionSlug: events }\n", "");
+    let nothing = format!("{}consumerSchemas: []\n", nothing.split("consumerSchemas:").next().unwrap());
+    run(&nothing, &["consumers", "drop", "one"], 0).await;
+    assert_eq!(store.destination.value("SELECT count(*) FROM rejot_data_store.consumer").await, "0");
+}

@@ -103,6 +103,58 @@ async fn a_consumer_of_another_manifest_reads_the_event_store_that_the_owner_has
     workspace.catch_up(&memory).await;
 }
 
+/// The destination is in the workspace's own manifest alone; the consumer's has no connection at all.
+#[tokio::test]
+async fn a_destination_that_only_another_manifest_has_is_written() {
+    let workspace = Workspace::new().await;
+    let events = database().await;
+    let root = format!(
+        "slug: infra
+workspaces: [shop/pelton.yaml, crm]
+connections:
+  - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores: [{{ connectionSlug: warehouse }}]
+",
+        workspace.destination.url()
+    );
+    let taker = "slug: crm
+consumerSchemas:
+  - name: items
+    sourceManifestSlug: shop
+    publicSchema: { name: items, majorVersion: 1 }
+    config: { consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: copied, createTable: true }
+";
+    let store = format!("  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}\n", events.url());
+    let owner = workspace.owner("eventStores: [{ connectionSlug: events }]\n");
+    let publishes = owner.replace("dataStores:", &format!("{store}dataStores:"));
+    let reads = format!("{taker}connections:\n{store}eventStores: [{{ connectionSlug: events }}]\n");
+    let run = async |arguments: &[&str], root: &str, owner: &str, taker: &str, code: i32| {
+        let mut pelton = Pelton::new(arguments)
+            .file("pelton.yaml", root)
+            .file("shop/pelton.yaml", owner)
+            .file("crm/pelton.yaml", taker);
+        assert_eq!(pelton.run().await.code(), Some(code), "{}{}", pelton.stdout(), pelton.stderr());
+        format!("{}{}", pelton.stdout(), pelton.stderr())
+    };
+    let catch_up = &["sync", "--until-caught-up"];
+    // Straight from the source, by way of the owner's event store, and by one of the consumer's own.
+    for (owner, taker) in [(&workspace.owner(""), taker), (&publishes, taker), (&publishes, &reads[..])] {
+        if taker == reads {
+            run(&["sync", "--until-caught-up", "pelton.yaml#shop"], &root, owner, taker, 0).await;
+        }
+        run(catch_up, &root, owner, taker, 0).await;
+        assert_same(&workspace.source, "SELECT * FROM items", &workspace.destination, "SELECT * FROM copied").await;
+        run(&["teardown", "--yes", "pelton.yaml#shop"], &root, owner, taker, 0).await;
+        workspace.destination.execute("DROP TABLE copied; DROP SCHEMA IF EXISTS rejot_data_store CASCADE").await;
+        events
+            .execute("DROP SCHEMA IF EXISTS rejot_events CASCADE; DROP SCHEMA IF EXISTS rejot_data_store CASCADE")
+            .await;
+    }
+    let said = run(&["check"], &root.replace("warehouse", "warehouses"), &publishes, taker, 1).await;
+    assert!(said.contains("there is no data store `warehouse`"), "{said}");
+    assert!(said.contains("crm/pelton.yaml:6:"), "{said}");
+}
+
 #[tokio::test]
 async fn a_consumer_that_the_owner_ran_without_says_so_and_is_mended() {
     let workspace = Workspace::new().await;

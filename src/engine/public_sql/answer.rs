@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::change::Batch;
@@ -106,18 +107,18 @@ impl SqlTransform {
                     Ok(()) => continue,
                     Err(failed) => failed,
                 };
+                let elapsed = began.elapsed();
                 let halves = match &failed {
-                    Failed::Server(error) if part.len() > 1 => {
-                        if is_cancelled(error) {
-                            self.tell_slow(index, part.len());
-                            at_once.store(part.len() / 2, Ordering::Relaxed);
-                        }
-                        is_cancelled(error) || (error.as_db_error().is_some() && !is_transient(error))
+                    Failed::Server(error) if part.len() > 1 && is_too_slow(error, elapsed) => {
+                        self.tell_slow(index, part.len());
+                        at_once.store(part.len() / 2, Ordering::Relaxed);
+                        true
                     }
-                    _ => false,
+                    Failed::Server(error) => part.len() > 1 && !is_transient(error),
+                    Failed::TooMuch { .. } | Failed::Shape => false,
                 };
                 if !halves {
-                    return Err(self.refused(batch, index, part, failed, began.elapsed()));
+                    return Err(self.refused(batch, index, part, failed, elapsed));
                 }
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.extend([second, first]);
@@ -211,8 +212,7 @@ impl SqlTransform {
         let op = format!("{:?}", statement.op).to_lowercase();
         let doing = format!("run its {op} of {}.{}{}", statement.schema, statement.table, at.unwrap_or_default());
         self.failed(match failed {
-            // Somebody who cancels one does not want it to be given up.
-            Failed::Server(error) if is_cancelled(&error) && elapsed >= time_limit() => {
+            Failed::Server(error) if is_too_slow(&error, elapsed) => {
                 SqlError::TooSlow { doing, seconds: time_limit().as_secs() }
             }
             Failed::Server(error) => SqlError::of_values(error, |refusal| SqlError::Refused { doing, refusal }),
@@ -228,10 +228,12 @@ fn same_change(one: &Answered, other: &Answered) -> bool {
     one.source == other.source
 }
 
-fn is_cancelled(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED)
+/// True for a statement that has reached the limit. Somebody who cancels one does not want it to be given up.
+fn is_too_slow(error: &tokio_postgres::Error, elapsed: Duration) -> bool {
+    error.code() == Some(&SqlState::QUERY_CANCELED) && elapsed >= time_limit()
 }
 
+/// True where the connection broke, too.
 fn is_transient(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_none_or(|error| Refusal::of(error).is_transient())
 }

@@ -242,7 +242,7 @@ async fn statements_and_tables_take_turns_as_the_source_did() {
     let place = Place::new(
         false,
         "CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE marks (id int PRIMARY KEY)",
-        "CREATE TABLE log (n serial, what text)",
+        "CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE log (n serial, what text)",
     )
     .await;
     let there = json!({ "consumerSchemaType": "table", "table": "public.items", "createTable": true });
