@@ -129,6 +129,12 @@ pub static EVENTS: Set = Set {
             ]
         ),
         migration!(10, "destination", "rejot_events/0010_destination.sql", &[Column("consumer", "destination")]),
+        migration!(
+            11,
+            "closed",
+            "rejot_events/0011_closed.sql",
+            &[Routine("closed", ""), Column("stream", "taken_over_lsn")]
+        ),
     ],
 };
 
