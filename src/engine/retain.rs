@@ -94,6 +94,9 @@ impl Told {
             let (segments, events) = (pruned.dropped.len(), pruned.events);
             tracing::info!(event_store, segments, events, "removed what is older than its retention");
         }
+        if let Some((segment, stream)) = &pruned.taken_over {
+            tracing::info!(event_store, segment, stream, "ReJot's events stay until their flow is past them");
+        }
         let kept_for = pruned.kept_for.as_ref().map(|(_, kept)| kept);
         let same = |told: &KeptFor, now: &KeptFor| told.manifest == now.manifest && told.consumer == now.consumer;
         if let (true, Some((segment, kept))) = (is_new(&mut self.reader, kept_for, same), &pruned.kept_for) {

@@ -118,6 +118,12 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         };
         return Err(database.refused(what, hint));
     }
+    if let Some((segment, stream)) = pruned.taken_over {
+        let what = format!("segment {segment} stays: ReJot's events of `{stream}` are still being taken over");
+        let hint =
+            "let `pelton sync` run until it has read what the source had when it began to; nothing is forced before";
+        return Err(database.refused(what, hint));
+    }
     match pruned.kept_for {
         Some((segment, KeptFor { manifest, consumer, cursor })) => {
             let what = format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::super::stream::position;
-use super::super::{Position, query};
+use super::super::{Position, query, rejot};
 use super::LOCK;
 use super::merge::{self, Merge};
 use super::segment::{Holder, Segment, close, drop_segment, holder, roll, segments};
@@ -47,6 +47,8 @@ pub struct Pruned {
     pub events: u64,
     /// Who holds the oldest segment that should go.
     pub kept_for: Option<(i32, KeptFor)>,
+    /// A stream of ReJot's whose takeover still needs the oldest segment that should go.
+    pub taken_over: Option<(i32, String)>,
     /// Somebody who reads or appends held a lock for too long, or another process prunes.
     pub busy: bool,
     /// Who it is, where it is somebody.
@@ -120,6 +122,10 @@ async fn all(
         pruned.begun = Some(roll(client).await?);
     }
     for id in limits.surplus(&segments(client).await?) {
+        if let Some(stream) = rejot::being_taken_over(client, id).await? {
+            pruned.taken_over = Some((id, stream));
+            return Ok(());
+        }
         for (stream, keyed, upto) in last_of(client, id).await? {
             let mut merge = Merge { stream, upto, keep: limits.compact && keyed, force: limits.force, look: 1_000 };
             loop {
