@@ -77,7 +77,9 @@ fn a_variable_that_stands_for_two_manifests_is_refused() {
     let text = consumer("{ name: orders, majorVersion: 1 }");
     let one = &text[text.find("  - { name").expect("a consumer")..];
     let both = |a: &str, b: &str| {
-        let reads = |text: &str, slug: &str| text.replace("sourceManifestSlug: shop", &format!("sourceManifestSlug: \"{slug}\""));
+        let reads = |text: &str, slug: &str| {
+            text.replace("sourceManifestSlug: shop", &format!("sourceManifestSlug: \"{slug}\""))
+        };
         reads(&text, a) + &reads(one, b).replace("name: c,", "name: d,").replace("table: other", "table: another")
     };
     let told = read(&both("@team/my-shop", "-team-my-shop")).unwrap_err().to_string();

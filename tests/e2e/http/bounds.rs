@@ -194,8 +194,7 @@ async fn a_consumer_waits_for_what_others_mend() {
     consumer.says("is no `pelton sync --http`").await;
     consumer.says("trying again in").await;
     // Whoever waits for the end of a run is told at once.
-    let mut run =
-        Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", &manifest.replace("reports", "others"));
+    let mut run = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", manifest.replace("reports", "others"));
     assert_eq!(run.run().await.code(), Some(1), "{}", run.stderr());
     wrong.abort();
     let _ = wrong.await;
