@@ -98,16 +98,15 @@ impl Told {
             tracing::info!(event_store, segment, stream, "ReJot's events stay until their flow is past them");
         }
         let kept_for = pruned.kept_for.as_ref().map(|(_, kept)| kept);
-        let same = |told: &KeptFor, now: &KeptFor| told.manifest == now.manifest && told.consumer == now.consumer;
+        let same = |told: &KeptFor, now: &KeptFor| {
+            (&told.manifest, &told.consumer, &told.destination) == (&now.manifest, &now.consumer, &now.destination)
+        };
         if let (true, Some((segment, kept))) = (is_new(&mut self.reader, kept_for, same), &pruned.kept_for) {
-            let KeptFor { manifest, consumer, cursor } = kept;
             tracing::warn!(
                 event_store,
                 segment,
-                manifest,
-                consumer,
                 hint = "let it read on; or, if it is gone for good, `pelton events forget`; or `pelton events prune --force`, after which it stops",
-                "older events are kept, for it has not read behind {cursor}"
+                "older events are kept, for {kept}"
             );
         }
         let same = |told: &Holder, now: &Holder| told.pid == now.pid;

@@ -125,10 +125,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         return Err(database.refused(what, hint));
     }
     match pruned.kept_for {
-        Some((segment, KeptFor { manifest, consumer, cursor })) => {
-            let what = format!(
-                "segment {segment} stays: consumer `{consumer}` of manifest `{manifest}` has not read behind {cursor}"
-            );
+        Some((segment, kept)) => {
+            let what = format!("segment {segment} stays: {kept}");
+            let KeptFor { manifest, consumer, .. } = kept;
             Err(database.refused(
                 what,
                 format!("let it read on; if it is gone for good, `pelton events forget {manifest} '{consumer}'`; or --force, after which it stops"),
@@ -169,7 +168,7 @@ fn to_json(pruned: &Pruned, segments: &[Segment]) -> serde_json::Value {
     };
     let kept_for = pruned.kept_for.as_ref().map(|(segment, kept)| {
         json!({
-            "segment": segment, "manifest": kept.manifest, "consumer": kept.consumer, "cursor": kept.cursor.to_string(),
+            "segment": segment, "manifest": kept.manifest, "consumer": kept.consumer, "destination": kept.destination, "cursor": kept.cursor.to_string(),
         })
     });
     json!({

@@ -4,8 +4,10 @@
 //! changes the key, the row under the former key goes, and what the update lacks is taken from there: such an event is
 //! always the first of a step, so that all that happened to the former key is merged already.
 
+use std::fmt;
+
 use tokio_postgres::types::{PgLsn, ToSql};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, Row, Transaction};
 
 use super::super::stream::position;
 use super::super::{Position, query};
@@ -49,7 +51,20 @@ impl Merge {
 pub struct KeptFor {
     pub manifest: String,
     pub consumer: String,
+    /// The UUID of the destination that it writes into; empty where it is not told.
+    pub destination: String,
     pub cursor: Position,
+}
+
+impl fmt::Display for KeptFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KeptFor { manifest, consumer, destination, cursor } = self;
+        write!(f, "consumer `{consumer}` of manifest `{manifest}` has not read behind {cursor}")?;
+        match &**destination {
+            "" => Ok(()),
+            destination => write!(f, " (into destination {destination})"),
+        }
+    }
 }
 
 /// Returns the consumer of a stream that has read least, with nobody registering until the transaction ends.
@@ -57,10 +72,16 @@ pub(super) async fn slowest(transaction: &Transaction<'_>, stream: i32) -> Resul
     let failed = || query("read how far consumers are");
     let lock = "SET LOCAL lock_timeout = '2s'; LOCK TABLE rejot_events.consumer IN SHARE ROW EXCLUSIVE MODE";
     transaction.batch_execute(lock).await.map_err(failed())?;
-    let sql = "SELECT epoch, commit_lsn, ordinal, manifest_slug, consumer FROM rejot_events.consumer \
+    let sql = "SELECT epoch, commit_lsn, ordinal, manifest_slug, consumer, destination FROM rejot_events.consumer \
                WHERE stream_id = $1 AND NOT missed ORDER BY epoch, commit_lsn, ordinal LIMIT 1";
     let row = transaction.query_opt(sql, &[&stream]).await.map_err(failed())?;
-    Ok(row.map(|row| KeptFor { cursor: position(&row, 0), manifest: row.get(3), consumer: row.get(4) }))
+    let kept_for = |row: Row| KeptFor {
+        manifest: row.get(3),
+        consumer: row.get(4),
+        destination: row.get(5),
+        cursor: position(&row, 0),
+    };
+    Ok(row.map(kept_for))
 }
 
 /// Merges the next events of a stream. Returns `Err(KeptFor)` inside when a consumer has not read them; `None` when there are
