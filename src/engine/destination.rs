@@ -485,8 +485,13 @@ impl Part<'_> {
             if let Some(segment) = self.segment {
                 let public = &public_schemas[public_schema];
                 let component_digest = runner.component_digest();
-                let publisher =
-                    Publisher { manifest: &scope.manifest, source: &scope.source, public, component_digest };
+                let publisher = Publisher {
+                    manifest: &scope.manifest,
+                    source: &scope.source,
+                    public,
+                    component_digest,
+                    taken_over_at: left.taken_over_at,
+                };
                 let stream = eventstore::register(client, &publisher).await;
                 let (stream, copied) =
                     stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;

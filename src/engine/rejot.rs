@@ -17,11 +17,12 @@
 use std::sync::Mutex;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::PgLsn;
 
 use crate::datastore::{self, FlowRow, NewFlow};
 use crate::eventstore;
 use crate::lsn::Lsn;
-use crate::postgres::{self, slot};
+use crate::postgres::{self, QueryError, slot};
 
 use super::Context;
 use super::failure::{Chain, EngineError};
@@ -148,6 +149,9 @@ pub struct Left {
     goes_on: Vec<(String, i32)>,
     /// At a destination that ReJot wrote from events in its memory: the public schemas, and the last transaction it applied.
     seen: Vec<(String, i32, Lsn)>,
+    /// Where the source's log is, if flows into an event store go on from ReJot's slot: all that ReJot has stored was committed
+    /// before.
+    pub taken_over_at: Option<Lsn>,
 }
 
 impl Left {
@@ -164,7 +168,7 @@ impl Left {
     ) -> Result<Left, EngineError> {
         let manifest = &context.manifest;
         let refused = |source| EngineError::DataStore { slug: plan.slug.clone(), source };
-        let mut left = Left { goes_on: Vec::new(), seen: Vec::new() };
+        let mut left = Left { goes_on: Vec::new(), seen: Vec::new(), taken_over_at: None };
         if !plan.event_store {
             left.seen = datastore::seen_by_rejot(client, manifest).await.map_err(refused)?;
         }
@@ -214,6 +218,16 @@ impl Left {
                     "ReJot has not applied all that it confirmed to this slot: the tables are copied"
                 ),
             }
+        }
+        if plan.event_store && !left.goes_on.is_empty() {
+            let sql =
+                "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
+            let row = source.client.query_one(sql, &[]).await;
+            let row = row.map_err(|source_error| EngineError::Source {
+                slug: source.slug.clone(),
+                source: QueryError::new("read the position of the log", source_error),
+            })?;
+            left.taken_over_at = Some(Lsn(row.get::<_, PgLsn>(0).into()));
         }
         Ok(left)
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::failure::{Chain, EngineError};
 use super::plan::RetentionPlan;
 use super::{Context, Problem};
-use crate::eventstore::{self, KeptFor, Limits, Pruned};
+use crate::eventstore::{self, Holder, KeptFor, Limits, Pruned};
 use crate::manifest::Retention;
 use crate::postgres;
 
@@ -18,6 +19,9 @@ use crate::postgres;
 const LOOK_MAX: Duration = Duration::from_secs(15);
 /// Publishers that run have heard by then that a segment has ended (`group::SEGMENT_LOOK`).
 const SETTLED: Duration = Duration::from_secs(15);
+/// How long those who use the log are waited for, longer each time in vain.
+const PATIENCE_FIRST: Duration = Duration::from_secs(5);
+const PATIENCE_MAX: Duration = Duration::from_secs(600);
 /// Who holds a segment is told this often.
 const TOLD_EVERY: Duration = Duration::from_secs(3600);
 
@@ -31,10 +35,20 @@ pub async fn run(
     mut over: watch::Receiver<bool>,
 ) -> Result<(), Vec<Problem>> {
     let look = plan.retention.max_age.map_or(LOOK_MAX, |age| (age / 16).clamp(Duration::from_secs(1), LOOK_MAX));
-    let mut told: Option<(KeptFor, tokio::time::Instant)> = None;
+    let mut told = Told::default();
+    let mut patience = PATIENCE_FIRST;
     loop {
-        match once(&context, &plan, &over).await {
-            Ok(pruned) => tell(&plan, &pruned, &mut told),
+        let mut ended = over.clone();
+        let pruned = tokio::select! {
+            pruned = once(&context, &plan, patience, &over) => pruned,
+            // Whatever it does ends with its session, or is gone on with the next time.
+            _ = ended.wait_for(|over| *over) => return Ok(()),
+        };
+        match pruned {
+            Ok(pruned) => {
+                patience = if pruned.held_by.is_some() { PATIENCE_MAX.min(patience * 2) } else { PATIENCE_FIRST };
+                told.tell(&plan.store, &pruned);
+            }
             Err(error) => {
                 let (event_store, hint) = (&plan.store, error.hint());
                 let hint = hint.as_deref().unwrap_or("-");
@@ -48,7 +62,12 @@ pub async fn run(
     }
 }
 
-async fn once(context: &Context, plan: &RetentionPlan, over: &watch::Receiver<bool>) -> Result<Pruned, EngineError> {
+async fn once(
+    context: &Context,
+    plan: &RetentionPlan,
+    patience: Duration,
+    over: &watch::Receiver<bool>,
+) -> Result<Pruned, EngineError> {
     let session = postgres::Session::destination(format!("{} retention", context.application_name()));
     let connected = postgres::connect(&plan.connection, &session).await;
     let mut client =
@@ -58,32 +77,59 @@ async fn once(context: &Context, plan: &RetentionPlan, over: &watch::Receiver<bo
         return Ok(Pruned::default());
     }
     let Retention { max_age, max_bytes, compact } = plan.retention;
-    let limits = Limits { max_age, max_bytes, compact, force: false, settled: SETTLED };
+    let limits = Limits { max_age, max_bytes, compact, force: false, settled: SETTLED, patience };
     eventstore::prune(&mut client, &limits, |_| !*over.borrow()).await.map_err(failed)
 }
 
-fn tell(plan: &RetentionPlan, pruned: &Pruned, told: &mut Option<(KeptFor, tokio::time::Instant)>) {
-    let event_store = &plan.store;
-    if !pruned.dropped.is_empty() {
-        let (segments, events) = (pruned.dropped.len(), pruned.events);
-        tracing::info!(event_store, segments, events, "removed what is older than its retention");
+/// What holds segments, and when that was told.
+#[derive(Default)]
+struct Told {
+    reader: Option<(KeptFor, Instant)>,
+    session: Option<(Holder, Instant)>,
+}
+
+impl Told {
+    fn tell(&mut self, event_store: &str, pruned: &Pruned) {
+        if !pruned.dropped.is_empty() {
+            let (segments, events) = (pruned.dropped.len(), pruned.events);
+            tracing::info!(event_store, segments, events, "removed what is older than its retention");
+        }
+        if let Some((segment, stream)) = &pruned.taken_over {
+            tracing::info!(event_store, segment, stream, "ReJot's events stay until their flow is past them");
+        }
+        let kept_for = pruned.kept_for.as_ref().map(|(_, kept)| kept);
+        let same = |told: &KeptFor, now: &KeptFor| told.manifest == now.manifest && told.consumer == now.consumer;
+        if let (true, Some((segment, kept))) = (is_new(&mut self.reader, kept_for, same), &pruned.kept_for) {
+            let KeptFor { manifest, consumer, cursor } = kept;
+            tracing::warn!(
+                event_store,
+                segment,
+                manifest,
+                consumer,
+                hint = "let it read on; or, if it is gone for good, `pelton events forget`; or `pelton events prune --force`, after which it stops",
+                "older events are kept, for it has not read behind {cursor}"
+            );
+        }
+        let same = |told: &Holder, now: &Holder| told.pid == now.pid;
+        if let (true, Some(holder)) = (is_new(&mut self.session, pruned.held_by.as_ref(), same), &pruned.held_by) {
+            let hint = format!(
+                "it goes on by itself once that has ended; SELECT pg_terminate_backend({}) ends it",
+                holder.pid
+            );
+            tracing::warn!(event_store, hint, "an old segment can't be dropped yet: it is waited for {holder}");
+        }
     }
-    let Some((segment, kept_for)) = &pruned.kept_for else {
+}
+
+/// Returns true for what was not told yet, or long ago.
+fn is_new<T: Clone>(told: &mut Option<(T, Instant)>, now: Option<&T>, same: impl Fn(&T, &T) -> bool) -> bool {
+    let Some(now) = now else {
         *told = None;
-        return;
+        return false;
     };
-    let same = |kept: &KeptFor| kept.manifest == kept_for.manifest && kept.consumer == kept_for.consumer;
-    if told.as_ref().is_some_and(|(kept, at)| same(kept) && at.elapsed() < TOLD_EVERY) {
-        return;
+    if told.as_ref().is_some_and(|(before, at)| same(before, now) && at.elapsed() < TOLD_EVERY) {
+        return false;
     }
-    *told = Some((kept_for.clone(), tokio::time::Instant::now()));
-    let KeptFor { manifest, consumer, cursor } = kept_for;
-    tracing::warn!(
-        event_store,
-        segment,
-        manifest,
-        consumer,
-        hint = "let it read on; or, if it is gone for good, `pelton events forget`; or `pelton events prune --force`, after which it stops",
-        "older events are kept, for it has not read behind {cursor}"
-    );
+    *told = Some((now.clone(), Instant::now()));
+    true
 }

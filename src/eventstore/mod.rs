@@ -38,7 +38,9 @@ pub use mirror::{
 pub use object::BadEvent;
 pub use read::{BEGIN_READING, Event, Events, Page, Reading, Wanted, events};
 pub use rejot::{Copied, is_of_rejot, last_of_rejot, left_by_rejot, stored_by_rejot};
-pub use retain::{Gap, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments};
+pub use retain::{
+    Gap, Holder, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments,
+};
 pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, other_shapes, register, shapes, streams};
 
 /// The schema that holds all of it.

@@ -144,6 +144,10 @@ pub(super) async fn copy(
     );
     let parameters: Vec<&(dyn ToSql + Sync)> = [&of_stream[..], &[&stream, &segment, &key]].concat();
     let events = transaction.execute(&copy, &parameters).await.map_err(failed)?;
+    if let Some(at) = publisher.taken_over_at {
+        let sql = "UPDATE rejot_events.stream SET taken_over_lsn = $2 WHERE id = $1";
+        transaction.execute(sql, &[&stream, &PgLsn::from(at.0)]).await.map_err(failed)?;
+    }
     crate::fault::point("rejot-copied");
     Ok(Copied { events, left_out, deletes_left_out: all - left_out - events.cast_signed() })
 }
@@ -181,6 +185,30 @@ pub async fn last_of_rejot(
     let row = client.query_one(&sql, &[&manifest, &names, &majors]).await;
     let row = row.map_err(query("read what ReJot has stored"))?;
     Ok(row.get::<_, Option<PgLsn>>(0).map(|lsn| Lsn(lsn.into())))
+}
+
+/// Returns a stream that has events of ReJot's in a segment which its flow may be sent again: it is not yet where the source's log
+/// was when they were taken over, and what is sent again is known by them alone.
+///
+/// # Errors
+/// What the server says.
+pub(super) async fn being_taken_over(client: &Client, segment: i32) -> Result<Option<String>, DataStoreError> {
+    let failed = || query("look how far flows are that take over ReJot's events");
+    // Where nothing was ever published there are no flows.
+    let flows = "SELECT to_regclass('rejot_data_store.flow') IS NOT NULL";
+    if !client.query_one(flows, &[]).await.map_err(failed())?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT t.manifest_slug || '/' || t.public_schema_name || '@' || t.public_schema_major_version \
+         FROM rejot_events.stream AS t JOIN rejot_data_store.flow AS f ON f.manifest_slug = t.manifest_slug \
+         AND f.source_slug = t.source_slug AND f.public_schema_name = t.public_schema_name \
+         AND f.public_schema_major_version = t.public_schema_major_version \
+         WHERE f.lsn < t.taken_over_lsn AND f.epoch <= 1 \
+         AND EXISTS (SELECT FROM rejot_events.event_{segment} AS e WHERE e.stream_id = t.id AND e.epoch = 0) LIMIT 1"
+    );
+    let row = client.query_opt(&sql, &[]).await.map_err(failed())?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 /// Makes Postgres's text of a document that ReJot wrote for a column that is no jsonb.

@@ -21,6 +21,8 @@ pub struct Publisher<'a> {
     pub public: &'a PublicSchema,
     /// The SHA-256 of the component that makes it, in hexadecimal.
     pub component_digest: Option<&'a str>,
+    /// Where the source's log is, if what ReJot has stored is gone on from.
+    pub taken_over_at: Option<Lsn>,
 }
 
 /// A stream of an event store.
@@ -131,7 +133,7 @@ pub async fn register(client: &Client, publisher: &Publisher<'_>) -> Result<(Str
 
 /// Registers a stream in the transaction that is open.
 async fn try_register(transaction: &Client, publisher: &Publisher<'_>) -> Result<(Stream, Copied), StreamConflict> {
-    let Publisher { manifest, source, public, component_digest } = *publisher;
+    let Publisher { manifest, source, public, component_digest, .. } = *publisher;
     let failed = |error| StreamConflict::from(query("register a stream")(error));
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     let (name, major, minor) = (&*public.name, public.major as i32, public.minor as i32);
@@ -248,8 +250,11 @@ pub(super) fn position(row: &tokio_postgres::Row, first: usize) -> Position {
 /// # Errors
 /// What the server says.
 pub async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
+    // By what readers need of its migrations. Whoever reads one of before waits until it is migrated.
     let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
-                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'store')";
+                 ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid \
+                 WHERE n.nspname = 'rejot_events' AND c.relname = 'event' AND a.attname = 'object' \
+                 AND a.atttypid = 'pg_catalog.text'::pg_catalog.regtype)";
     client.query_one(there, &[]).await.map(|row| row.get(0)).map_err(query("look for streams"))
 }
 

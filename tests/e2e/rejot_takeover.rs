@@ -611,3 +611,21 @@ async fn what_was_fed_from_memory_goes_on_where_all_of_it_was_applied() {
         }
     }
 }
+
+/// What the source sends again is known by ReJot's events: nothing removes them before their flow is past that.
+#[tokio::test]
+async fn events_stay_until_their_flow_is_past_them() {
+    let rejot = Rejot::with_history().await;
+    let mut pelton = Pelton::new(["sync"]).file("pelton.yaml", rejot.manifest("")).env("PELTON_FAULT", "after-copy:1");
+    assert_ne!(pelton.run().await.code(), Some(0));
+    let prune = ["events", "prune", "--max-age", "0s", "--force"];
+    let mut forced = Pelton::new(prune).file("pelton.yaml", rejot.manifest(""));
+    assert_eq!(forced.run().await.code(), Some(1), "{}", forced.stdout());
+    assert!(forced.stderr().contains("`shop/account@1` are still being taken over"), "{}", forced.stderr());
+    rejot.catch_up("").await;
+    rejot.assert_equal().await;
+    let once = "SELECT count(*) FROM (SELECT FROM rejot_events.events WHERE operation = 'delete' GROUP BY key HAVING count(*) > 1) AS x";
+    assert_eq!(rejot.events.value(once).await, "0");
+    let mut after = Pelton::new(prune).file("pelton.yaml", rejot.manifest(""));
+    assert_eq!(after.run().await.code(), Some(0), "{}", after.stderr());
+}

@@ -256,3 +256,44 @@ async fn documents_of_before_are_kept() {
     store.assert_equal("items").await;
     assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM late").await;
 }
+
+/// One slow reader after the other: each is waited for no longer than its own transaction, and nobody waits for the drop.
+#[tokio::test]
+async fn slow_readers_one_after_another_hold_up_no_segment() {
+    let store = Store::new(ITEMS).await;
+    let manifest = store.manifest(&["items"], &[]);
+    store.catch_up(&manifest).await;
+    let read = async || {
+        let client = store.events.connect().await;
+        let read = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET application_name = 'slow'; SELECT count(*) FROM rejot_events.event";
+        client.batch_execute(read).await.unwrap();
+        client
+    };
+    let count = "SELECT count(*) FROM rejot_events.event";
+    let first = read().await;
+    let said = pruned(&manifest, &["--max-age", "0s", "--wait", "1s"], 1).await;
+    assert!(said.contains("it is waited for session") && said.contains("`slow`"), "{said}");
+    // Another one has begun before the first has ended, and events are appended meanwhile.
+    let second = read().await;
+    first.batch_execute("COMMIT").await.unwrap();
+    store.source.execute("UPDATE items SET v = 0").await;
+    store.catch_up(&manifest).await;
+    let mut waits = prune(&manifest, &["--max-age", "0s", "--wait", "50s"]);
+    waits.start();
+    let waiting = "EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%DETACH PARTITION%' AND wait_event_type = 'Lock' \
+                   AND datname = current_database())";
+    store.events.wait_until(waiting).await;
+    let third = read().await;
+    store.source.execute("UPDATE items SET v = 1").await;
+    store.catch_up(&manifest).await;
+    second.batch_execute("COMMIT").await.unwrap();
+    // The third one is not waited for, but by the next segment.
+    store.events.wait_until("to_regclass('rejot_events.event_1') IS NULL").await;
+    third.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(waits.ended().await.code(), Some(0), "{}{}", waits.stdout(), waits.stderr());
+    pruned(&manifest, &["--max-age", "0s"], 0).await;
+    assert_eq!(store.events.value(count).await, "300");
+    let late = store.manifest(&["items"], &[("late", "items", "items", "")]);
+    store.catch_up(&late).await;
+    store.assert_equal("items").await;
+}

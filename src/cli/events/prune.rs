@@ -33,6 +33,10 @@ pub struct Args {
     #[arg(long)]
     force: bool,
 
+    /// How long to wait for those who are reading, before a segment is dropped
+    #[arg(long, value_name = "AGE", value_parser = age, default_value = "5s")]
+    wait: Duration,
+
     /// Only show what there is
     #[arg(long)]
     dry_run: bool,
@@ -71,6 +75,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         compact: !args.remove && retention.is_none_or(|kept| kept.compact),
         force: args.force,
         settled: Duration::ZERO,
+        patience: args.wait,
     };
     if !args.dry_run && limits.max_age.is_none() && limits.max_bytes.is_none() {
         let hint = "say --max-age or --max-size, or give the event store a `retention`; --dry-run shows what there is";
@@ -106,9 +111,18 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         print(&args, &pruned, &segments);
     }
     if pruned.busy {
+        let hint = "try again, with a longer --wait; it may be a long `pelton events export`, or a large transaction";
+        let what = match &pruned.held_by {
+            Some(holder) => format!("an old segment can't be dropped yet: it is waited for {holder}"),
+            None => "somebody else removes events, or holds a lock that is needed for it".to_owned(),
+        };
+        return Err(database.refused(what, hint));
+    }
+    if let Some((segment, stream)) = pruned.taken_over {
+        let what = format!("segment {segment} stays: ReJot's events of `{stream}` are still being taken over");
         let hint =
-            "try again; a long `pelton events export` or a large transaction may be at work: see pg_stat_activity";
-        return Err(database.refused("somebody else holds a lock that is needed to remove events", hint));
+            "let `pelton sync` run until it has read what the source had when it began to; nothing is forced before";
+        return Err(database.refused(what, hint));
     }
     match pruned.kept_for {
         Some((segment, KeptFor { manifest, consumer, cursor })) => {

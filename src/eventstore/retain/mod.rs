@@ -11,6 +11,7 @@
 //!   read it is marked: it stops, rather than going on as if nothing had been there ([`gap`]).
 //! - A stream's events go in their order, and its horizon moves in the transaction that removes them. A crash leaves a store
 //!   that has gone a little further.
+//! - A segment is closed before it is looked at for the last time, and taken out of the log without locking readers out.
 //! - Merged events keep the position of the newest event that is in them, so a consumer that is inside of them, which keeps
 //!   them from being merged any further, goes on behind it.
 
@@ -23,7 +24,7 @@ mod segment;
 pub use gap::{Gap, gap};
 pub use horizon::{Horizon, Horizons};
 pub use prune::{KeptFor, Limits, Pruned, prune};
-pub use segment::{Segment, newest_segment, segments};
+pub use segment::{Holder, Segment, newest_segment, segments};
 
 /// One process at a time removes. "pelton" in ASCII, with a number behind that of [`super::stream`].
 const LOCK: i64 = 0x70_65_6C_74_6F_72;

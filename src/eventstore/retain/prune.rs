@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::super::stream::position;
-use super::super::{Position, query};
+use super::super::{Position, query, rejot};
 use super::LOCK;
 use super::merge::{self, Merge};
-use super::segment::{Segment, drop_segment, lock_events, roll, segments};
+use super::segment::{Holder, Segment, close, drop_segment, holder, roll, segments};
 use crate::datastore::DataStoreError;
 
 pub use super::merge::KeptFor;
@@ -32,6 +32,8 @@ pub struct Limits {
     pub force: bool,
     /// A segment that ended later than that is left: publishers may not have heard of it.
     pub settled: Duration,
+    /// How long those who use the log are waited for before a segment is dropped; nobody waits for that meanwhile.
+    pub patience: Duration,
 }
 
 /// What was done.
@@ -45,8 +47,12 @@ pub struct Pruned {
     pub events: u64,
     /// Who holds the oldest segment that should go.
     pub kept_for: Option<(i32, KeptFor)>,
+    /// A stream of ReJot's whose takeover still needs the oldest segment that should go.
+    pub taken_over: Option<(i32, String)>,
     /// Somebody who reads or appends held a lock for too long, or another process prunes.
     pub busy: bool,
+    /// Who it is, where it is somebody.
+    pub held_by: Option<Holder>,
 }
 
 impl Limits {
@@ -94,6 +100,7 @@ pub async fn prune(
     match ended {
         Err(error) if error.is_lock_timeout() => {
             pruned.busy = true;
+            pruned.held_by = holder(client).await?;
             Ok(pruned)
         }
         ended => ended.map(|()| pruned),
@@ -115,6 +122,10 @@ async fn all(
         pruned.begun = Some(roll(client).await?);
     }
     for id in limits.surplus(&segments(client).await?) {
+        if let Some(stream) = rejot::being_taken_over(client, id).await? {
+            pruned.taken_over = Some((id, stream));
+            return Ok(());
+        }
         for (stream, keyed, upto) in last_of(client, id).await? {
             let mut merge = Merge { stream, upto, keep: limits.compact && keyed, force: limits.force, look: 1_000 };
             loop {
@@ -135,21 +146,10 @@ async fn all(
                 }
             }
         }
-        let failed = || query("drop a segment");
-        let transaction = client.transaction().await.map_err(failed())?;
-        lock_events(&transaction).await?;
-        // Somebody who had not heard that it ended may have appended to it meanwhile. The index tells, without a look at
-        // what is gone.
-        let empty = format!(
-            "SELECT NOT EXISTS (SELECT FROM rejot_events.stream AS t, LATERAL (SELECT FROM rejot_events.event_{id} AS e \
-             WHERE e.stream_id = t.id AND (e.epoch, e.commit_lsn, e.ordinal) \
-             > (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal) LIMIT 1) AS found)"
-        );
-        if !transaction.query_one(&empty, &[]).await.map_err(failed())?.get::<_, bool>(0) {
+        if !close(client, id).await? {
             return Ok(());
         }
-        drop_segment(&transaction, id).await?;
-        transaction.commit().await.map_err(failed())?;
+        drop_segment(client, id, limits.patience).await?;
         pruned.dropped.push(id);
         if !told(pruned) {
             return Ok(());

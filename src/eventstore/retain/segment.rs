@@ -1,6 +1,8 @@
 //! Segments: what there is, a new one, and one that goes.
 
-use tokio_postgres::{Client, Transaction};
+use std::time::Duration;
+
+use tokio_postgres::Client;
 
 use super::super::query;
 use crate::datastore::DataStoreError;
@@ -71,20 +73,97 @@ pub async fn roll(client: &mut Client) -> Result<i32, DataStoreError> {
     Ok(id)
 }
 
-/// Drops a segment in the transaction that is open. Whoever reads or appends is waited for, not for long.
-///
-/// # Errors
-/// What the server says, which includes that it took too long.
-pub(super) async fn drop_segment(transaction: &Transaction<'_>, id: i32) -> Result<(), DataStoreError> {
-    let sql = format!("DROP TABLE rejot_events.event_{id}; DELETE FROM rejot_events.segment WHERE id = {id}");
-    transaction.batch_execute(&sql).await.map_err(query("drop a segment"))
+/// Somebody who has been using the log for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: i32,
+    pub application: String,
+    /// Since its transaction began.
+    pub seconds: i64,
 }
 
-/// Takes the lock under which a segment may be dropped.
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Holder { pid, application, seconds } = self;
+        write!(f, "session {pid} (`{application}`), whose transaction has gone on for {seconds} s")
+    }
+}
+
+/// Returns who has been using the log for longest.
 ///
 /// # Errors
-/// What the server says, which includes that it took too long.
-pub(super) async fn lock_events(transaction: &Transaction<'_>) -> Result<(), DataStoreError> {
-    let sql = "SET LOCAL lock_timeout = '1s'; LOCK TABLE rejot_events.event IN ACCESS EXCLUSIVE MODE";
-    transaction.batch_execute(sql).await.map_err(query("wait for those who read and append"))
+/// What the server says.
+pub(super) async fn holder(client: &Client) -> Result<Option<Holder>, DataStoreError> {
+    let sql = "SELECT a.pid, a.application_name, extract(epoch FROM now() - a.xact_start)::bigint \
+               FROM pg_catalog.pg_stat_activity AS a WHERE a.pid <> pg_catalog.pg_backend_pid() \
+               AND a.xact_start IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.pid = a.pid AND l.granted \
+               AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+               AND l.relation = 'rejot_events.event'::regclass) ORDER BY a.xact_start LIMIT 1";
+    let row = client.query_opt(sql, &[]).await.map_err(query("look who uses the log"))?;
+    let holder = |row: tokio_postgres::Row| Holder {
+        pid: row.get(0),
+        application: row.get::<_, Option<String>>(1).unwrap_or_default(),
+        seconds: row.get::<_, Option<i64>>(2).unwrap_or(0),
+    };
+    Ok(row.map(holder))
+}
+
+/// Closes a segment, so that nothing more is appended to it. Returns false when it has events that its streams' horizons don't
+/// cover: somebody who had not heard that it ended has appended to it meanwhile.
+///
+/// # Errors
+/// What the server says, which includes that whoever appends to it took too long. Readers are not waited for.
+pub(super) async fn close(client: &mut Client, id: i32) -> Result<bool, DataStoreError> {
+    let failed = || query("close a segment");
+    let transaction = client.transaction().await.map_err(failed())?;
+    let lock = format!(
+        "SET LOCAL lock_timeout = '2s'; LOCK TABLE rejot_events.event_{id} IN SHARE ROW EXCLUSIVE MODE; \
+         CREATE OR REPLACE TRIGGER closed BEFORE INSERT ON rejot_events.event_{id} \
+         FOR EACH ROW EXECUTE FUNCTION rejot_events.closed()"
+    );
+    transaction.batch_execute(&lock).await.map_err(failed())?;
+    // The index tells, without a look at what is gone.
+    let empty = format!(
+        "SELECT NOT EXISTS (SELECT FROM rejot_events.stream AS t, LATERAL (SELECT FROM rejot_events.event_{id} AS e \
+         WHERE e.stream_id = t.id AND (e.epoch, e.commit_lsn, e.ordinal) \
+         > (t.horizon_epoch, t.horizon_lsn, t.horizon_ordinal) LIMIT 1) AS found)"
+    );
+    if !transaction.query_one(&empty, &[]).await.map_err(failed())?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    transaction.commit().await.map_err(failed())?;
+    Ok(true)
+}
+
+/// Drops a segment that is closed. A crash in between leaves it to be gone on with.
+///
+/// Whoever uses the log now is waited for, for as long as `patience` lets it, and nobody else: those who come later do without
+/// the segment. So slow readers one after another hold it up no longer than the slowest of them.
+///
+/// # Errors
+/// What the server says, which includes that it took too long; then it is gone on with the next time.
+pub(super) async fn drop_segment(client: &mut Client, id: i32, patience: Duration) -> Result<(), DataStoreError> {
+    let failed = || query("drop a segment");
+    let pending = format!(
+        "SELECT inhdetachpending FROM pg_catalog.pg_inherits WHERE inhrelid = 'rejot_events.event_{id}'::regclass"
+    );
+    let how = match client.query_opt(&pending, &[]).await.map_err(failed())? {
+        Some(row) if row.get(0) => Some("FINALIZE"),
+        Some(_) => Some("CONCURRENTLY"),
+        None => None,
+    };
+    if let Some(how) = how {
+        let wait = format!("SET lock_timeout = {}", patience.as_millis().clamp(1, i32::MAX as u128));
+        client.batch_execute(&wait).await.map_err(failed())?;
+        let detach = format!("ALTER TABLE rejot_events.event DETACH PARTITION rejot_events.event_{id} {how}");
+        let detached = client.batch_execute(&detach).await.map_err(failed());
+        client.batch_execute("RESET lock_timeout").await.map_err(failed())?;
+        detached?;
+    }
+    let transaction = client.transaction().await.map_err(failed())?;
+    let sql = format!(
+        "SET LOCAL lock_timeout = '2s'; DROP TABLE rejot_events.event_{id}; DELETE FROM rejot_events.segment WHERE id = {id}"
+    );
+    transaction.batch_execute(&sql).await.map_err(failed())?;
+    transaction.commit().await.map_err(failed())
 }
