@@ -419,8 +419,14 @@ fn is_transient(error: &tokio_postgres::Error) -> bool {
             ["08", "53", "57", "58", "40"].iter().any(|class| code.starts_with(class))
                 || ["55P03", "25006"].contains(&code)
                 || is_old_segment(error)
+                || is_old_plan(error)
         }
     }
+}
+
+/// Somebody has migrated what a statement was prepared for; the next attempt prepares it anew.
+fn is_old_plan(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }
 
 /// An event store's segment has ended and is gone; the next attempt appends to the newest one.

@@ -143,7 +143,13 @@ pub fn one(value: &Value) -> Result<Cursor, Refusal> {
             (read.map(|(position, _)| position), read.and_then(|(_, horizon)| horizon))
         }
     };
-    let horizon = value["horizon"].as_str().and_then(|text| text.parse().ok());
+    let horizon: Option<Position> = match &value["horizon"] {
+        Value::Null => None,
+        horizon => {
+            let horizon = horizon.as_str().and_then(|text| text.parse().ok());
+            Some(horizon.ok_or_else(|| wrong("has a `horizon` that is no position"))?)
+        }
+    };
     Ok(Cursor {
         manifest: manifest.to_owned(),
         public_schema: public_schema.to_owned(),
