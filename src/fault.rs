@@ -11,7 +11,7 @@
 //! `after-cursor`; into a mirror: `before-mirrored`, `after-mirrored`. Sabotage: `order` writes a batch backwards, `ownership`
 //! lets a stale owner write, `feedback` confirms what is only read, `merge` drops changes of rows that are copied already
 //! while others are still being copied, `hold` forgets changes that come while their rows are being read, `bug` panics
-//! where a guest would be called.
+//! where a guest would be called, `haste` gives the statements of public schemas a second.
 
 #[cfg(feature = "fault-injection")]
 mod enabled {

@@ -1,5 +1,5 @@
-//! By way of an event store: publishing beside the direct flow, consuming, several consumers at once, and from commit to
-//! visible.
+//! By way of an event store: publishing beside the direct flow, consuming, several consumers at once, mirroring, and from
+//! commit to visible.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -15,20 +15,26 @@ enum Part {
     Direct,
     Publish,
     Consume { consumers: usize },
+    Mirror,
     Whole,
 }
 
+const WAY: Way = Way { through: Through::Table, other: false };
+
 /// Writes a manifest of one part of the line.
 fn manifest(slot: &str, part: &Part) -> String {
-    let mut text = "slug: bench
-manifestVersion: 0
+    let publishes = !matches!(part, Part::Consume { .. } | Part::Mirror);
+    let mut text = format!("slug: {}\n", if publishes { "bench" } else { "elsewhere" });
+    text.push_str(
+        "manifestVersion: 0
 connections:
   - { slug: source, config: { connectionType: postgres, url: \"${SOURCE_URL}\" } }
   - { slug: events, config: { connectionType: postgres, url: \"${EVENTS_URL}\" } }
   - { slug: warehouse, config: { connectionType: postgres, url: \"${WAREHOUSE_URL}\" } }
+  - { slug: mirror, config: { connectionType: postgres, url: \"${MIRROR_URL}\" } }
 dataStores:
-"
-    .to_owned();
+",
+    );
     writeln!(
         text,
         "  - connectionSlug: source\n    config: {{ connectionType: postgres, slotName: {slot}, publicationName: p, \
@@ -38,7 +44,9 @@ dataStores:
     if !matches!(part, Part::Direct) {
         text.push_str("eventStores:\n  - connectionSlug: events\n");
     }
-    let publishes = !matches!(part, Part::Consume { .. });
+    if matches!(part, Part::Mirror) {
+        text.push_str("  - { connectionSlug: mirror, mirrorOf: events }\n");
+    }
     text.push_str(if publishes { "publicSchemas:\n" } else { "publicSchemas: []\n" });
     for table in ["wide", "marker"].iter().filter(|_| publishes) {
         writeln!(
@@ -49,7 +57,7 @@ dataStores:
         .expect("writing to a String");
     }
     let (consumers, backfill) = match part {
-        Part::Publish => (0, false),
+        Part::Publish | Part::Mirror => (0, false),
         Part::Consume { consumers } => (*consumers, true),
         Part::Direct | Part::Whole => (1, false),
     };
@@ -79,26 +87,32 @@ pub async fn measure(site: &Site, report: &mut Report, rows: u64, per: u64, roun
     run(&client, &work.ddl).await;
     run(&client, "CREATE PUBLICATION p FOR ALL TABLES").await;
     let slots: Vec<[String; 2]> = (0..rounds).map(|_| [site.name("slot"), site.name("slot")]).collect();
-    for slot in slots.iter().flatten() {
-        run(&client, &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+    let mut stores = Vec::new();
+    for [direct, published] in &slots {
+        run(&client, &format!("SELECT pg_create_logical_replication_slot('{direct}', 'pgoutput')")).await;
+        // It publishes empty tables, so that nothing but the backlog is left.
+        let to = Ends::new(site, &source, 4).await;
+        Sync::once(site, &site.name(published), &manifest(published, &Part::Publish), WAY, &to.urls());
+        stores.push(to);
     }
     run(&client, &work.fill).await;
     run(&client, "INSERT INTO public.marker VALUES (1)").await;
-    let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut rates: [Vec<f64>; 5] = Default::default();
     let rate = |took: Duration| work.count as f64 / took.as_secs_f64();
-    for [direct, published] in &slots {
+    for ([direct, published], store) in slots.iter().zip(stores) {
         let to = Ends::new(site, &source, 1).await;
-        rates[0].push(rate(to.time(site, direct, &Part::Direct, "warehouse").await));
+        rates[0].push(rate(to.time(site, direct, &Part::Direct, "warehouse", work.count).await));
         to.drop(site).await;
         drop_slot(&source, direct).await;
-        let to = Ends::new(site, &source, 4).await;
-        rates[1].push(rate(to.time(site, published, &Part::Publish, "events").await));
+        let to = store;
+        rates[1].push(rate(to.time(site, published, &Part::Publish, "events", work.count).await));
         drop_slot(&source, published).await;
-        rates[2].push(rate(to.time(site, "none", &Part::Consume { consumers: 1 }, "warehouse").await));
+        rates[2].push(rate(to.time(site, "none", &Part::Consume { consumers: 1 }, "warehouse", work.count).await));
         let again = connect(&to.warehouse).await;
         run(&again, "TRUNCATE public.wide, public.marker; DELETE FROM rejot_data_store.consumer").await;
-        rates[3].push(rate(to.time(site, "none", &Part::Consume { consumers: 4 }, "warehouse").await));
+        rates[3].push(rate(to.time(site, "none", &Part::Consume { consumers: 4 }, "warehouse", work.count).await));
         drop(again);
+        rates[4].push(rate(to.time(site, "none", &Part::Mirror, "mirror", work.count).await));
         to.drop(site).await;
     }
     drop(client);
@@ -111,6 +125,7 @@ pub async fn measure(site: &Site, report: &mut Report, rows: u64, per: u64, roun
     let consume = if per > 1 { consume.goal("150 k/s".to_owned(), 150_000.0) } else { consume };
     report.add(consume);
     report.add(line("4 consumers, each", &rates[3]));
+    report.add(line("mirror", &rates[4]));
 }
 
 /// From the answer to COMMIT at the source to the row at the destination, through the event store.
@@ -160,15 +175,17 @@ struct Ends {
     source: String,
     events: String,
     warehouse: String,
-    names: [String; 2],
+    mirror: String,
+    names: [String; 3],
 }
 
 impl Ends {
     /// Makes them, with tables for so many consumers.
     async fn new(site: &Site, source: &str, consumers: usize) -> Ends {
-        let names = [site.name("events"), site.name("dst")];
+        let names = [site.name("events"), site.name("dst"), site.name("mirror")];
         let events = database(&site.destination, &names[0], "template0").await;
         let warehouse = database(&site.destination, &names[1], "template0").await;
+        let mirror = database(&site.destination, &names[2], "template0").await;
         let client = connect(&warehouse).await;
         run(&client, &format!("{WIDE}; {MARKER}")).await;
         for number in 1..consumers {
@@ -176,29 +193,59 @@ impl Ends {
             run(&client, &format!("{like}.wide{number} (LIKE public.wide INCLUDING ALL)")).await;
             run(&client, &format!("{like}.marker{number} (LIKE public.marker INCLUDING ALL)")).await;
         }
-        Ends { source: source.to_owned(), events, warehouse, names }
+        Ends { source: source.to_owned(), events, warehouse, mirror, names }
+    }
+
+    fn urls(&self) -> [(&str, &str); 4] {
+        [
+            ("SOURCE_URL", &*self.source),
+            ("EVENTS_URL", &self.events),
+            ("WAREHOUSE_URL", &self.warehouse),
+            ("MIRROR_URL", &self.mirror),
+        ]
     }
 
     fn start(&self, site: &Site, slot: &str, part: &Part) -> Sync {
-        let urls = [("SOURCE_URL", &*self.source), ("EVENTS_URL", &self.events), ("WAREHOUSE_URL", &self.warehouse)];
-        let way = Way { through: Through::Table, other: false };
-        Sync::with_manifest(site, &site.name(slot), &manifest(slot, part), way, &urls)
+        Sync::with_manifest(site, &site.name(slot), &manifest(slot, part), WAY, &self.urls())
     }
 
     /// Returns how long it takes from the start of the process until the last transaction has arrived everywhere.
-    async fn time(&self, site: &Site, slot: &str, part: &Part, at: &str) -> Duration {
-        let client = connect(if at == "events" { &self.events } else { &self.warehouse }).await;
-        let arrived = match part {
-            Part::Publish => "SELECT EXISTS (SELECT FROM rejot_events.events WHERE public_schema_name = 'marker')",
-            Part::Consume { consumers: 4 } => {
-                "SELECT EXISTS (SELECT FROM public.marker) AND EXISTS (SELECT FROM public.marker1) \
-                 AND EXISTS (SELECT FROM public.marker2) AND EXISTS (SELECT FROM public.marker3)"
+    async fn time(&self, site: &Site, slot: &str, part: &Part, at: &str, rows: u64) -> Duration {
+        let client = connect(match at {
+            "events" => &self.events,
+            "mirror" => &self.mirror,
+            _ => &self.warehouse,
+        })
+        .await;
+        // Of an event store the marker is last; consumers of several tables need not go side by side.
+        let (arrived, counts) = match part {
+            Part::Publish | Part::Mirror => {
+                let of = |table| {
+                    format!("FROM rejot_events.events WHERE public_schema_name = '{table}' AND operation = 'insert'")
+                };
+                (format!("SELECT EXISTS (SELECT {})", of("marker")), vec![format!("SELECT count(*) {}", of("wide"))])
             }
-            _ => "SELECT EXISTS (SELECT FROM public.marker)",
+            Part::Direct | Part::Whole | Part::Consume { .. } => {
+                let consumers = if let Part::Consume { consumers } = part { *consumers } else { 1 };
+                let tables = (0..consumers).map(|number| match number {
+                    0 => "public.wide".to_owned(),
+                    number => format!("public.wide{number}"),
+                });
+                let last: Vec<String> =
+                    tables.clone().map(|table| format!("EXISTS (SELECT FROM {table} WHERE id = {rows})")).collect();
+                (
+                    format!("SELECT {}", last.join(" AND ")),
+                    tables.map(|table| format!("SELECT count(*) FROM {table}")).collect(),
+                )
+            }
         };
         let begun = Instant::now();
         let mut sync = self.start(site, slot, part);
-        let took = until(&client, arrived, || sync.must_run()).await - begun;
+        let took = until(&client, &arrived, || sync.must_run()).await - begun;
+        for count in counts {
+            let row = client.query_one(&*count, &[]).await.expect("rows can be counted");
+            assert_eq!(row.get::<_, i64>(0), rows as i64, "{count}");
+        }
         sync.end();
         eprintln!("  {slot:<10} {took:?}");
         took

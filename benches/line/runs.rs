@@ -39,6 +39,25 @@ impl Sync {
 
     /// Starts it on a manifest, with variables of the environment.
     pub fn with_manifest(site: &Site, name: &str, manifest: &str, way: Way, variables: &[(&str, &str)]) -> Sync {
+        Sync::with_arguments(site, name, manifest, way, variables, &[])
+    }
+
+    /// Runs it on a manifest until it has caught up.
+    pub fn once(site: &Site, name: &str, manifest: &str, way: Way, variables: &[(&str, &str)]) {
+        let mut sync = Sync::with_arguments(site, name, manifest, way, variables, &["--until-caught-up"]);
+        let status = sync.child.wait().expect("a child can be waited for");
+        let log = fs::read_to_string(sync.folder.join("stderr")).unwrap_or_default();
+        assert!(status.success(), "pelton failed ({status})\n{log}");
+    }
+
+    fn with_arguments(
+        site: &Site,
+        name: &str,
+        manifest: &str,
+        way: Way,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Sync {
         let folder = site.folder.path().join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
         fs::write(folder.join("pelton.yaml"), manifest).expect("a file is written");
@@ -46,6 +65,7 @@ impl Sync {
         let log = |name: &str| File::create(folder.join(name)).expect("a log can be written");
         let child = Command::new(site.program(way))
             .arg("sync")
+            .args(arguments)
             .current_dir(&folder)
             .envs(variables.iter().copied())
             // Compiled once for all runs.

@@ -27,6 +27,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "PELTON_HTTP_TOKEN_FILE")]
     http_token_file: Option<PathBuf>,
 
+    /// How many streams the HTTP service has open at a time; each has a session at its event store, and others take turns
+    #[arg(long, value_name = "N", default_value_t = http::STREAMS, value_parser = clap::value_parser!(u16).range(1..))]
+    http_streams: u16,
+
     /// The certificate of the HTTP service, with those that signed it (PEM); renewed files are taken up
     #[arg(long, value_name = "FILE", requires = "http_key")]
     http_cert: Option<PathBuf>,
@@ -50,7 +54,7 @@ impl Args {
             return Ok(None);
         };
         let tls = self.http_cert.clone().zip(self.http_key.clone());
-        let options = Options { host, port, tokens: self.tokens()?, tls };
+        let options = Options { host, port, tokens: self.tokens()?, tls, streams: self.http_streams };
         let http = http::listen(&options, manifests).await;
         let http = http.map_err(|error: HttpError| Failure::of(&error, error.hint()))?;
         tracing::info!(url = http.url(), "serving the event stores");

@@ -18,8 +18,9 @@ pub struct NewConsumer {
     pub source_manifest: String,
     pub public_schema: String,
     pub major: i32,
-    /// Where it begins if it is new, and ReJot did not feed its destination before.
-    pub start: Position,
+    /// Where it begins if it is new, and ReJot did not feed its destination before; `None` where nobody knows yet, and it is
+    /// made later.
+    pub start: Option<Position>,
     /// The UUID of its stream, once there is one.
     pub origin: Option<String>,
 }
@@ -41,13 +42,16 @@ pub struct ConsumerRow {
     /// Set while it is stopped.
     pub problem: Option<String>,
     pub hint: Option<String>,
+    /// While it is stopped: it is tried again by itself.
+    pub retries: bool,
     pub rows_applied: i64,
     /// The UUID of the stream that the cursor is of.
     pub origin: Option<String>,
 }
 
 const COLUMNS: &str = "consumer, source_manifest_slug, public_schema_name, public_schema_major_version, epoch, \
-     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied, origin::text";
+     commit_lsn, ordinal, (extract(epoch FROM commit_time) * 1000000)::bigint, owner, paused, problem, hint, rows_applied, origin::text, \
+     retries";
 
 impl ConsumerRow {
     fn from_row(row: &Row) -> ConsumerRow {
@@ -64,6 +68,7 @@ impl ConsumerRow {
             hint: row.get(11),
             rows_applied: row.get(12),
             origin: row.get(13),
+            retries: row.get(14),
         }
     }
 }
@@ -135,7 +140,7 @@ async fn try_take_over(
     let mut translated: Vec<&NewConsumer> = Vec::new();
     for new in wanted {
         let of_rejot = rejot::cursor(&transaction, new).await?;
-        let start = of_rejot.unwrap_or(new.start);
+        let Some(start) = of_rejot.or(new.start) else { continue };
         let sql = "INSERT INTO rejot_data_store.consumer (manifest_slug, consumer, source_manifest_slug, \
                    public_schema_name, public_schema_major_version, epoch, commit_lsn, ordinal) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
@@ -185,6 +190,15 @@ async fn try_take_over(
     Ok(rows.iter().map(ConsumerRow::from_row).collect())
 }
 
+/// Why a consumer stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop<'a> {
+    pub problem: &'a str,
+    pub hint: Option<&'a str>,
+    /// It is tried again by itself.
+    pub retries: bool,
+}
+
 /// Records why a consumer stopped, and what it needs. Only its owner may.
 ///
 /// # Errors
@@ -194,12 +208,12 @@ pub async fn mark_consumer_stopped(
     manifest: &str,
     consumer: &str,
     owner: i64,
-    problem: &str,
-    hint: Option<&str>,
+    stop: Stop<'_>,
 ) -> Result<(), DataStoreError> {
-    let sql = "UPDATE rejot_data_store.consumer SET problem = $4, hint = $5, updated_at = now() \
+    let Stop { problem, hint, retries } = stop;
+    let sql = "UPDATE rejot_data_store.consumer SET problem = $4, hint = $5, retries = $6, updated_at = now() \
                WHERE manifest_slug = $1 AND consumer = $2 AND owner = $3";
-    let marked = client.execute(sql, &[&manifest, &consumer, &owner, &problem, &hint]).await;
+    let marked = client.execute(sql, &[&manifest, &consumer, &owner, &problem, &hint, &retries]).await;
     marked.map(drop).map_err(DataStoreError::query("record a stopped consumer"))
 }
 

@@ -22,7 +22,7 @@ mod store;
 mod violation;
 
 pub use consumer::{
-    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, consumers, control_consumer, drop_consumer,
+    ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, Stop, consumers, control_consumer, drop_consumer,
     flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use error::DataStoreError;
@@ -32,7 +32,7 @@ pub use migrate::{
     EVENTS, Entry, History, ORDINARY, PRIVILEGED, Set, State, apply, history, migrate, record, removal, script,
 };
 pub use readers::{SlotReader, slot_readers};
-pub use rejot::seen_by_rejot;
+pub use rejot::{forget_seen, late_ordinal, seen_by_rejot};
 pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};
 pub use session::{Commit, Committed, Session};

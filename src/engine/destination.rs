@@ -27,7 +27,7 @@ use super::publish::Publishing;
 use super::rejot::{self, Left};
 use super::stopped;
 use super::target::Place;
-use super::transform::{FlowTarget, Running};
+use super::transform::{FlowTarget, Runner, Running};
 use super::{Context, Problem, load};
 
 /// What is to be opened.
@@ -103,7 +103,7 @@ pub async fn open(
     }
     let mut segment = None;
     if plan.event_store {
-        rejot::has_stopped(&client, plan, source).await?;
+        rejot::has_stopped(context, &client, plan, source).await?;
         let migrated = datastore::apply(&mut client, &datastore::EVENTS).await.map_err(data_store)?;
         if !migrated.is_empty() {
             tracing::info!(event_store = slug, "made `rejot_events` (migrations {migrated:?})");
@@ -113,7 +113,7 @@ pub async fn open(
     }
     let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
     let known = datastore::flows(&client, &scope).await.map_err(data_store)?;
-    let left = Left::look(&client, &context.manifest, plan, source, &known).await?;
+    let mut left = Left::look(&client, context, plan, source, &known).await?;
     let wanted: Vec<NewFlow> =
         plan.transforms.iter().flat_map(|transform| new_flows(transform, &known, &left)).collect();
     let start = datastore::Start {
@@ -127,6 +127,7 @@ pub async fn open(
         left_out.flat_map(|transform| transform.flows.iter().map(|flow| flow.name.clone())).collect();
     let owned = datastore::take_over(&mut client, &scope, &wanted, &stopped, &start).await.map_err(data_store)?;
     source.goes_on(&owned.flows);
+    left.forget(&client, &context.manifest, plan, &wanted).await?;
 
     let mut opened =
         Opened { running: None, refused: Vec::new(), left_out: Vec::new(), owned: owned.clone(), database };
@@ -203,8 +204,9 @@ pub async fn open(
         .map(|transform| (transform.name.clone(), transform.flows.iter().map(|flow| flow.name.clone()).collect()))
         .collect();
     let from = transforms.iter().map(|transform| transform.from).min().expect("there is a transform");
-    let streams: Vec<i32> =
-        transforms.iter().flat_map(|transform| &transform.publishing).flat_map(Publishing::streams).collect();
+    let goes_on = |publishing: &&Publishing| !publishing.began_anew();
+    let streams = transforms.iter().flat_map(|transform| &transform.publishing).filter(goes_on);
+    let streams: Vec<i32> = streams.flat_map(Publishing::streams).collect();
     let stored_by_rejot = left.stored(&client, plan, source, &streams).await?;
     let mut whole = vec![false; tables.len()];
     transforms.iter().flat_map(|transform| &transform.flows).for_each(|flow| whole[flow.table] = flow.whole);
@@ -253,9 +255,11 @@ pub async fn open(
     Ok(opened)
 }
 
-/// Tells whether what keeps a transform from being opened will pass, and concerns all of its group.
+/// Tells whether what keeps a transform from being opened will pass, and concerns all of its group. A transform's statements
+/// run in a session of its own.
 fn of_group(error: &EngineError) -> bool {
-    error.verdict() == Verdict::Retry && !matches!(error, EngineError::NotPublishedYet { .. })
+    let of_transform = matches!(error, EngineError::NotPublishedYet { .. } | EngineError::PublicSql { .. });
+    error.verdict() == Verdict::Retry && !of_transform
 }
 
 /// Runs a group's two tasks until both have ended, and says how.
@@ -492,13 +496,30 @@ impl Part<'_> {
                 let (stream, copied) =
                     stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
                 rejot::tell(&flow.name, copied);
+                if let Runner::Sql(sql) = &runner
+                    && sql.changes_without_key()
+                {
+                    let (source, public_schema) = (&source.slug, &flow.name);
+                    tracing::info!(
+                        source,
+                        public_schema,
+                        "it has no key: a table that consumes it takes new rows alone"
+                    );
+                }
                 appenders[public_schema] = Some(Appender::new(&stream, public, segment.clone()));
                 has_past |= stream.last != Position::START;
-                // Behind what is there, also where the source's log is another one.
-                epoch = epoch.max(stream.last.epoch + i32::from(stream.last.commit_lsn >= start.lsn));
+                // Behind what is there, also where the source's log is another one; what is behind ReJot's, and does not go on
+                // from it, is not of the first.
+                let behind = stream.last.epoch == 0 || stream.last.commit_lsn >= start.lsn;
+                epoch = epoch.max(stream.last.epoch.max(1) + i32::from(behind));
                 let name = flow.name.clone();
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
                 continue;
+            }
+            if let (Runner::Sql(sql), Some(_)) = (&runner, flow.target.table())
+                && sql.changes_without_key()
+            {
+                return Err(sql.refuse_table(&flow.name));
             }
             let exact = matches!(transform.kind, TransformKind::Table { .. });
             let place = Place { context, slug: &group.slug, connection: &group.connection, client };

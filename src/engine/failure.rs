@@ -185,6 +185,7 @@ impl EngineError {
             | EngineError::MirrorRow(_)
             | EngineError::Event(_) => Verdict::Stop,
             EngineError::Sink { source, .. } => retry_if(source.is_transient()),
+            EngineError::Service { source: ServiceError::Gone { .. }, .. } => Verdict::Anew,
             EngineError::Service { source, .. } => retry_if(source.is_transient()),
             EngineError::BackfillRead { source, .. } => retry_if(source.is_transient()),
             EngineError::PublicSql { source, .. } => retry_if(source.is_transient()),
@@ -213,6 +214,15 @@ impl EngineError {
             | EngineError::NotPublishedHere { .. }
             | EngineError::EventsGone { .. }
             | EngineError::Bug(_) => Verdict::Stop,
+        }
+    }
+
+    /// Returns true when it is tried again, and passes only once somebody has mended something: whoever waits for the end of
+    /// a run is told rather than kept waiting.
+    pub fn needs_somebody(&self) -> bool {
+        match self {
+            EngineError::Service { source, .. } => source.needs_somebody(),
+            error => error.verdict() == Verdict::Stop,
         }
     }
 

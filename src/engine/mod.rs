@@ -106,6 +106,8 @@ pub struct Context {
     manifest: String,
     options: Options,
     host: Arc<wasm::Host>,
+    /// Who publishes into event stores that ReJot made, and where their slots were then.
+    rejot: rejot::Publishers,
 }
 
 impl Context {
@@ -167,7 +169,8 @@ fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), 
         .map_err(|refused| refused.into_iter().map(|u| setup(u.what, Some(u.hint))).collect::<Vec<_>>())?;
     let host = wasm::Host::new(wasm::HostOptions { cache_dir: options.cache_dir.clone() })
         .map_err(|error| vec![setup(Chain(&error).to_string(), error.hint())])?;
-    let context = Arc::new(Context { manifest: plan.manifest.clone(), options, host: Arc::new(host) });
+    let rejot = rejot::Publishers::new(&plan.sources);
+    let context = Arc::new(Context { manifest: plan.manifest.clone(), options, host: Arc::new(host), rejot });
     Ok((plan, context))
 }
 

@@ -23,6 +23,11 @@ impl Publishing {
         Publishing { appenders, epoch }
     }
 
+    /// Returns true for streams that have begun anew: what was in them before is of another log.
+    pub fn began_anew(&self) -> bool {
+        self.epoch > 1
+    }
+
     /// Returns the ids of the streams.
     pub fn streams(&self) -> Vec<i32> {
         self.appenders.iter().flatten().map(Appender::stream).collect()

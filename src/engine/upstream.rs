@@ -136,7 +136,7 @@ impl Upstream {
     }
 
     /// Tells it how far consumers are. Returns those that it knows the stream of, each with whether events behind its cursor are
-    /// gone already.
+    /// gone already, or why it alone is refused.
     ///
     /// # Errors
     /// It can't be told, or not by this role.
@@ -144,14 +144,19 @@ impl Upstream {
         &self,
         of: Deployment<'_>,
         consumers: &[Registered<'_>],
-    ) -> Result<Vec<(String, bool)>, EngineError> {
+    ) -> Result<Vec<(String, Result<bool, EngineError>)>, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.register(of.manifest, consumers).await.map_err(|error| self.at_service(error))
+                let heard = service.register(of, consumers).await.map_err(|error| self.at_service(error))?;
+                let one = |(name, heard): (String, Result<bool, ServiceError>)| {
+                    (name, heard.map_err(|error| self.at_service(error)))
+                };
+                Ok(heard.into_iter().map(one).collect())
             }
             Upstream::Store { client, .. } => {
                 let registered = eventstore::register_consumers(client, of, consumers).await;
-                registered.map_err(|error| self.at_store(error))
+                let registered = registered.map_err(|error| self.at_store(error))?;
+                Ok(registered.into_iter().map(|(name, missed)| (name, Ok(missed))).collect())
             }
         }
     }
@@ -163,7 +168,7 @@ impl Upstream {
     pub async fn forget(&self, of: Deployment<'_>, consumer: &str) -> Result<bool, EngineError> {
         match self {
             Upstream::Service { service, .. } => {
-                service.forget(of.manifest, consumer).await.map_err(|error| self.at_service(error))
+                service.forget(of, consumer).await.map_err(|error| self.at_service(error))
             }
             Upstream::Store { client, .. } => {
                 let forgotten = eventstore::forget_consumer(client, of, consumer).await;

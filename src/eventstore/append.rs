@@ -33,9 +33,9 @@ pub fn events_table() -> TableTarget {
         ("operation", Kind::Text),
         ("xid", Kind::Int64),
         ("commit_time", Kind::Timestamptz),
-        ("key", Kind::Jsonb),
-        ("object", Kind::Jsonb),
-        ("attributes", Kind::Jsonb),
+        ("key", Kind::Text),
+        ("object", Kind::Text),
+        ("attributes", Kind::Text),
     ];
     let columns = columns.iter().map(column).collect();
     TableTarget {
@@ -55,6 +55,30 @@ pub struct Appender {
     segment: Arc<AtomicI32>,
     writer: ObjectWriter,
     last: Position,
+    /// What the events of a transaction have in common, as text.
+    printed: Printed,
+}
+
+#[derive(Debug, Default)]
+struct Printed {
+    commit_lsn: (Lsn, String),
+    commit_time: (i64, String),
+}
+
+impl Printed {
+    fn commit_lsn(&mut self, lsn: Lsn) -> &[u8] {
+        if self.commit_lsn.0 != lsn || self.commit_lsn.1.is_empty() {
+            self.commit_lsn = (lsn, lsn.to_string());
+        }
+        self.commit_lsn.1.as_bytes()
+    }
+
+    fn commit_time(&mut self, micros: i64) -> &[u8] {
+        if self.commit_time.0 != micros || self.commit_time.1.is_empty() {
+            self.commit_time = (micros, timestamp(micros));
+        }
+        self.commit_time.1.as_bytes()
+    }
 }
 
 /// Where rows come from.
@@ -70,7 +94,14 @@ impl Appender {
     /// Goes on behind the last event of the stream. Whoever keeps `segment` true says where events are appended to.
     pub fn new(stream: &Stream, public: &PublicSchema, segment: Arc<AtomicI32>) -> Appender {
         let writer = ObjectWriter::new(public, stream.from_component);
-        Appender { stream: stream.id, shape: stream.shape, segment, writer, last: stream.last }
+        Appender {
+            stream: stream.id,
+            shape: stream.shape,
+            segment,
+            writer,
+            last: stream.last,
+            printed: Printed::default(),
+        }
     }
 
     /// Returns the id of the stream.
@@ -128,7 +159,7 @@ impl Appender {
     }
 
     fn write(
-        &self,
+        &mut self,
         out: &mut TupleWriter,
         row: &Row,
         position: Position,
@@ -139,7 +170,7 @@ impl Appender {
         out.begin();
         out.text(number.format(self.stream).as_bytes());
         out.text(number.format(position.epoch).as_bytes());
-        out.text(position.commit_lsn.to_string().as_bytes());
+        out.text(self.printed.commit_lsn(position.commit_lsn));
         out.text(number.format(position.ordinal).as_bytes());
         out.text(number.format(self.segment.load(Relaxed)).as_bytes());
         out.text(number.format(self.shape).as_bytes());
@@ -152,7 +183,7 @@ impl Appender {
         out.text(number.format(xid).as_bytes());
         match commit_time {
             None => out.null(),
-            Some(micros) => out.text(timestamp(micros).as_bytes()),
+            Some(micros) => out.text(self.printed.commit_time(micros)),
         }
         self.writer.write(out, row)?;
         out.end();

@@ -23,6 +23,8 @@ pub struct Registered<'a> {
     pub public_schema: &'a str,
     pub major: i32,
     pub cursor: Position,
+    /// The UUID of the stream that the cursor is of, where it is known.
+    pub origin: Option<&'a str>,
 }
 
 /// Records how far consumers of a deployment are, so that nothing is removed that they have not read. Returns those that have

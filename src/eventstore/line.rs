@@ -6,6 +6,7 @@
 //! {"type":"shape","schema":0,"id":3,"minorVersion":0,"columns":[…],"attrs":[…],"component":null}
 //! {"type":"event","schema":0,"position":"1:0/16B3748:0","shape":3,"operation":"insert","xid":7,"commitTime":1,"key":…,"object":…,"attributes":…}
 //! {"type":"end"}
+//! {"type":"gone","error":"…","hint":"…"}
 //! {"type":"error","error":"…"}
 //! ```
 //!
@@ -27,6 +28,8 @@ pub enum Line {
     Event(Event),
     /// Everything that there is has been told.
     End,
+    /// Events that the reader has not read were removed: what happened, and what to do.
+    Gone(String, Option<String>),
     /// The service can't go on.
     Error(String),
 }
@@ -71,6 +74,7 @@ struct Written<'a> {
     #[serde(borrow)]
     attributes: Option<&'a RawValue>,
     error: Option<String>,
+    hint: Option<String>,
 }
 
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -79,6 +83,7 @@ enum Type {
     Shape,
     Event,
     End,
+    Gone,
     Error,
 }
 
@@ -100,6 +105,7 @@ pub fn read_line(line: String, asked: &[Asked]) -> Result<Line, BadEvent> {
     let of = asked.get(written.schema).ok_or_else(|| bad("it is about nothing that was asked for"));
     match written.r#type {
         Type::End => Ok(Line::End),
+        Type::Gone => Ok(Line::Gone(written.error.unwrap_or_default(), written.hint)),
         Type::Error => Ok(Line::Error(written.error.unwrap_or_default())),
         Type::Shape => {
             let document = serde_json::from_str(&line).map_err(|_| bad("no JSON"))?;
@@ -178,6 +184,13 @@ pub fn write_shape(out: &mut Vec<u8>, schema: usize, shape: &Shape) {
 /// Appends the line that says that there is no more.
 pub fn write_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"end\"}\n");
+}
+
+/// Appends the line that says that events have been removed which were to be told.
+pub fn write_gone(out: &mut Vec<u8>, error: &str, hint: &str) {
+    let line = serde_json::json!({ "type": "gone", "error": error, "hint": hint });
+    out.extend_from_slice(line.to_string().as_bytes());
+    out.push(b'\n');
 }
 
 /// Appends the line that says why there is no more.

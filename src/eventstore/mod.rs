@@ -10,6 +10,8 @@
 
 mod append;
 mod consumer;
+mod emptied;
+mod gone;
 mod json;
 mod line;
 mod mirror;
@@ -26,18 +28,20 @@ pub use append::{Appender, Origin, events_table, rfc3339};
 pub use consumer::{
     Deployment, Reader, Registered, before, count, count_all, forget_consumer, last, readers, register_consumers,
 };
-pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_shape};
+pub use emptied::emptied;
+pub use gone::{Gone, gone};
+pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_gone, write_shape};
 pub use mirror::{
     Adopted, Appended, MirrorConflict, MirrorRow, Mirrored, Moved, ShapeRow, Upstream, adopt, begin_mirroring,
     commit_mirrored, flush_mirror, mark_mirror_stopped, mirrors, shape_rows, store_id, take_over_mirror,
 };
 pub use object::BadEvent;
-pub use read::{Event, Events, Page, Reading, Wanted, events};
-pub use rejot::{Copied, is_of_rejot, left_by_rejot, stored_by_rejot};
+pub use read::{BEGIN_READING, Event, Events, Page, Reading, Wanted, events};
+pub use rejot::{Copied, is_of_rejot, last_of_rejot, left_by_rejot, stored_by_rejot};
 pub use retain::{
     Gap, Holder, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments,
 };
-pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, register, shapes, streams};
+pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, other_shapes, register, shapes, streams};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_events";

@@ -1,6 +1,6 @@
 //! Rows as they stand in events, and back.
 //!
-//! `object` and `key` are jsonb. Booleans, integers and finite floats are JSON's own; a jsonb value is nested as it is;
+//! `object` and `key` are JSON that jsonb takes, in one line. Booleans, integers and finite floats are JSON's own; a jsonb value is nested as it is;
 //! everything else is Postgres's text as a string, numeric and json included, so nothing is rounded and nothing reformatted.
 //! A column that an update left alone is not there. What jsonb can't tell apart is told in `attributes`: the JSON value
 //! null of a jsonb column (`jsonNull`), the former key of an update that changed it (`oldKey`), and the former row where a
@@ -125,14 +125,26 @@ impl ObjectWriter {
                     let mut text = &*text;
                     if self.from_component {
                         // It stands inside of a document, which it must not break out of.
-                        let raw: Result<&RawValue, _> = serde_json::from_slice(text);
-                        let raw = raw.map_err(|_| BadEvent::new(format!("column `{}` holds no JSON", member.name)))?;
-                        text = raw.get().as_bytes();
+                        let raw: Option<&RawValue> = serde_json::from_slice(text).ok();
+                        let raw = raw.map(|raw| raw.get().as_bytes()).filter(|raw| json::is_jsonb(raw));
+                        text = raw.ok_or_else(|| {
+                            BadEvent::new(format!("column `{}` holds no JSON that jsonb takes", member.name))
+                        })?;
                     }
                     if text == b"null" {
                         json_null.push(member.name.clone());
                     }
-                    out.put_slice(text);
+                    // A string has no line breaks; between its parts a document may, where a component wrote it.
+                    text.split(|byte| *byte < b' ').for_each(|piece| out.put_slice(piece));
+                }
+                Some(text) if text.len() > json::STRING_MAX => {
+                    return Err(BadEvent::new(format!(
+                        "column `{}` holds a text that jsonb is too small for",
+                        member.name
+                    )));
+                }
+                Some(text) if self.from_component && memchr::memchr(0, &text).is_some() => {
+                    return Err(BadEvent::new(format!("column `{}` holds a NUL, which no text has", member.name)));
                 }
                 Some(text) => value_of(out, &member.kind, &text),
             }
@@ -507,11 +519,18 @@ mod tests {
         };
         let null = written(&public, &with(b" null\n"));
         assert_eq!(null[2].as_deref(), Some("{\"jsonNull\":[\"doc\"]}"));
-        for doc in [&b"1,\"id\":5"[..], b"", b"{", b"nul"] {
+        let lines = written(&public, &with(b"{\n\t\"a\": 1,\r\n \"b\": 2}"));
+        assert_eq!(lines[1].as_deref(), Some("{\"id\":1,\"doc\":{\"a\": 1, \"b\": 2}}"));
+        for doc in [&b"1,\"id\":5"[..], b"", b"{", b"nul", b"\"\\u0000\"", b"\"\\ud800\""] {
             let mut writer = TupleWriter::default();
             writer.begin();
             assert!(ObjectWriter::new(&public, true).write(&mut writer, &with(doc)).is_err());
         }
+        let text = super::tests::public(&[("id", Kind::Text, true)]);
+        let row = Row { values: tuple(&[Value::Text(b"a\0b")]), ..with(b"1") };
+        let mut writer = TupleWriter::default();
+        writer.begin();
+        assert!(ObjectWriter::new(&text, true).write(&mut writer, &row).is_err());
     }
 
     #[test]

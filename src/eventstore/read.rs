@@ -1,10 +1,11 @@
 //! Reading streams: their events in the order of their source, from where each reader is.
 
+use std::error::Error;
 use std::pin::Pin;
 
 use futures_util::TryStreamExt;
 use hashbrown::HashMap;
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::{FromSql, PgLsn, ToSql, Type, accepts};
 use tokio_postgres::{Client, Row, RowStream, Statement};
 
 use super::line::EventLine;
@@ -13,6 +14,9 @@ use super::stream::position;
 use super::{BadEvent, Position, query};
 use crate::change::{Op, PublicSchema, TupleWriter};
 use crate::datastore::DataStoreError;
+
+/// Microseconds from 1970-01-01 to 2000-01-01, where Postgres's timestamps begin.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A stream, and the position behind which it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,7 @@ impl Event {
     /// Microseconds since 1970-01-01 UTC; `None` for rows that existed before they were published.
     pub fn commit_time(&self) -> Option<i64> {
         match &self.0 {
-            Sent::Row(row) => row.get(6),
+            Sent::Row(row) => row.get::<_, Option<Micros>>(6).map(|Micros(micros)| micros),
             Sent::Line(line) => line.commit_time,
         }
     }
@@ -125,6 +129,18 @@ impl Event {
     }
 }
 
+/// A `timestamptz`, in microseconds since 1970-01-01 UTC.
+struct Micros(i64);
+
+impl<'a> FromSql<'a> for Micros {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Micros, Box<dyn Error + Sync + Send>> {
+        let since_2000 = i64::from_be_bytes(raw.try_into()?);
+        Ok(Micros(since_2000.saturating_add(EPOCH_MICROS)))
+    }
+
+    accepts!(TIMESTAMPTZ);
+}
+
 /// Makes rows of a public schema of the events of its stream.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -146,6 +162,12 @@ impl Reading {
         self.reader.read(out, event.op()?, documents)
     }
 }
+
+/// Begins to read events, all of them as one snapshot shows them. The index gives them in order, which the planner, before it
+/// has seen statistics, takes to be dearer than to sort all that is left of a stream for each page. A plan that can't do
+/// without what is off costs so much that it would be compiled, which takes longer than any page.
+pub const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; \
+     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
 /// Reads the events of several streams over one session, page by page.
 pub struct Events {
@@ -173,7 +195,7 @@ impl Page {
 }
 
 impl Events {
-    /// Reads up to `limit` events of all of `wanted`, by position, as one snapshot shows them. So every transaction of a
+    /// Reads up to `limit` events of all of `wanted`, by position, in a transaction that [`BEGIN_READING`] began. So every transaction of a
     /// source is there with all its events, or not at all, but for what lies behind the limit.
     ///
     /// # Errors
@@ -214,7 +236,7 @@ fn sql(streams: usize) -> String {
     let all: Vec<String> = (0..streams).map(one).collect();
     format!(
         "SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, \
-         (extract(epoch FROM commit_time) * 1000000)::bigint, key::text, object::text, attributes::text, xid \
+         commit_time, key, object, attributes, xid \
          FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT $1",
         all.join(" UNION ALL ")
     )

@@ -3,8 +3,10 @@
 //! ReJot's table of events, which migration 8 renames to `rejot_event`, is copied stream by stream, each in the transaction
 //! that registers it; so a stream has all of ReJot's events or none, whatever is killed. They are of epoch 0: before
 //! everything that is published from then on. Their place is ReJot's: the position at which the source delivered their
-//! transaction (of which no two have the same), and their index in it. It is not the commit's, so transactions that overlapped
-//! are in the order in which they began.
+//! transaction (of which no two have the same), and their index in it. It is not the commit's: a transaction that began before
+//! another one, and was committed behind it, was stored behind it, too, at a lesser position. ReJot's consumers, which were
+//! past that, never got it. So it takes its place behind all that was stored before it ([`late_ordinal`]), which is the order
+//! of the commits.
 //!
 //! Objects stay as ReJot wrote them. The shape that the events are of is marked ([`MARK`]), and whoever reads them makes of
 //! ReJot's JSON what Postgres reads ([`text_of`]): an array becomes Postgres's own, an interval's parts and a buffer's bytes
@@ -18,7 +20,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use super::stream::{Publisher, StreamConflict, attrs_document, columns_document};
 use super::{BadEvent, query};
 use crate::change::{Kind, PublicSchema};
-use crate::datastore::DataStoreError;
+use crate::datastore::{DataStoreError, late_ordinal};
 use crate::lsn::Lsn;
 
 /// The attribute of a shape whose events ReJot wrote.
@@ -30,7 +32,12 @@ pub struct Copied {
     pub events: u64,
     /// Of those that have no object there is nothing to read.
     pub left_out: i64,
+    /// Deletes that do not say which row went: they have other fields than the key.
+    pub deletes_left_out: i64,
 }
+
+/// The attribute of an event whose place is not where its transaction began: where that is.
+const BEGUN: &str = "rejotTransaction";
 
 /// Returns true for a shape whose events ReJot wrote.
 pub fn is_of_rejot(written: &PublicSchema) -> bool {
@@ -59,6 +66,9 @@ async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
     Ok(client.query_one(sql, &[]).await.map_err(query("look for ReJot's events"))?.get(0))
 }
 
+/// What a position looks like.
+const POSITION: &str = "^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$";
+
 /// The events of one public schema.
 const OF_STREAM: &str = "FROM rejot_events.rejot_event WHERE manifest_slug = $1 AND public_schema_name = $2 \
      AND public_schema_major_version = $3::integer";
@@ -84,7 +94,7 @@ pub(super) async fn copy(
     let lock = "LOCK TABLE rejot_events.rejot_event IN SHARE MODE";
     transaction.batch_execute(lock).await.map_err(failed)?;
     let look = format!(
-        "SELECT count(*), count(*) FILTER (WHERE transaction_id !~ '^[0-9A-Fa-f]{{1,8}}/[0-9A-Fa-f]{{1,8}}$'), \
+        "SELECT count(*), count(*) FILTER (WHERE transaction_id !~ '{POSITION}'), \
          count(*) FILTER (WHERE jsonb_typeof(object) IS DISTINCT FROM 'object') {OF_STREAM}"
     );
     let row = transaction.query_one(&look, &of_stream).await.map_err(failed)?;
@@ -106,17 +116,31 @@ pub(super) async fn copy(
     let parameters: Vec<&(dyn ToSql + Sync)> = [&of_stream[..], &[&stream, &columns, &attrs]].concat();
     transaction.execute(&shapes, &parameters).await.map_err(failed)?;
     let key: Vec<&str> = public.key().into_iter().map(|index| &*public.columns[index].name).collect();
+    let is_late = "begun < place";
+    // A delete whose one field has another name than the one column of the key can mean nothing else.
     let copy = format!(
-        "INSERT INTO rejot_events.event (stream_id, epoch, commit_lsn, ordinal, segment, shape_id, operation, xid, \
-         commit_time, key, object) \
-         SELECT $4, 0, e.transaction_id::pg_lsn, e.operation_idx, $5, s.id, e.operation, 0, \
-         coalesce(e.created_at, 'epoch'), \
-         CASE WHEN cardinality($6::text[]) > 0 THEN \
-         (SELECT coalesce(jsonb_object_agg(k, e.object -> k), '{{}}') FROM unnest($6::text[]) AS k WHERE e.object ? k) END, \
-         CASE WHEN e.operation <> 'delete' OR cardinality($6::text[]) = 0 THEN e.object END \
-         FROM (SELECT * {OF_STREAM} AND jsonb_typeof(object) = 'object') AS e \
-         JOIN rejot_events.shape AS s ON s.stream_id = $4 \
-         AND s.public_schema_minor_version = coalesce(e.public_schema_minor_version, 0)"
+        "WITH stored AS (SELECT *, transaction_id::pg_lsn AS begun, coalesce(created_at, 'epoch') AS stored_at {OF_STREAM} \
+             AND jsonb_typeof(object) = 'object'), \
+         placed AS (SELECT *, max(begun) OVER (ORDER BY stored_at, begun, operation_idx ROWS UNBOUNDED PRECEDING) AS place \
+             FROM stored), \
+         counted AS (SELECT *, row_number() OVER late AS number FROM placed \
+             WINDOW late AS (PARTITION BY place, {is_late} ORDER BY stored_at, begun, operation_idx)), \
+         e AS (SELECT *, CASE WHEN {is_late} THEN number + max({late} - number) OVER late ELSE operation_idx END AS ordinal \
+             FROM counted WINDOW late AS (PARTITION BY place, {is_late} ORDER BY number)) \
+         INSERT INTO rejot_events.event (stream_id, epoch, commit_lsn, ordinal, segment, shape_id, operation, xid, \
+         commit_time, key, object, attributes) \
+         SELECT $4, 0, e.place, e.ordinal, $5, s.id, e.operation, 0, e.stored_at, \
+         (CASE WHEN cardinality($6::text[]) = 0 THEN NULL \
+         WHEN e.operation = 'delete' AND NOT e.object ?& $6::text[] \
+         THEN jsonb_build_object(($6::text[])[1], (SELECT value FROM jsonb_each(e.object))) \
+         ELSE (SELECT coalesce(jsonb_object_agg(k, e.object -> k), '{{}}') FROM unnest($6::text[]) AS k WHERE e.object ? k) END)::text, \
+         CASE WHEN e.operation <> 'delete' OR cardinality($6::text[]) = 0 THEN e.object::text END, \
+         CASE WHEN {is_late} THEN jsonb_build_object('{BEGUN}', e.begun::text)::text END \
+         FROM e JOIN rejot_events.shape AS s ON s.stream_id = $4 \
+         AND s.public_schema_minor_version = coalesce(e.public_schema_minor_version, 0) \
+         WHERE e.operation <> 'delete' OR cardinality($6::text[]) = 0 OR e.object ?& $6::text[] \
+         OR (cardinality($6::text[]) = 1 AND (SELECT count(*) FROM jsonb_object_keys(e.object)) = 1)",
+        late = late_ordinal("stored_at"),
     );
     let parameters: Vec<&(dyn ToSql + Sync)> = [&of_stream[..], &[&stream, &segment, &key]].concat();
     let events = transaction.execute(&copy, &parameters).await.map_err(failed)?;
@@ -125,7 +149,7 @@ pub(super) async fn copy(
         transaction.execute(sql, &[&stream, &PgLsn::from(at.0)]).await.map_err(failed)?;
     }
     crate::fault::point("rejot-copied");
-    Ok(Copied { events, left_out })
+    Ok(Copied { events, left_out, deletes_left_out: all - left_out - events.cast_signed() })
 }
 
 /// Returns the places of the transactions that ReJot stored in streams, from one on, in order.
@@ -133,10 +157,12 @@ pub(super) async fn copy(
 /// # Errors
 /// What the server says.
 pub async fn stored_by_rejot(client: &Client, streams: &[i32], from: Lsn) -> Result<Vec<Lsn>, DataStoreError> {
-    let sql = "SELECT DISTINCT commit_lsn FROM rejot_events.event \
-               WHERE stream_id = ANY ($1) AND epoch = 0 AND commit_lsn >= $2 ORDER BY 1";
+    let sql = format!(
+        "SELECT DISTINCT coalesce((attributes::jsonb ->> '{BEGUN}')::pg_lsn, commit_lsn) FROM rejot_events.event \
+         WHERE stream_id = ANY ($1) AND epoch = 0 AND commit_lsn >= $2 ORDER BY 1"
+    );
     let from = PgLsn::from(from.0);
-    let rows = client.query(sql, &[&streams, &from]).await.map_err(query("read what ReJot has stored"))?;
+    let rows = client.query(&sql, &[&streams, &from]).await.map_err(query("read what ReJot has stored"))?;
     Ok(rows.iter().map(|row| Lsn(row.get::<_, PgLsn>(0).into())).collect())
 }
 
@@ -162,6 +188,27 @@ pub(super) async fn being_taken_over(client: &Client, segment: i32) -> Result<Op
     );
     let row = client.query_opt(&sql, &[]).await.map_err(failed())?;
     Ok(row.map(|row| row.get(0)))
+}
+
+/// Returns the last transaction that ReJot stored of a manifest's public schemas, given with their major versions, by where it
+/// begins; `None` where there is none.
+///
+/// # Errors
+/// What the server says.
+pub async fn last_of_rejot(
+    client: &Client,
+    manifest: &str,
+    public_schemas: &[(String, i32)],
+) -> Result<Option<Lsn>, DataStoreError> {
+    let (names, majors): (Vec<&str>, Vec<i32>) = public_schemas.iter().map(|(name, major)| (&**name, *major)).unzip();
+    let sql = format!(
+        "SELECT max(e.transaction_id::pg_lsn) FROM rejot_events.rejot_event AS e \
+         JOIN unnest($2::text[], $3::integer[]) AS u (name, major) ON u.name = e.public_schema_name \
+         AND u.major = e.public_schema_major_version WHERE e.manifest_slug = $1 AND e.transaction_id ~ '{POSITION}'"
+    );
+    let row = client.query_one(&sql, &[&manifest, &names, &majors]).await;
+    let row = row.map_err(query("read what ReJot has stored"))?;
+    Ok(row.get::<_, Option<PgLsn>>(0).map(|lsn| Lsn(lsn.into())))
 }
 
 /// Makes Postgres's text of a document that ReJot wrote for a column that is no jsonb.

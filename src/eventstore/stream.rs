@@ -297,13 +297,32 @@ pub async fn streams(client: &Client) -> Result<Vec<Stream>, DataStoreError> {
 /// # Errors
 /// What the server says.
 pub async fn shapes(client: &Client, streams: &[i32], after: i32) -> Result<Vec<Shape>, DataStoreError> {
+    select_shapes(client, "s.id > $2", streams, &after).await
+}
+
+/// Returns shapes that streams have had, but for those of `known`, the newest first: ids need not appear in their order.
+///
+/// # Errors
+/// What the server says.
+pub async fn other_shapes(client: &Client, streams: &[i32], known: &[i32]) -> Result<Vec<Shape>, DataStoreError> {
+    select_shapes(client, "s.id <> ALL ($2)", streams, &known).await
+}
+
+async fn select_shapes(
+    client: &Client,
+    condition: &str,
+    streams: &[i32],
+    parameter: &(dyn tokio_postgres::types::ToSql + Sync),
+) -> Result<Vec<Shape>, DataStoreError> {
     if streams.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT s.id, s.stream_id, t.public_schema_name, t.public_schema_major_version, s.public_schema_minor_version, \
-               s.columns::text, s.attrs::text, s.component_digest FROM rejot_events.shape AS s \
-               JOIN rejot_events.stream AS t ON t.id = s.stream_id WHERE s.stream_id = ANY ($1) AND s.id > $2 ORDER BY s.id DESC";
-    let rows = client.query(sql, &[&streams, &after]).await.map_err(query("read the shapes of streams"))?;
+    let sql = format!(
+        "SELECT s.id, s.stream_id, t.public_schema_name, t.public_schema_major_version, s.public_schema_minor_version, \
+         s.columns::text, s.attrs::text, s.component_digest FROM rejot_events.shape AS s \
+         JOIN rejot_events.stream AS t ON t.id = s.stream_id WHERE s.stream_id = ANY ($1) AND {condition} ORDER BY s.id DESC"
+    );
+    let rows = client.query(&sql, &[&streams, parameter]).await.map_err(query("read the shapes of streams"))?;
     let shape = |row: &tokio_postgres::Row| {
         let json = |column: usize| serde_json::from_str::<Value>(row.get(column)).unwrap_or_default();
         let columns = json(5);

@@ -68,6 +68,26 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND, what, hint)
     }
 
+    /// It contradicts what there is.
+    pub fn conflict(what: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::CONFLICT, what, hint)
+    }
+
+    /// It was there, and is not any more.
+    pub fn gone(what: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::GONE, what, hint)
+    }
+
+    /// Others have what is asked for; their turn ends.
+    pub fn busy(what: impl Into<String>) -> Refusal {
+        Refusal { status: StatusCode::TOO_MANY_REQUESTS, ..Refusal::later(what) }
+    }
+
+    /// Returns it as a part of an answer about several things.
+    pub fn document(&self) -> Value {
+        json!({ "status": self.status.as_u16(), "error": self.what, "hint": self.hint })
+    }
+
     /// It can't be answered now.
     pub fn later(what: impl Into<String>) -> Refusal {
         let header = Some((hyper::header::RETRY_AFTER, HeaderValue::from_static("1")));
@@ -82,8 +102,8 @@ impl Refusal {
     }
 
     /// A path is asked in a way that it does not know.
-    pub fn method(allowed: &'static str) -> Refusal {
-        let header = Some((hyper::header::ALLOW, HeaderValue::from_static(allowed)));
+    pub fn method(allowed: &str) -> Refusal {
+        let header = HeaderValue::from_str(allowed).ok().map(|allowed| (hyper::header::ALLOW, allowed));
         let what = "this path is not asked that way";
         Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, what, format!("it takes {allowed}")) }
     }

@@ -4,10 +4,13 @@
 //! mod         listens, and takes connections until it is asked to stop
 //!   access    who may ask
 //!   tls       the service's certificate
+//!   patience  a peer that does not read is given up
 //!   route     which request is answered by what
 //!     tell      /status, /public-schemas, /streams, /data-store/cursors
 //!     read      /read: a page of whole transactions, as ReJot has it
 //!     stream    /stream: events as they are published
+//!       turns   who may have one
+//!     gone      what retention has removed
 //!     consumers what consumers elsewhere say of themselves
 //!   store     event stores and sessions there
 //!   cursor    how readers say where they are
@@ -24,12 +27,15 @@ mod access;
 mod answer;
 mod consumers;
 mod cursor;
+mod gone;
+mod patience;
 mod read;
 mod route;
 mod store;
 mod stream;
 mod tell;
 mod tls;
+mod turns;
 
 use std::convert::Infallible;
 use std::io;
@@ -50,13 +56,17 @@ use crate::manifest::{Manifest, Secret};
 use crate::postgres;
 
 use access::Access;
+use patience::Patient;
 use store::Store;
 use tls::Certificate;
+use turns::Turns;
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
-/// Streams at a time: each has a session at its event store.
-const STREAMS_MAX: usize = 32;
+/// Streams at a time, unless it is told otherwise: each has a session at its event store.
+pub const STREAMS: u16 = 32;
+/// Questions at a time about how far consumers are: each has a session at their destination.
+const CURSORS_MAX: usize = 4;
 /// The largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long the head of a request, or a TLS handshake, may take.
@@ -78,6 +88,8 @@ pub struct Options {
     pub tokens: Vec<Secret>,
     /// A certificate and its key, PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// How many streams are open at a time; at least 1.
+    pub streams: u16,
 }
 
 /// Why there is no service.
@@ -126,7 +138,8 @@ struct Shared {
     manifests: Vec<Manifest>,
     stores: Vec<Store>,
     access: Access,
-    streams: Arc<Semaphore>,
+    turns: Turns,
+    cursors: Semaphore,
     started: Instant,
 }
 
@@ -180,7 +193,8 @@ pub async fn listen(options: &Options, manifests: &[Manifest]) -> Result<Http, H
         manifests: manifests.to_vec(),
         stores,
         access: Access::new(&options.tokens),
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        turns: Turns::new(options.streams.max(1).into()),
+        cursors: Semaphore::new(CURSORS_MAX),
         started: Instant::now(),
     };
     Ok(Http { listener, address, certificate, shared: Arc::new(shared) })
@@ -233,9 +247,11 @@ async fn connection(
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 ) {
-    if postgres::keep_alive(&socket).and_then(|()| socket.set_nodelay(true)).is_err() {
+    let ready = postgres::keep_alive(&socket).and_then(|()| patience::limit(&socket));
+    if ready.and_then(|()| socket.set_nodelay(true)).is_err() {
         return;
     }
+    let socket = Patient::new(socket);
     let Some(certificate) = certificate else { return answer_all(socket, shared, stop).await };
     match tokio::time::timeout(HEAD_TIMEOUT, certificate.acceptor().accept(socket)).await {
         Ok(Ok(socket)) => answer_all(socket, shared, stop).await,

@@ -10,8 +10,21 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::answer::{Answer, Refusal, json as answer};
-use super::{Shared, consumers, cursor, read, stream, tell};
+use super::{Shared, consumers, read, stream, tell};
 
+/// How each path is asked.
+const ROUTES: &[(&str, &[&str])] = &[
+    ("/", &["GET"]),
+    ("/status", &["GET"]),
+    ("/public-schemas", &["GET"]),
+    ("/data-store/cursors", &["GET"]),
+    ("/read", &["GET"]),
+    ("/stream", &["GET", "POST"]),
+    ("/streams", &["GET"]),
+    ("/consumers", &["POST", "DELETE"]),
+    ("/events/count", &["POST"]),
+    ("/events/before", &["POST"]),
+];
 /// The largest body of a request.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a request may take, but for streams.
@@ -24,55 +37,69 @@ pub async fn request(shared: Arc<Shared>, stop: watch::Receiver<bool>, request: 
     answered.unwrap_or_else(|_| late()).unwrap_or_else(Refusal::answer)
 }
 
-const PATHS: &str = "there are /, /status, /public-schemas, /read, /stream, /streams, /data-store/cursors, /consumers, \
-                     /events/count and /events/before";
+/// Tells that somebody is there, and what can be asked: that is secret to nobody.
+fn index() -> Answer {
+    let routes = ROUTES.iter().flat_map(|(path, methods)| methods.iter().map(move |method| (path, method)));
+    let routes: Value = routes.map(|(path, method)| json!({ "method": method, "path": path })).collect();
+    answer(&json!({ "health": "ok", "service": "pelton", "routes": routes }))
+}
 
 async fn route(shared: &Shared, stop: watch::Receiver<bool>, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let path = request.uri().path().to_owned();
-    // What tells a load balancer that somebody is here tells nothing else.
-    if path == "/" {
-        return match *request.method() {
-            Method::GET | Method::HEAD => Ok(answer(&json!({ "service": "pelton", "status": "ok" }))),
-            _ => Err(Refusal::method("GET")),
-        };
+    let method = request.method().clone();
+    let known = ROUTES.iter().find(|(known, _)| *known == path);
+    if path == "/" && [Method::GET, Method::HEAD].contains(&method) {
+        return Ok(index());
     }
-    shared.access.check(request.headers())?;
+    // A load balancer may ask whether somebody is here, and nothing else.
+    if path != "/" {
+        shared.access.check(request.headers())?;
+    }
+    let Some((_, methods)) = known else {
+        let paths: Vec<&str> = ROUTES.iter().map(|(path, _)| *path).collect();
+        return Err(Refusal::absent("there is nothing at this path", format!("there are {}", paths.join(", "))));
+    };
+    if !methods.contains(&method.as_str()) {
+        return Err(Refusal::method(&methods.join(", ")));
+    }
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let parameters: Vec<(String, String)> =
         url::form_urlencoded::parse(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
     let parameter = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let stores = &shared.stores[..];
-    match (path.as_str(), request.method().as_str()) {
-        ("/status", "GET") => Ok(tell::status(shared).await),
-        ("/public-schemas", "GET") => tell::public_schemas(shared).await,
-        ("/streams", "GET") => tell::streams(shared, parameter("manifest")).await,
-        ("/data-store/cursors", "GET") => tell::cursors(shared).await,
-        ("/read", "GET") => read::read(stores, parameter("cursors"), parameter("limit")).await,
-        ("/stream", "GET" | "POST") => {
-            let cursors = match request.method() {
-                &Method::POST => body(request).await?["cursors"].take(),
+    match (path.as_str(), method.as_str()) {
+        ("/status", _) => Ok(tell::status(shared).await),
+        ("/public-schemas", _) => tell::public_schemas(shared).await,
+        ("/streams", _) => tell::streams(shared, parameter("manifest")).await,
+        ("/data-store/cursors", _) => tell::cursors(shared).await,
+        ("/read", _) => {
+            let [cursors, limit, truncates] = ["cursors", "limit", "truncates"].map(parameter);
+            read::read(stores, read::Asked { cursors, limit, truncates }).await
+        }
+        ("/stream", _) => {
+            let asked = match method {
+                Method::POST => {
+                    let body = body(request).await?;
+                    stream::Asked::read(&body["cursors"], &body)?
+                }
                 _ => {
                     let hint = "write ?cursors=[…], percent-encoded, or POST {\"cursors\": […]}";
                     let text = parameter("cursors").ok_or_else(|| Refusal::bad("there are no `cursors`", hint))?;
-                    serde_json::from_str(text).map_err(|_| Refusal::bad("`cursors` is no JSON", hint))?
+                    let cursors: Value =
+                        serde_json::from_str(text).map_err(|_| Refusal::bad("`cursors` is no JSON", hint))?;
+                    stream::Asked::read(&cursors, &Value::Null)?
                 }
             };
-            let (horizons, cursors) = (cursor::horizons(&cursors)?, cursor::all(&cursors)?);
-            let permit = Arc::clone(&shared.streams).try_acquire_owned();
-            let permit = permit.map_err(|_| Refusal::later("there are as many streams as this service opens"))?;
-            stream::stream(stores, &cursors, &horizons, permit, stop).await
+            let turn = shared.turns.take().await?;
+            stream::stream(stores, asked, turn, stop).await
         }
         ("/consumers", "POST") => consumers::register(stores, &body(request).await?).await,
-        ("/consumers", "DELETE") => consumers::forget(stores, parameter("manifest"), parameter("consumer")).await,
-        ("/events/count", "POST") => consumers::count(stores, &body(request).await?).await,
-        ("/events/before", "POST") => consumers::before(stores, &body(request).await?).await,
-        ("/status" | "/public-schemas" | "/streams" | "/data-store/cursors" | "/read", _) => {
-            Err(Refusal::method("GET"))
+        ("/consumers", _) => {
+            let [manifest, destination, consumer] = ["manifest", "destination", "consumer"].map(parameter);
+            consumers::forget(stores, manifest, destination, consumer).await
         }
-        ("/stream", _) => Err(Refusal::method("GET, POST")),
-        ("/consumers", _) => Err(Refusal::method("POST, DELETE")),
-        ("/events/count" | "/events/before", _) => Err(Refusal::method("POST")),
-        _ => Err(Refusal::absent("there is nothing at this path", PATHS)),
+        ("/events/count", _) => consumers::count(stores, &body(request).await?).await,
+        _ => consumers::before(stores, &body(request).await?).await,
     }
 }
 

@@ -1,23 +1,28 @@
 //! What is told of manifests and stores: `/status`, `/public-schemas`, `/streams`, `/data-store/cursors`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::answer::{Answer, Refusal, json as answer, with_status};
 use super::cursor::transaction_id;
-use super::store::{Store, in_order};
+use super::store::{Cancel, Store, in_order};
 use crate::datastore;
 use crate::engine::{Chain, Plan};
 use crate::eventstore::{self, Shape, Stream};
-use crate::manifest::nearest;
+use crate::manifest::{PublicSchemaConfig, SqlOperation, SqlTransformation, nearest};
 use crate::postgres::{self, Session};
+
+/// How long a question about consumers waits for others.
+const CURSORS_WAIT: Duration = Duration::from_secs(10);
 
 /// `/status`: whether all event stores can be read, and up to where there is what.
 pub async fn status(shared: &Shared) -> Answer {
     let mut all_well = true;
     let mut stores = Vec::new();
     for store in &shared.stores {
-        let streams = store.with(async |client| eventstore::streams(client).await).await;
+        let streams = store.streams().await;
         all_well &= streams.is_ok();
         let told = |stream: &Stream| {
             json!({
@@ -35,6 +40,8 @@ pub async fn status(shared: &Shared) -> Answer {
     }
     let manifests: Value = shared.manifests.iter().map(|manifest| json!({ "slug": manifest.slug })).collect();
     let told = json!({
+        // As ReJot has it: whatever answers has started.
+        "state": "started",
         "status": if all_well { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
         "uptimeSeconds": shared.started.elapsed().as_secs(),
@@ -58,17 +65,42 @@ pub async fn public_schemas(shared: &Shared) -> Result<Answer, Refusal> {
                     && stream.major == public.version.major as i32
             };
             let shape = published.iter().find(is_it).and_then(|(_, shapes)| shapes.first());
+            let (tables, transformations) = made_of(&public.config);
             told.push(json!({
-                "manifest": { "slug": manifest.slug },
+                "manifestSlug": manifest.slug,
                 "name": public.name,
                 "version": { "major": public.version.major, "minor": public.version.minor },
-                "source": { "dataStoreSlug": public.source },
-                "outputSchema": public.output_schema.as_ref().map(|output| &output.schema),
+                "source": { "dataStoreSlug": public.source, "tables": tables },
+                "transformations": transformations,
+                "outputSchema": public.output_schema.as_ref().map_or_else(|| json!({}), |output| output.schema.clone()),
                 "columns": shape.map(|shape| shape.document()["columns"].take()),
             }));
         }
     }
     Ok(answer(&Value::Array(told)))
+}
+
+/// Returns the tables that a public schema is made from, and how, as far as ReJot has words for it.
+fn made_of(config: &PublicSchemaConfig) -> (Vec<String>, Value) {
+    match config {
+        PublicSchemaConfig::Table(projection) => (vec![projection.table.to_string()], json!([])),
+        // What a component reads is its own to say.
+        PublicSchemaConfig::Wasm(_) => (Vec::new(), json!([])),
+        PublicSchemaConfig::Postgres(all) => {
+            let mut tables: Vec<String> = all.iter().map(|one| one.table.clone()).collect();
+            tables.sort();
+            tables.dedup();
+            let one = |one: &SqlTransformation| {
+                let operation = match one.operation {
+                    SqlOperation::Insert => "insert",
+                    SqlOperation::Update => "update",
+                    SqlOperation::Delete => "delete",
+                };
+                json!({ "operation": operation, "table": one.table, "sql": one.sql })
+            };
+            (tables, all.iter().map(one).collect())
+        }
+    }
 }
 
 /// `/streams`: what is in the event stores of a manifest, with all that is needed to read it.
@@ -111,7 +143,8 @@ pub async fn streams(shared: &Shared, manifest: Option<&str>) -> Result<Answer, 
 
 async fn published(store: &Store) -> Result<Vec<(Stream, Vec<Shape>)>, Refusal> {
     let read = store.with(async |client| {
-        let streams = eventstore::streams(client).await?;
+        let mut streams = eventstore::streams(client).await?;
+        streams.retain(|stream| store.serves(stream));
         let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
         let shapes = eventstore::shapes(client, &ids, 0).await?;
         Ok((streams, shapes))
@@ -127,13 +160,18 @@ async fn published(store: &Store) -> Result<Vec<(Stream, Vec<Shape>)>, Refusal> 
 /// `/data-store/cursors`: how far the manifests' own consumers are, each at its destination.
 pub async fn cursors(shared: &Shared) -> Result<Answer, Refusal> {
     let mut told = Vec::new();
+    // Each question has a session of its own at a destination.
+    let asking = tokio::time::timeout(CURSORS_WAIT, shared.cursors.acquire()).await;
+    let _asking = asking.map_err(|_| Refusal::busy("too many requests are being answered"))?;
     for manifest in &shared.manifests {
         let (plan, _) = Plan::of_what_runs(manifest);
         for reader in &plan.readers {
             let read = async {
                 let client = postgres::connect(&reader.connection, &Session::destination("pelton http")).await;
                 let client = client.map_err(|error| Chain(&error).to_string())?;
+                let mut cancel = Cancel::of(&reader.connection, &client);
                 let rows = datastore::consumers(&client, &manifest.slug).await;
+                cancel.disarm();
                 rows.map_err(|error| Chain(&error).to_string())
             };
             let rows = read.await.map_err(|error| {
@@ -147,7 +185,7 @@ pub async fn cursors(shared: &Shared) -> Result<Answer, Refusal> {
                         "manifest": { "slug": row.source_manifest },
                         "schema": { "name": row.public_schema, "version": { "major": row.major } },
                     },
-                    "transactionId": transaction_id(row.cursor),
+                    "transactionId": transaction_id(row.cursor, None),
                     "manifest": { "slug": manifest.slug },
                     "consumer": row.consumer,
                     "dataStore": { "slug": reader.destination },

@@ -174,18 +174,27 @@ pub fn service_variable(manifest: &str) -> String {
 
 /// Adds the services that the environment names, and the tokens that it has for any of them.
 pub(crate) fn from_environment(manifest: &mut Manifest, environment: &dyn Environment, report: &mut Report) {
-    for slug in foreign(manifest) {
-        let at = manifest.consumer_schemas.iter().find(|consumer| consumer.source_manifest == slug);
+    let slugs = foreign(manifest);
+    for slug in &slugs {
+        let at = manifest.consumer_schemas.iter().find(|consumer| consumer.source_manifest == *slug);
         let at = at.map_or(Place::START, |consumer| consumer.at);
         let mut outside = Outside { environment, report, at };
-        let ours = service_variable(&slug);
-        let known = manifest.sync_services.iter().position(|service| service.manifest == slug);
+        let ours = service_variable(slug);
+        let known = manifest.sync_services.iter().position(|service| service.manifest == *slug);
+        let twin = slugs.iter().find(|other| *other != slug && service_variable(other) == ours);
+        if let Some(twin) = twin.filter(|_| outside.is_used(&ours)) {
+            let message = format!("the environment variable `{ours}` stands for `{slug}` and for `{twin}`");
+            let hint =
+                format!("write where both are into `syncServices`, or use REJOT_SYNC_SERVICE_{slug}; and unset it");
+            outside.error(Code::BadValue, message, hint);
+            continue;
+        }
         let index = match known {
             Some(index) => index,
             None => {
                 let names = [ours.clone(), format!("REJOT_SYNC_SERVICE_{slug}")];
                 let Some(url) = names.iter().find_map(|name| outside.url(name)) else { continue };
-                let service = SyncService { manifest: slug, url, token: None, sslrootcert: None };
+                let service = SyncService { manifest: slug.clone(), url, token: None, sslrootcert: None };
                 manifest.sync_services.push(service);
                 manifest.sync_services.len() - 1
             }
@@ -206,6 +215,14 @@ struct Outside<'a> {
 impl Outside<'_> {
     fn error(&mut self, code: Code, message: String, hint: String) {
         self.report.error(self.at, "", code, message, Some(hint));
+    }
+
+    /// Returns true when something of a service is set.
+    fn is_used(&self, variable: &str) -> bool {
+        ["", "_TOKEN", "_TOKEN_FILE"].iter().any(|more| {
+            let value = self.environment.variable(&format!("{variable}{more}"));
+            value.is_ok_and(|value| value.is_some_and(|value| !value.is_empty()))
+        })
     }
 
     /// Returns a variable that is set, and not empty.

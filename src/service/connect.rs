@@ -1,11 +1,14 @@
 //! The bytes to a service: TCP, with TLS over it where its address says so; and HTTP/1.1 over that.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -22,6 +25,9 @@ use crate::postgres;
 
 /// How long connecting, TLS included, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one address is waited for before the next one is tried beside it.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 enum Stream {
     Tcp(TcpStream),
@@ -49,18 +55,7 @@ async fn open_stream(service: &SyncService) -> Result<Stream, ServiceError> {
     let url = || service.url.to_string();
     let unreachable = |source| ServiceError::Unreachable { url: url(), source };
     let addresses = tokio::net::lookup_host((&*service.url.host, service.url.port)).await.map_err(unreachable)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let mut tcp = None;
-    for address in addresses {
-        match postgres::open_tcp(address).await {
-            Ok(stream) => {
-                tcp = Some(stream);
-                break;
-            }
-            Err(error) => last = error,
-        }
-    }
-    let Some(tcp) = tcp else { return Err(unreachable(last)) };
+    let tcp = open_first(addresses.collect()).await.map_err(unreachable)?;
     if !service.url.tls {
         return Ok(Stream::Tcp(tcp));
     }
@@ -74,6 +69,27 @@ async fn open_stream(service: &SyncService) -> Result<Stream, ServiceError> {
             Some(rustls::Error::InvalidCertificate(_)) => ServiceError::Certificate { url: url(), source },
             _ => ServiceError::Tls { url: url(), source },
         }),
+    }
+}
+
+/// Opens the first address that answers: one that says nothing holds up the next one for a moment only.
+async fn open_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut left = addresses.into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        trying.extend(left.next().map(postgres::open_tcp));
+        if trying.is_empty() {
+            return Err(last);
+        }
+        let more = left.len() > 0;
+        tokio::select! {
+            Some(opened) = trying.next() => match opened {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS), if more => {}
+        }
     }
 }
 
@@ -106,5 +122,40 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_refuses_or_says_nothing_holds_up_no_other_one() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        // Bound, and nobody listens.
+        let refuses = TcpSocket::new_v4().unwrap();
+        refuses.bind(any).unwrap();
+        let refusing = refuses.local_addr().unwrap();
+        // Nobody accepts, and there is no room for more.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind(any).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut filling = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(NEXT_ADDRESS, TcpStream::connect(silent)).await {
+            filling.push(stream);
+        }
+        let good = tokio::net::TcpListener::bind(any).await.unwrap();
+        let good = good.local_addr().map(|address| (good, address)).unwrap();
+        for addresses in [vec![refusing, good.1], vec![silent, good.1], vec![refusing, silent, good.1]] {
+            let began = std::time::Instant::now();
+            let opened = open_first(addresses.clone()).await.unwrap();
+            assert_eq!(opened.peer_addr().unwrap(), good.1, "{addresses:?}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{addresses:?}: {:?}", began.elapsed());
+        }
+        assert_eq!(open_first(vec![refusing]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(open_first(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -33,6 +33,10 @@ pub enum ServiceError {
     Failed { url: String, said: String },
     #[error("{url} is no `pelton sync --http`")]
     NotPelton { url: String },
+    #[error("{url} sends a line that is longer than any row of Postgres")]
+    LineTooLong { url: String },
+    #[error("{url} no longer has what was to be read: {said}")]
+    Gone { url: String, said: String, hint: Option<String> },
     #[error("{url} sends what can't be read")]
     Line { url: String, source: BadEvent },
     #[error("the token for {url} holds what no header can")]
@@ -40,27 +44,35 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// Returns true when it may pass by itself: a service that is being restarted, moved or overrun comes back.
+    /// Returns true when it is tried again. A service that is being restarted, moved or overrun comes back; and certificates,
+    /// proxies and versions are mended over there, with nobody here who would have to do anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            ServiceError::Unreachable { .. }
-            | ServiceError::TimedOut { .. }
-            | ServiceError::Lost { .. }
-            | ServiceError::Ended { .. }
-            | ServiceError::Silent { .. }
-            | ServiceError::Failed { .. } => true,
-            ServiceError::Tls { source, .. } => source.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>()),
             // What is not there yet may be published later; and something in front of a service may answer for it.
             ServiceError::Refused { status, .. } => {
                 *status >= 500 || (300..400).contains(status) || [404, 405, 408, 409, 429].contains(status)
             }
+            ServiceError::Token { .. } | ServiceError::BadToken { .. } | ServiceError::Gone { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Returns true when somebody has to mend it, here or there, before it passes.
+    pub fn needs_somebody(&self) -> bool {
+        match self {
+            ServiceError::Tls { source, .. } => source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
             ServiceError::Certificate { .. }
             | ServiceError::Roots { .. }
-            | ServiceError::Token { .. }
             | ServiceError::NotPelton { .. }
-            | ServiceError::Line { .. }
-            | ServiceError::BadToken { .. } => false,
+            | ServiceError::LineTooLong { .. }
+            | ServiceError::Line { .. } => true,
+            error => !error.is_transient(),
         }
+    }
+
+    /// Returns true when others have what was asked for, and their turn ends.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, ServiceError::Refused { status: 429, .. })
     }
 
     /// Returns what the operator should do.
@@ -73,7 +85,8 @@ impl ServiceError {
                 "is it `http://` perhaps? A service has TLS with `--http-cert` and `--http-key`"
             }
             ServiceError::Certificate { .. } => {
-                "name the authority's certificate in `sslrootcert`, and the host as the certificate has it"
+                "renew it there; or name the authority's certificate in `sslrootcert`, and the host as the certificate has it. It is \
+                 tried again by itself"
             }
             ServiceError::Roots { source, .. } => return source.hint(),
             ServiceError::Token { given: true, .. } => {
@@ -84,9 +97,11 @@ impl ServiceError {
                 "it asks for one: write it into `token` of `syncServices`, or into PELTON_SYNC_SERVICE_<SLUG>_TOKEN, and \
                  restart `pelton sync`"
             }
-            ServiceError::Refused { hint, .. } => return hint.clone(),
-            ServiceError::NotPelton { .. } => "correct the address; it is that of another program",
-            ServiceError::Line { .. } => "run the same version of Pelton on both sides",
+            ServiceError::Refused { hint, .. } | ServiceError::Gone { hint, .. } => return hint.clone(),
+            ServiceError::NotPelton { .. } | ServiceError::LineTooLong { .. } => {
+                "is the address that of another program, or does a proxy answer for the service? It is tried again by itself"
+            }
+            ServiceError::Line { .. } => "run the same version of Pelton on both sides; it is tried again by itself",
             ServiceError::BadToken { .. } => "a token is made of visible ASCII characters: openssl rand -hex 32",
             ServiceError::Lost { .. }
             | ServiceError::Ended { .. }

@@ -9,9 +9,10 @@ use super::ServiceError;
 use crate::eventstore::{Asked, Line, read_line};
 
 /// A service says something every second; one that says nothing for so long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
-/// An event is no larger than what Postgres holds in one row.
-const LINE_BYTES_MAX: usize = 1 << 30;
+const SILENCE: Duration = Duration::from_secs(15);
+/// No event has a longer line: a server sends no row of more than 1 GiB, and a line has that row's documents, to the byte, and
+/// a few words more.
+const LINE_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 
 /// Events of some streams of a service, and whatever else it says of them.
 pub struct Lines {
@@ -47,7 +48,7 @@ impl Lines {
             self.looked -= self.read;
             self.read = 0;
             if self.buffer.len() + data.len() > LINE_BYTES_MAX {
-                return Err(ServiceError::NotPelton { url: url() });
+                return Err(ServiceError::LineTooLong { url: url() });
             }
             self.buffer.extend_from_slice(data);
         }
@@ -73,6 +74,7 @@ impl Lines {
         (self.read, self.looked) = (end + 1, end + 1);
         let text = text.map_err(|_| ServiceError::NotPelton { url: self.url.clone() })?;
         match read_line(text, &self.asked) {
+            Ok(Line::Gone(said, hint)) => Err(ServiceError::Gone { url: self.url.clone(), said, hint }),
             Ok(Line::Error(said)) => Err(ServiceError::Failed { url: self.url.clone(), said }),
             Ok(line) => Ok(Some(line)),
             Err(source) => Err(ServiceError::Line { url: self.url.clone(), source }),

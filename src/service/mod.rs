@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::change::Position;
-use crate::eventstore::{Asked, Registered, Shape, Stream};
+use crate::eventstore::{Asked, Deployment, Registered, Shape, Stream};
 use crate::manifest::SyncService;
 
 pub use error::ServiceError;
@@ -47,7 +47,7 @@ pub struct Service {
     idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
-/// A stream, and the position behind which it is read.
+/// A stream, as it was when its reader was registered or before, and the position behind which it is read.
 #[derive(Clone, Debug)]
 pub struct Behind {
     pub stream: Stream,
@@ -132,16 +132,16 @@ impl Service {
         }
     }
 
-    /// Tells how far consumers of a manifest are, so that nothing is removed that they have not read. Returns of each whether
-    /// events behind its cursor are gone already.
+    /// Tells how far consumers are, so that nothing is removed that they have not read. Returns of each whether events behind
+    /// its cursor are gone already, or why it is refused.
     ///
     /// # Errors
     /// See [`ServiceError`].
     pub async fn register(
         &self,
-        manifest: &str,
+        of: Deployment<'_>,
         consumers: &[Registered<'_>],
-    ) -> Result<Vec<(String, bool)>, ServiceError> {
+    ) -> Result<Vec<(String, Result<bool, ServiceError>)>, ServiceError> {
         let one = |one: &Registered<'_>| {
             json!({
                 "consumer": one.consumer,
@@ -149,35 +149,49 @@ impl Service {
                 "publicSchema": one.public_schema,
                 "majorVersion": one.major,
                 "cursor": one.cursor.to_string(),
+                "origin": one.origin,
             })
         };
-        let body = json!({ "manifest": manifest, "consumers": consumers.iter().map(one).collect::<Value>() });
+        let all: Value = consumers.iter().map(one).collect();
+        let body = json!({ "manifest": of.manifest, "destination": told_or_null(of.destination), "consumers": all });
         let answer = self.ask(Method::POST, "/consumers", Some(body)).await?;
         let not_ours = || ServiceError::NotPelton { url: self.url() };
         let missed = answer["missed"].as_array().ok_or_else(not_ours)?;
-        let is_missed = |consumer: &str| missed.iter().any(|name| name == consumer);
-        Ok(consumers.iter().map(|one| (one.consumer.to_owned(), is_missed(one.consumer))).collect())
+        let refused = answer["refused"].as_array().ok_or_else(not_ours)?;
+        let heard = |one: &Registered<'_>| match refused.iter().find(|refusal| refusal["consumer"] == one.consumer) {
+            None => Ok(missed.iter().any(|name| name == one.consumer)),
+            Some(refusal) => Err(ServiceError::Refused {
+                url: self.url(),
+                status: refusal["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(409),
+                said: text(refusal, "error").unwrap_or_default(),
+                hint: text(refusal, "hint"),
+            }),
+        };
+        Ok(consumers.iter().map(|one| (one.consumer.to_owned(), heard(one))).collect())
     }
 
     /// Has a consumer forgotten. Returns false when it was not known.
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn forget(&self, manifest: &str, consumer: &str) -> Result<bool, ServiceError> {
-        let path = format!("/consumers?manifest={}&consumer={}", encoded(manifest), encoded(consumer));
+    pub async fn forget(&self, of: Deployment<'_>, consumer: &str) -> Result<bool, ServiceError> {
+        let [manifest, destination, consumer] = [of.manifest, of.destination, consumer].map(encoded);
+        let path = format!("/consumers?manifest={manifest}&destination={destination}&consumer={consumer}");
         let answer = self.ask(Method::DELETE, &path, None).await?;
         Ok(answer["forgotten"].as_bool().unwrap_or(false))
     }
 
-    /// Opens the events of streams, in the order of their source, for as long as somebody reads them.
+    /// Opens the events of streams, in the order of their source, for as long as somebody reads them. `inside` is the last event
+    /// that was read of a transaction of which more may come.
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub async fn events(&self, wanted: &[Behind]) -> Result<Lines, ServiceError> {
+    pub async fn events(&self, wanted: &[Behind], inside: Option<Position>) -> Result<Lines, ServiceError> {
         let cursors: Value = wanted.iter().map(cursor).collect();
+        let body = json!({ "cursors": cursors, "inside": inside.map(|position| position.to_string()) });
         // A connection of its own: it is in use until the end.
         let mut sender = connect::open(&self.address).await?;
-        let request = self.request(Method::POST, "/stream", Some(json!({ "cursors": cursors })))?;
+        let request = self.request(Method::POST, "/stream", Some(body))?;
         let answer = self.answer(sender.send_request(request)).await?;
         let asked = wanted.iter().map(|one| Asked {
             id: one.stream.id,
@@ -246,14 +260,10 @@ impl Service {
             StatusCode::UNAUTHORIZED => Err(ServiceError::Token { url: url(), given: self.address.token.is_some() }),
             status => {
                 let said = self.body(answer.into_body()).await.unwrap_or_default();
-                let text = |name: &str| {
-                    let printable = said[name].as_str()?.chars().filter(|c| !c.is_control());
-                    Some(printable.take(SAID_MAX).collect::<String>())
-                };
-                Err(match text("error") {
-                    Some(what) => {
-                        ServiceError::Refused { url: url(), status: status.as_u16(), said: what, hint: text("hint") }
-                    }
+                let hint = text(&said, "hint");
+                Err(match text(&said, "error") {
+                    Some(said) if status == StatusCode::GONE => ServiceError::Gone { url: url(), said, hint },
+                    Some(said) => ServiceError::Refused { url: url(), status: status.as_u16(), said, hint },
                     // Something in front of a service answers for it while it is away.
                     None if status != StatusCode::OK && status != StatusCode::FORBIDDEN => {
                         let said = status.canonical_reason().unwrap_or("an error").to_owned();
@@ -278,7 +288,17 @@ impl Service {
     }
 }
 
-/// A cursor as ReJot writes it.
+/// Returns what a service says, fit for a terminal.
+fn text(said: &Value, name: &str) -> Option<String> {
+    let printable = said[name].as_str()?.chars().filter(|c| !c.is_control());
+    Some(printable.take(SAID_MAX).collect())
+}
+
+fn told_or_null(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A cursor as ReJot writes it, with the stream that it is of.
 fn cursor(behind: &Behind) -> Value {
     let Behind { stream, after } = behind;
     json!({
@@ -287,6 +307,7 @@ fn cursor(behind: &Behind) -> Value {
             "schema": { "name": stream.public_schema, "version": { "major": stream.major } },
         },
         "transactionId": after.to_string(),
+        "origin": told_or_null(&stream.origin),
         "horizon": stream.horizon.to_string(),
     })
 }

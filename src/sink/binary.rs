@@ -16,6 +16,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::encode::{self, NotText};
 use crate::change::{Kind, Value};
+use crate::lsn::Lsn;
 
 /// What a COPY in binary form begins with: the signature, no flags, no extension.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -55,6 +56,7 @@ pub(super) enum Send {
     Time,
     Timestamp,
     Timestamptz,
+    Lsn,
 }
 
 impl Send {
@@ -77,6 +79,7 @@ impl Send {
             1083 => Send::Time,
             1114 => Send::Timestamp,
             1184 => Send::Timestamptz,
+            3220 => Send::Lsn,
             _ => return None,
         })
     }
@@ -144,6 +147,7 @@ impl Send {
                 (micros, b"+00" | b"Z" | b"+00:00") => sized(out, &micros.to_be_bytes()),
                 _ => return None,
             },
+            Send::Lsn => sized(out, &std::str::from_utf8(text).ok()?.parse::<Lsn>().ok()?.0.to_be_bytes()),
         }
         Some(())
     }
@@ -343,6 +347,7 @@ mod tests {
         check(Send::Timestamp, "2000-01-01 00:00:01.5", &1_500_000i64.to_be_bytes());
         check(Send::Timestamptz, "1999-12-31 23:59:59.999+00", &(-1_000i64).to_be_bytes());
         check(Send::Timestamptz, "1999-12-31T23:59:59.999Z", &(-1_000i64).to_be_bytes());
+        check(Send::Lsn, "16/B374D848", &0x16_b374_d848_u64.to_be_bytes());
         check(Send::Numeric, "12345.678", &hex::decode("0003000100000003000109291a7c").unwrap());
         check(Send::Numeric, "-0.5", &hex::decode("000200004000000100001388").unwrap());
         check(Send::Numeric, "NaN", &hex::decode("00000000c0000000").unwrap());
@@ -362,6 +367,7 @@ mod tests {
         left(Send::Time, &["24:00:00", "23:59:60", "12:00", "12:00:00.", "12:00:00.1234567", "12:00:00+00"]);
         left(Send::Timestamp, &["2024-01-01", "2024-01-01 00:00:00+00", "2024-01-01 00:00:00 BC", "-infinity"]);
         left(Send::Timestamptz, &["2024-01-01 00:00:00", "2024-01-01 00:00:00+01", "2024-01-01 00:00:00+00 BC"]);
+        left(Send::Lsn, &["", "16", "16/", "123456789/0", "+1/0", " 1/0"]);
     }
 
     #[test]

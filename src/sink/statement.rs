@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::SinkError;
 use super::encode::{self, NotText, Param};
-use super::error::Refusal;
+use super::refusal::Refusal;
 use crate::change::{Kind, Op, PublicSchema, Row, Tuple, Value};
 use crate::sql::{Placeholder, Template};
 
@@ -283,7 +283,8 @@ pub(super) fn refused(
             consumer: consumer.to_owned(),
             statement: which.name(),
             index,
-            source: Box::new(Refusal::of(db)),
+            // It is prepared without values.
+            source: Box::new(if index.is_some() { Refusal::of_values(db) } else { Refusal::of(db) }),
         },
         None => SinkError::Connection { act: "run a consumer's statement", source: error },
     }

@@ -118,8 +118,7 @@ impl Lexer<'_> {
             }
             (b'\'', _) => self.string(0, false)?,
             (b'e' | b'E', b'\'') => self.string(1, true)?,
-            (b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'') => self.string(1, false)?,
-            (b'u' | b'U', b'&') if self.peek(2) == b'\'' => self.string(2, false)?,
+            // Those of other prefixes (`b'…'`, `U&'…'`) end where an ordinary one does.
             (b'u' | b'U', b'&') if self.peek(2) == b'"' => self.quoted(2)?,
             (b'"', _) => self.quoted(0)?,
             (b'$', next) if next.is_ascii_digit() => {
@@ -248,9 +247,7 @@ impl Lexer<'_> {
                 && self.at > start
                 && matches!(self.bytes[self.at - 1], b'e' | b'E')
                 && !self.bytes[start..].starts_with(b"0x");
-            // The bounds of `1..10` are two numbers.
-            let point = self.peek(0) == b'.' && self.peek(1) != b'.';
-            if !(self.peek(0).is_ascii_alphanumeric() || self.peek(0) == b'_' || point || sign_of_exponent) {
+            if !(self.peek(0).is_ascii_alphanumeric() || matches!(self.peek(0), b'_' | b'.') || sign_of_exponent) {
                 break;
             }
             self.at += 1;

@@ -15,6 +15,8 @@ use super::{Placeholder, Template};
 pub struct TableRef<'a> {
     pub schema: &'a str,
     pub name: &'a str,
+    /// The name alone means it, under the `search_path` that the statement is run with.
+    pub by_name: bool,
 }
 
 /// What follows a table in FROM where it has no alias.
@@ -72,22 +74,40 @@ impl Template {
         let read = self.read();
         let refs = read.references(table);
         let [at] = refs[..] else { return false };
-        let depths = read.depths();
-        let top = |index: &usize| depths[*index] == 0;
-        if key.is_empty() || !top(&at) || (0..depths.len()).any(|index| top(&index) && read.is(index, SETS)) {
-            return false;
-        }
-        let Some(alias) = read.alias(at + 1) else { return false };
-        let qualifier = alias.unwrap_or_else(|| table.name.to_owned());
-        let Some(from) = (at..depths.len()).find(|index| top(index) && read.is(*index, &["WHERE"])) else {
-            return false;
+        read.means(at, table) && read.is_pinned(at, table, key, &column_of)
+    }
+
+    /// Returns the statement with the table, where it stands for the row whose `key` the placeholders give, in the shape of
+    /// another one with the same rows: of columns that come from there the catalog knows nothing any more, which tells them
+    /// from those of the table's other rows. `None` where none of the places is that row's, or more than one.
+    pub fn render_apart(
+        &self,
+        table: TableRef<'_>,
+        rows: &str,
+        key: &[String],
+        column_of: impl Fn(&Placeholder) -> Option<String>,
+        mut with: impl FnMut(&Placeholder) -> String,
+    ) -> Option<String> {
+        let read = self.read();
+        let refs = read.references(table).into_iter().filter(|&at| read.means(at, table));
+        let pinned: Vec<usize> = refs.filter(|&at| read.is_pinned(at, table, key, &column_of)).collect();
+        let [at] = pinned[..] else { return None };
+        let named = matches!(read.alias(at + 1), Some(Some(_)));
+        let first = if read.is_qualified(at) { at - 2 } else { at };
+        let (start, end) = (read.tokens[first].start, read.tokens[at].start);
+        let piece = |token: &Token| match &token.kind {
+            Kind::Placeholder(placeholder) => with(placeholder),
+            _ if token.start == end && named => format!("({rows})"),
+            _ if token.start == end => format!("({rows}) AS {}", &self.text[token.range()]),
+            _ if (start..end).contains(&token.start) => String::new(),
+            _ => self.text[token.range()].to_owned(),
         };
-        let end = (from..depths.len()).find(|index| top(index) && read.is(*index, BEHIND_WHERE));
-        let mut pinned = Vec::new();
-        read.conjuncts(from + 1..end.unwrap_or(depths.len()), 0, &depths, &mut |part| {
-            pinned.extend(read.equated(part, &qualifier, &column_of));
-        });
-        key.iter().all(|column| pinned.contains(column))
+        Some(self.tokens.iter().map(piece).collect())
+    }
+
+    /// Returns in how many places the statement names the table, or something else of its name.
+    pub fn references(&self, table: TableRef<'_>) -> usize {
+        self.read().references(table).len()
     }
 
     /// Returns true when the statement may need a column of `table`, among others by `*`, or as part of the whole row.
@@ -101,15 +121,21 @@ impl Template {
             is_alias && !read.symbol(index + 1, ".")
         };
         let declared = usize::from(alias.is_some());
+        // Which column a name with escapes is, is not read here.
+        let escaped = |index: usize| read.tokens[index].kind == Kind::Quoted && name(index).is_none();
         (0..read.tokens.len()).any(|index| {
-            name(index).as_deref() == Some(column) || read.symbol(index, "*") || read.is(index, &["NATURAL"])
+            name(index).as_deref() == Some(column)
+                || escaped(index)
+                || read.symbol(index, "*")
+                || read.is(index, &["NATURAL"])
         }) || refs.len() != 1
             || (0..read.tokens.len()).filter(|&index| whole(index)).count() > declared
     }
 
     /// Returns true when the statement names the table at all.
     pub fn names(&self, table: TableRef<'_>) -> bool {
-        !self.read().references(table).is_empty()
+        let read = self.read();
+        read.references(table).into_iter().any(|at| read.means(at, table))
     }
 
     /// Renders the statement, `schema.table` as `table` alone: so it reads whatever is called that where it stands.
@@ -174,6 +200,42 @@ impl Read<'_> {
             }
         };
         (0..self.tokens.len()).filter(is_it).collect()
+    }
+
+    /// Returns true for a reference with its schema.
+    fn is_qualified(&self, at: usize) -> bool {
+        at.checked_sub(1).is_some_and(|before| self.symbol(before, "."))
+    }
+
+    /// Tells whether a reference is to the table, and not to another one that the name alone means.
+    fn means(&self, at: usize, table: TableRef<'_>) -> bool {
+        table.by_name || self.is_qualified(at)
+    }
+
+    /// Tells whether a reference, in the FROM of the outermost SELECT, gives the one row whose `key` the placeholders give.
+    fn is_pinned(
+        &self,
+        at: usize,
+        table: TableRef<'_>,
+        key: &[String],
+        column_of: &impl Fn(&Placeholder) -> Option<String>,
+    ) -> bool {
+        let depths = self.depths();
+        let top = |index: &usize| depths[*index] == 0;
+        if key.is_empty() || !top(&at) || (0..depths.len()).any(|index| top(&index) && self.is(index, SETS)) {
+            return false;
+        }
+        let Some(alias) = self.alias(at + 1) else { return false };
+        let qualifier = alias.unwrap_or_else(|| table.name.to_owned());
+        let Some(from) = (at..depths.len()).find(|index| top(index) && self.is(*index, &["WHERE"])) else {
+            return false;
+        };
+        let end = (from..depths.len()).find(|index| top(index) && self.is(*index, BEHIND_WHERE));
+        let mut pinned = Vec::new();
+        self.conjuncts(from + 1..end.unwrap_or(depths.len()), 0, &depths, &mut |part| {
+            pinned.extend(self.equated(part, &qualifier, column_of));
+        });
+        key.iter().all(|column| pinned.contains(column))
     }
 
     /// Returns how deep each token stands in brackets and CASE; a bracket itself as what it encloses.

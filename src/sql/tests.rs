@@ -22,6 +22,7 @@ fn placeholders_are_found_where_they_are_and_nowhere_else() {
     check("SELECT :id::int, ':no', E'\\':no', e'a''\\\\' || :yes", ":id :yes");
     check("SELECT U&'\\00e9:no' UESCAPE '!', \"a:no\", U&\"b:no\", b'1', x'1f', N':no'", "");
     check("SELECT $$:no $1$$, $a$ $$ :no $a$ || :yes, $é$:no$é$", ":yes");
+    check("SELECT E'a''\\':no', \"a\"\":no\", :a$b$:no$b$", ":a");
     check("SELECT a$1, b$c:yes -- :no $1\n, /* :no /* $2 */ :no */ :more", ":yes :more");
     check(
         "SELECT a[1:n], a[:n], (a)[lo:hi], a[1][2:n], a[(:yes)], ARRAY[:a, :b], ARRAY[[:c], [:d]]",
@@ -52,7 +53,7 @@ fn what_is_no_statement_is_said() {
 
 fn pins(sql: &str, key: &str) -> bool {
     let key: Vec<String> = key.split(' ').map(str::to_owned).collect();
-    let table = TableRef { schema: "public", name: "account" };
+    let table = TableRef { schema: "public", name: "account", by_name: true };
     let column_of = |placeholder: &Placeholder| match placeholder {
         Placeholder::Named(name) => Some(name.clone()),
         Placeholder::Numbered(number) => key.get(usize::from(*number) - 1).cloned(),
@@ -106,8 +107,42 @@ fn more_of_the_table_may_be_seen() {
 }
 
 #[test]
+fn a_name_alone_may_mean_another_table() {
+    let check = |sql: &str, pins: bool, names: bool| {
+        let table = TableRef { schema: "public", name: "account", by_name: false };
+        let template = Template::parse(sql).unwrap();
+        assert_eq!(template.pins(table, &["id".to_owned()], |_| Some("id".to_owned())), pins, "{sql}");
+        assert_eq!(template.names(table), names, "{sql}");
+    };
+    check("SELECT id FROM account WHERE id = :id", false, false);
+    check("SELECT id FROM public.account WHERE id = :id", true, true);
+    check("SELECT a.id FROM public.account a JOIN account b USING (id) WHERE a.id = :id", false, true);
+}
+
+#[test]
+fn the_row_that_changed_is_told_from_the_tables_others() {
+    let check = |sql: &str, expected: Option<&str>| {
+        let table = TableRef { schema: "public", name: "account", by_name: true };
+        let column_of = |placeholder: &Placeholder| placeholder.to_string().strip_prefix(':').map(str::to_owned);
+        let template = Template::parse(sql).unwrap();
+        let apart = template.render_apart(table, "ROWS", &["id".to_owned()], column_of, |_| "1".to_owned());
+        assert_eq!(apart.as_deref(), expected, "{sql}");
+    };
+    check(
+        "SELECT b.id FROM account a JOIN account b ON b.id = a.parent WHERE a.id = :id",
+        Some("SELECT b.id FROM (ROWS) a JOIN account b ON b.id = a.parent WHERE a.id = 1"),
+    );
+    check(
+        "SELECT b.id FROM account b, public.\"account\" WHERE account.id = :id",
+        Some("SELECT b.id FROM account b, (ROWS) AS \"account\" WHERE account.id = 1"),
+    );
+    check("SELECT b.id FROM account a JOIN account b ON b.id = a.parent WHERE b.parent = :id", None);
+    check("SELECT a.id FROM account a JOIN account b ON true WHERE a.id = :id AND b.id = :id", None);
+}
+
+#[test]
 fn the_table_is_named_without_its_schema() {
-    let table = TableRef { schema: "My s", name: "account" };
+    let table = TableRef { schema: "My s", name: "account", by_name: true };
     let template = Template::parse(
         "SELECT \"My s\".account.id, 'My s.account', x.\"My s\".account FROM \"My s\" . account WHERE id = :id",
     );
@@ -118,7 +153,7 @@ fn the_table_is_named_without_its_schema() {
 #[test]
 fn columns_are_mentioned_by_name_and_by_star() {
     let check = |sql: &str, expected: bool| {
-        let table = TableRef { schema: "public", name: "account" };
+        let table = TableRef { schema: "public", name: "account", by_name: true };
         assert_eq!(Template::parse(sql).unwrap().mentions(table, "bio"), expected, "{sql}");
     };
     check("SELECT id FROM account WHERE id = :id", false);
@@ -129,6 +164,8 @@ fn columns_are_mentioned_by_name_and_by_star() {
     check("SELECT to_json(account) FROM account WHERE id = :id", true);
     check("SELECT a.id FROM account a WHERE a.id = :id", false);
     check("SELECT 'bio', :bio FROM account a WHERE a.id = :id", false);
+    check("SELECT a.U&\"b\\0069o\" FROM account a WHERE a.id = :id", true);
+    check("SELECT a.\"b\"\"io\" FROM account a WHERE a.id = :id", false);
 }
 
 /// A piece of SQL that hides a placeholder, or does not.
@@ -169,7 +206,7 @@ proptest! {
             prop_assert!(named);
         }
         if let Ok(template) = Template::parse(&text) {
-            let table = TableRef { schema: "a", name: "b" };
+            let table = TableRef { schema: "a", name: "b", by_name: true };
             template.pins(table, &["c".to_owned()], |_| Some("c".to_owned()));
             template.mentions(table, "c");
             template.render_unqualified(table, ToString::to_string);

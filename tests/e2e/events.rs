@@ -1,13 +1,7 @@
 //! Event stores: what is published stays, and any number of consumers read it at their own pace.
 
-use crate::events_line::Store;
+use crate::events_line::{CHANGES, EMPTIED, ITEMS, Store, WORK, assert_notes_equal, work_until_ended};
 use crate::support::{Pelton, assert_same};
-
-const ITEMS: &str = "
-CREATE TABLE items (id int PRIMARY KEY, v int, pad text NOT NULL DEFAULT '', doc jsonb);
-CREATE TABLE notes (id int PRIMARY KEY, what text);
-INSERT INTO items SELECT i, i, repeat('x', 10), '{\"a\": null}' FROM generate_series(1, 1000) AS i;
-";
 
 #[tokio::test]
 async fn what_is_published_is_consumed() {
@@ -21,23 +15,11 @@ async fn what_is_published_is_consumed() {
         .wait_until("to_regclass('public.items') IS NOT NULL AND to_regclass('public.notes') IS NOT NULL")
         .await;
     store.destination.wait_until("(SELECT count(*) FROM items) = 1000").await;
-    store
-        .source
-        .execute(
-            "INSERT INTO items VALUES (1001, NULL, 'é\"\\', 'null'), (1002, 2, '', NULL);
-             UPDATE items SET v = v + 1 WHERE id <= 500;
-             UPDATE items SET id = 5000 WHERE id = 3;
-             DELETE FROM items WHERE id BETWEEN 10 AND 20;
-             INSERT INTO notes VALUES (1, 'one'), (2, NULL)",
-        )
-        .await;
+    store.source.execute(CHANGES).await;
     store.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 2)").await;
     store.assert_equal("items").await;
     store.assert_equal("notes").await;
-    store
-        .source
-        .execute("TRUNCATE items; INSERT INTO items VALUES (1, 1); INSERT INTO notes VALUES (3, 'three')")
-        .await;
+    store.source.execute(EMPTIED).await;
     store.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 3)").await;
     store.assert_equal("items").await;
     // All of it is there to be read, with where it comes from.
@@ -118,11 +100,7 @@ async fn transactions_stay_whole_though_they_are_larger_than_a_page() {
 /// Killed at every point of the line, nothing is lost and nothing takes effect twice.
 #[tokio::test]
 async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
-    let store = Store::new(
-        "CREATE TABLE items (id int PRIMARY KEY, v int); CREATE TABLE notes (id int, what text);
-         ALTER TABLE notes REPLICA IDENTITY FULL; INSERT INTO items SELECT i, 0 FROM generate_series(1, 3000) AS i",
-    )
-    .await;
+    let store = Store::new(WORK).await;
     let consumers = [
         ("items-there", "items", "items", ""),
         ("items-again", "items", "again", ""),
@@ -145,31 +123,13 @@ async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
     for (round, point) in points.iter().enumerate() {
         let mut pelton = store.sync(&manifest).env("PELTON_FAULT", point);
         pelton.start();
-        let mut n = 0;
         // It kills itself; until then there is work.
-        while !pelton.has_ended() && n < 400 {
-            store
-                .source
-                .execute(&format!(
-                    "INSERT INTO notes VALUES ({round}, 'n{n}'), ({round}, 'n{n}');
-                     UPDATE items SET v = v + 1 WHERE id % 7 = {n} % 7; DELETE FROM items WHERE id = {round} * 200 + {n} + 1"
-                ))
-                .await;
-            n += 1;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        assert!(pelton.has_ended(), "{point} was never reached:\n{}", pelton.stderr());
+        work_until_ended(&store.source, &mut pelton, round, point).await;
     }
     store.catch_up(&manifest).await;
     store.assert_equal("items").await;
     assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM again").await;
-    assert_same(
-        &store.source,
-        "SELECT id, what, count(*) FROM notes GROUP BY 1, 2",
-        &store.destination,
-        "SELECT id, what, count(*) FROM notes GROUP BY 1, 2",
-    )
-    .await;
+    assert_notes_equal(&store.source, &store.destination).await;
     let notes = "SELECT count(*) FROM rejot_events.events WHERE public_schema_name = 'notes' AND operation = 'insert'";
     assert_same(&store.source, "SELECT count(*) FROM notes", &store.events, notes).await;
 }
@@ -388,7 +348,7 @@ async fn events_are_shown_counted_exported_and_followed() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 4, "{said}");
     assert!(lines[0].contains("before") && lines[0].contains("items@1 insert"), "{said}");
-    assert!(lines[3].contains("delete") && lines[3].ends_with("{\"id\": 1}"), "{said}");
+    assert!(lines[3].contains("delete") && lines[3].ends_with("{\"id\":1}"), "{said}");
     assert_eq!(run(&manifest, &["events", "tail", "-n", "2"], 0).await.lines().collect::<Vec<_>>(), lines[2..]);
     assert_eq!(run(&manifest, &["events", "show", "--key", "id=2"], 0).await.lines().collect::<Vec<_>>(), lines[2..3]);
     let keyed = run(&manifest, &["events", "tail", "-n", "1", "--key", "id=1"], 0).await;
@@ -428,7 +388,7 @@ async fn events_are_shown_counted_exported_and_followed() {
     store.source.execute("INSERT INTO items VALUES (3)").await;
     store.catch_up(&manifest).await;
     let begun = std::time::Instant::now();
-    while !tail.stdout().contains("{\"id\": 3}") {
+    while !tail.stdout().contains("{\"id\":3}") {
         assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", tail.stderr());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

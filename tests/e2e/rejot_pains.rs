@@ -381,7 +381,7 @@ async fn what_the_event_store_refuses_is_not_confirmed() {
     line.events
         .execute(
             "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-             IF NEW.object ->> 'v' = '13' THEN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END IF; \
+             IF NEW.object::jsonb ->> 'v' = '13' THEN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END IF; \
              RETURN NEW; END $$; \
              CREATE TRIGGER refuse BEFORE INSERT ON rejot_events.event_1 FOR EACH ROW EXECUTE FUNCTION public.refuse()",
         )

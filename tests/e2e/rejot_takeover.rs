@@ -213,8 +213,8 @@ consumerSchemas:
     }
 }
 
-/// By the position of their beginnings, numerically: the transaction with four and six began before the one with five.
-const HISTORY: &str = "0i1 0i2 0i3 0u2 0i4 0i6 0i5 0d1";
+/// In the order of commits: the transaction with four and six began before the one with five, and was stored behind it.
+const HISTORY: &str = "0i1 0i2 0i3 0u2 0i5 0d1 0i4 0i6";
 
 #[tokio::test]
 async fn events_slot_and_cursors_are_gone_on_with() {
@@ -323,11 +323,202 @@ async fn without_its_slot_the_streams_begin_anew_behind_its_events() {
     rejot.source.execute(&format!("INSERT INTO account VALUES {}", values(8, "missed"))).await;
     rejot.make_slot().await;
     let said = rejot.catch_up("").await;
-    assert!(said.contains("this slot is not where ReJot leaves one"), "{said}");
+    assert!(said.contains("this slot is not where ReJot left one"), "{said}");
     let all = "SELECT account::text FROM account";
     assert_same(&rejot.source, all, &rejot.destination, all).await;
     let events = rejot.events_by_row().await;
-    assert!(events.starts_with(&format!("{HISTORY} 1t 1i0 ")), "{events}");
+    assert!(events.starts_with(&format!("{HISTORY} 2t 2i0 ")), "{events}");
+    // In another log a transaction may begin where one of ReJot's did: it is not that one.
+    rejot.source.execute(&format!("INSERT INTO account VALUES {}", values(9, "another"))).await;
+    let begins = rejot.begins().await;
+    let same = begins.last().unwrap();
+    rejot
+        .events
+        .execute(&format!(
+            "INSERT INTO rejot_events.event (stream_id, epoch, commit_lsn, ordinal, segment, shape_id, operation, xid, commit_time, key) \
+             SELECT stream_id, 0, '{same}', 0, segment, shape_id, 'delete', 0, now(), '{{\"id\": -1}}' \
+             FROM rejot_events.event AS e WHERE epoch = 0 AND operation = 'delete'"
+        ))
+        .await;
+    rejot.catch_up("").await;
+    assert_same(&rejot.source, all, &rejot.destination, all).await;
+}
+
+/// Of a transaction that began before the cursor and was stored behind it ReJot's consumer has seen nothing; of one that was
+/// stored before the cursor moved it has.
+#[tokio::test]
+async fn what_was_stored_behind_the_cursor_is_applied_unless_it_was_seen() {
+    for (moved, applied, expected) in [(3, "", "I4 I6 I7"), (5, "four and six", "I7")] {
+        let rejot = Rejot::with_history().await;
+        let at = |seconds: i32| format!("'2026-01-01 00:00:00+00'::timestamptz + interval '{seconds} s'");
+        let stored = |transaction: String, seconds: i32| {
+            format!(
+                "UPDATE rejot_events.events SET created_at = {} WHERE transaction_id = '{transaction}'",
+                at(seconds)
+            )
+        };
+        let of = async |id: i32| {
+            let sql = "SELECT max(transaction_id) FROM rejot_events.events WHERE (object ->> 'id')::int = ";
+            rejot.events.value(&format!("{sql}{id} AND (operation = 'delete' OR {id} <> 1)")).await
+        };
+        // The delete is stored last but one.
+        for (id, seconds) in [(3, 0), (5, 1), (1, 2), (6, 4)] {
+            rejot.events.execute(&stored(of(id).await, seconds)).await;
+        }
+        rejot
+            .events
+            .execute("UPDATE rejot_events.events SET created_at = '2025-01-01' WHERE created_at > '2026-02-01'")
+            .await;
+        let cursor = format!("last_seen_transaction_id = '{}', updated_at = {}", of(1).await, at(moved));
+        rejot.destination.execute(&format!("UPDATE rejot_data_store.public_schema_state SET {cursor}")).await;
+        let rows = format!("DELETE FROM account WHERE id = 1; INSERT INTO account VALUES {}", values(5, "five"));
+        rejot.destination.execute(&rows).await;
+        if !applied.is_empty() {
+            let rows = format!("INSERT INTO account VALUES {}, {}", values(4, "four"), values(6, "six"));
+            rejot.destination.execute(&rows).await;
+        }
+        rejot.destination.execute("TRUNCATE audit").await;
+        rejot.catch_up("").await;
+        rejot.assert_equal().await;
+        assert_eq!(rejot.audit().await, expected);
+        assert_eq!(rejot.events_by_row().await, format!("{HISTORY} 1i7"));
+    }
+}
+
+/// A consumer that copies nothing goes on from ReJot's cursor like any other.
+#[tokio::test]
+async fn every_consumer_goes_on_from_the_cursor() {
+    let rejot = Rejot::with_history().await;
+    rejot
+        .destination
+        .execute("CREATE TABLE second (LIKE account INCLUDING ALL); INSERT INTO second SELECT * FROM account")
+        .await;
+    let second = "  - { name: second, sourceManifestSlug: shop, publicSchema: { name: account, majorVersion: 1 }, config: { \
+                  consumerSchemaType: table, destinationDataStoreSlug: there, table: public.second, backfill: false } }\n";
+    rejot.catch_up(second).await;
+    rejot.assert_equal().await;
+    let of = |table: &str| format!("SELECT {table}::text FROM {table} WHERE id > 0");
+    assert_same(&rejot.source, &of("account"), &rejot.destination, &of("second")).await;
+}
+
+#[tokio::test]
+async fn a_delete_that_rejot_published_under_another_name_is_one_of_the_key() {
+    let rejot = Rejot::with_history().await;
+    for object in [r#"{"account": 1}"#, r#"{"account": 2, "name": "zwei"}"#] {
+        let sql = "UPDATE rejot_events.events SET object = '";
+        let which = if object.contains("zwei") { "operation = 'update'" } else { "operation = 'delete'" };
+        rejot.events.execute(&format!("{sql}{object}', operation = 'delete' WHERE {which}")).await;
+    }
+    let said = rejot.catch_up("").await;
+    assert!(said.contains("deletes that ReJot stored have other fields than the key"), "{said}");
+    assert_eq!(rejot.events_by_row().await, format!("{} 1i7", HISTORY.replace("0u2 ", "")));
+    rejot.assert_equal().await;
+}
+
+/// Another source of the same event store, with what ReJot stored of it.
+struct Second {
+    source: Database,
+}
+
+impl Second {
+    async fn new(rejot: &Rejot) -> Second {
+        let second = Second { source: database().await };
+        let slot = second.source.name();
+        second.source.execute("CREATE TABLE invoice (id int PRIMARY KEY)").await;
+        second.source.execute(&format!("CREATE PUBLICATION {slot} FOR TABLE invoice")).await;
+        second.source.execute(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+        let stored = second.inserted(1).await;
+        rejot
+            .events
+            .execute(&format!(
+                "INSERT INTO rejot_events.events VALUES ('{stored}', 0, 'insert', 'invoice', 1, 0, '{{\"id\": 1}}', now(), 'shop')"
+            ))
+            .await;
+        second
+    }
+
+    /// Inserts a row, and confirms it as ReJot does, whether it could store it or not. Returns where it begins.
+    async fn inserted(&self, id: i32) -> String {
+        let slot = self.source.name();
+        self.source.execute(&format!("INSERT INTO invoice VALUES ({id})")).await;
+        let last = self
+            .source
+            .value(&format!(
+                "SELECT max(lsn) FROM pg_logical_slot_peek_binary_changes('{slot}', NULL, NULL, 'proto_version', '1', \
+                 'publication_names', '{slot}') WHERE get_byte(data, 0) = ascii('B')"
+            ))
+            .await;
+        self.source.execute(&format!("SELECT pg_replication_slot_advance('{slot}', '{last}'::pg_lsn + 1)")).await;
+        last
+    }
+
+    /// The manifest of both.
+    fn manifest(&self, rejot: &Rejot) -> String {
+        let slot = self.source.name();
+        let (url, config) =
+            (self.source.url(), format!("connectionType: postgres, slotName: {slot}, publicationName: {slot}"));
+        let consumer = "  - { name: invoices, sourceManifestSlug: shop, publicSchema: { name: invoice, majorVersion: 1 }, config: \
+                        { consumerSchemaType: table, destinationDataStoreSlug: there, table: public.invoice, createTable: true } }\n";
+        rejot
+            .manifest(consumer)
+            .replace(
+                "dataStores:\n",
+                &format!(
+                    "  - {{ slug: second, config: {{ connectionType: postgres, url: \"{url}\" }} }}\ndataStores:\n  - {{ connectionSlug: \
+                     second, config: {{ {config} }} }}\n"
+                ),
+            )
+            .replace(
+                "publicSchemas:\n",
+                "publicSchemas:\n  - { name: invoice, version: { major: 1, minor: 0 }, source: { dataStoreSlug: second }, config: { \
+                 publicSchemaType: table, table: public.invoice } }\n",
+            )
+    }
+
+    async fn events(&self, rejot: &Rejot) -> String {
+        let sql = "SELECT string_agg(epoch || left(operation, 1) || coalesce(key ->> 'id', ''), ' ' \
+                   ORDER BY epoch, commit_lsn, ordinal) FROM rejot_events.events WHERE public_schema_name = 'invoice'";
+        rejot.events.value(sql).await
+    }
+
+    async fn assert_equal(&self, rejot: &Rejot) {
+        let sql = "SELECT id FROM invoice";
+        assert_same(&self.source, sql, &rejot.destination, sql).await;
+    }
+}
+
+/// Where ReJot still reads from one of the sources, none is taken over.
+#[tokio::test]
+async fn rejot_is_waited_for_at_every_source() {
+    let rejot = Rejot::with_history().await;
+    let second = Second::new(&rejot).await;
+    let slot = second.source.name();
+    let running = read_as_rejot(&second.source).await;
+    let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", second.manifest(&rejot));
+    pelton.start();
+    pelton.says(&format!("was made by ReJot, and replication slot \"{slot}\" is still being read")).await;
+    // Long enough for the source that nobody else reads from to go on, if it did.
+    pelton.says("trying again in").await;
+    assert_eq!(rejot.events.value("SELECT to_regclass('rejot_events.event') IS NULL").await, "t");
+    drop(running);
+    assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
+    rejot.assert_equal().await;
+    second.assert_equal(&rejot).await;
+    assert_eq!(second.events(&rejot).await, "0i1", "nothing is copied again");
+}
+
+/// ReJot went on at a source that the manifest did not have when its event store was taken over: what it could not store it
+/// confirmed.
+#[tokio::test]
+async fn a_slot_that_went_on_without_the_events_is_not_gone_on_from() {
+    let rejot = Rejot::with_history().await;
+    let second = Second::new(&rejot).await;
+    rejot.catch_up("").await;
+    second.inserted(2).await;
+    let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", second.manifest(&rejot));
+    assert_eq!(pelton.run().await.code(), Some(0), "{}", pelton.stderr());
+    second.assert_equal(&rejot).await;
+    assert_eq!(second.events(&rejot).await, "0i1 2t 2i1 2i2");
 }
 
 #[tokio::test]
@@ -360,14 +551,12 @@ async fn what_rejot_left_and_cannot_be_taken_over_is_said() {
     assert_eq!(older.events.value("SELECT to_regclass('rejot_events.events') IS NOT NULL").await, "t");
 }
 
-/// Its table would be gone under it, and what it can't store it confirms all the same.
-#[tokio::test]
-async fn rejot_is_waited_for_while_it_runs() {
-    let rejot = Rejot::with_history().await;
-    let slot = rejot.source.name();
+/// Reads from a source's slot until it is dropped.
+async fn read_as_rejot(source: &Database) -> ReplicationStream {
+    let slot = source.name();
     let connection = PostgresConnection {
         host: "127.0.0.1".to_owned(),
-        port: rejot.source.value("SHOW port").await.parse().unwrap(),
+        port: source.value("SHOW port").await.parse().unwrap(),
         user: "postgres".to_owned(),
         password: None,
         database: slot.to_owned(),
@@ -376,7 +565,14 @@ async fn rejot_is_waited_for_while_it_runs() {
         sslcert: None,
         sslkey: None,
     };
-    let running = ReplicationStream::start(&connection, StreamOptions::new(slot, slot, Lsn::ZERO)).await.unwrap();
+    ReplicationStream::start(&connection, StreamOptions::new(slot, slot, Lsn::ZERO)).await.unwrap()
+}
+
+/// Its table would be gone under it, and what it can't store it confirms all the same.
+#[tokio::test]
+async fn rejot_is_waited_for_while_it_runs() {
+    let rejot = Rejot::with_history().await;
+    let running = read_as_rejot(&rejot.source).await;
     let mut pelton = Pelton::new(["sync", "--until-caught-up"]).file("pelton.yaml", rejot.manifest(""));
     pelton.start();
     pelton.says("was made by ReJot, and replication slot").await;

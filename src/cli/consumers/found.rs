@@ -28,6 +28,7 @@ impl Found {
             _ if self.trouble.is_some() => "unknown",
             None => "new",
             Some(row) if row.paused => "paused",
+            Some(row) if row.problem.is_some() && row.retries => "retrying",
             Some(row) if row.problem.is_some() => "stopped",
             Some(_) => "live",
         }

@@ -90,12 +90,14 @@ impl Target {
             public_schema: &stream.public_schema,
             major: stream.major,
             cursor: position,
+            origin: Some(&stream.origin),
         };
         let of = self.deployment();
         // What it has missed before is forgotten with it.
         let held = async {
             self.upstream.forget(of, &self.name).await?;
-            self.upstream.register(of, &[registered]).await?;
+            let heard = self.upstream.register(of, &[registered]).await?;
+            heard.into_iter().try_for_each(|(_, heard)| heard.map(drop))?;
             let (streams, _) = self.upstream.streams().await?;
             Ok(streams.into_iter().find(|now| now.id == stream.id))
         };

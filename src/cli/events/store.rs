@@ -103,6 +103,11 @@ impl Store {
         Ok(Store { database, client, heard, streams, shapes, schema, after, condition })
     }
 
+    async fn execute(&self, act: &'static str, sql: &str) -> Result<(), Failure> {
+        let done = self.client.batch_execute(sql).await;
+        done.map_err(|error| self.failed(&DataStoreError::query(act)(error)))
+    }
+
     pub(super) fn failed(&self, error: &DataStoreError) -> Failure {
         self.database.failed(error, error.hint())
     }
@@ -157,6 +162,7 @@ impl Store {
             return Ok(true);
         }
         loop {
+            self.execute("begin to read events", eventstore::BEGIN_READING).await?;
             let mut page = events.page(&self.client, wanted, PAGE).await.map_err(|error| self.failed(&error))?;
             let mut count = 0;
             while let Some(event) = page.next().await.map_err(|error| self.failed(&error))? {
@@ -167,6 +173,7 @@ impl Store {
                     return Ok(false);
                 }
             }
+            self.execute("end reading", "COMMIT").await?;
             if count < PAGE {
                 return Ok(true);
             }

@@ -56,11 +56,13 @@ enum Object {
     View(&'static str),
     /// Of a table.
     Column(&'static str, &'static str),
+    /// Of a table, of a type of Postgres's own.
+    Typed(&'static str, &'static str, &'static str),
     /// With the types of its arguments.
     Routine(&'static str, &'static str),
 }
 
-use Object::{Column, Routine, Table, View};
+use Object::{Column, Routine, Table, Typed, View};
 
 macro_rules! migration {
     ($version:literal, $description:literal, $file:literal, $makes:expr) => {
@@ -99,6 +101,7 @@ pub static ORDINARY: Set = Set {
         migration!(7, "origin", "rejot_data_store/0007_origin.sql", &[Column("consumer", "origin")]),
         migration!(8, "store", "rejot_data_store/0008_store.sql", &[Table("store")]),
         migration!(9, "violation", "rejot_data_store/0009_violation.sql", &[Table("violation")]),
+        migration!(10, "retries", "rejot_data_store/0010_retries.sql", &[Column("consumer", "retries")]),
     ],
 };
 
@@ -129,10 +132,11 @@ pub static EVENTS: Set = Set {
             ]
         ),
         migration!(10, "destination", "rejot_events/0010_destination.sql", &[Column("consumer", "destination")]),
+        migration!(11, "documents", "rejot_events/0011_documents.sql", &[Typed("event", "object", "text")]),
         migration!(
-            11,
+            12,
             "closed",
-            "rejot_events/0011_closed.sql",
+            "rejot_events/0012_closed.sql",
             &[Routine("closed", ""), Column("stream", "taken_over_lsn")]
         ),
     ],
@@ -206,14 +210,20 @@ impl Object {
                  '{schema}' AND c.relname = '{name}' AND c.relkind IN ({kinds})"
             )
         };
+        let column = |name: &str, and: &str| {
+            format!(
+                "EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = '{name}' AND \
+                 NOT a.attisdropped{and})"
+            )
+        };
         let from = match self {
             Table(name) => relation(name, "'r', 'p'"),
             View(name) => relation(name, "'v'"),
-            Column(table, name) => format!(
-                "{} AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = '{name}' AND \
-                 NOT a.attisdropped)",
-                relation(table, "'r', 'p'")
-            ),
+            Column(table, name) => format!("{} AND {}", relation(table, "'r', 'p'"), column(name, "")),
+            Typed(table, name, of) => {
+                let of = format!(" AND a.atttypid = 'pg_catalog.{of}'::pg_catalog.regtype");
+                format!("{} AND {}", relation(table, "'r', 'p'"), column(name, &of))
+            }
             Routine(name, arguments) => format!(
                 "FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace WHERE n.nspname = \
                  '{schema}' AND f.proname = '{name}' AND pg_catalog.oidvectortypes(f.proargtypes) = '{arguments}'"
@@ -229,6 +239,7 @@ impl fmt::Display for Object {
             Table(name) => write!(f, "table {name}"),
             View(name) => write!(f, "view {name}"),
             Column(table, name) => write!(f, "column {table}.{name}"),
+            Typed(table, name, of) => write!(f, "column {table}.{name} of type {of}"),
             Routine(name, arguments) => write!(f, "routine {name}({arguments})"),
         }
     }
@@ -243,8 +254,8 @@ mod tests {
         let sums =
             |set: &Set| set.migrations.iter().map(|m| m.checksum()[..8].to_owned()).collect::<Vec<_>>().join(" ");
         // A file that must change is a new migration.
-        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156");
-        assert_eq!(sums(&EVENTS), "69fff2b1 2af7d471");
+        assert_eq!(sums(&ORDINARY), "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156 1f6a749f 41c85e52");
+        assert_eq!(sums(&EVENTS), "69fff2b1 2af7d471 57cb6919 b5d7743f");
         assert_eq!(sums(&PRIVILEGED), "cc6030a4 7ef01934 b28c838b");
         for set in [&ORDINARY, &PRIVILEGED, &EVENTS] {
             assert!(set.migrations.iter().map(|m| m.version).eq(set.first()..=set.newest()), "numbered without gaps");

@@ -15,7 +15,7 @@ pub fn removal(set: &Set) -> String {
             Object::View(name) => format!("VIEW IF EXISTS {schema}.{name}"),
             Object::Routine(name, arguments) => format!("ROUTINE IF EXISTS {schema}.{name}({arguments})"),
             // It goes with its table.
-            Object::Column(..) => continue,
+            Object::Column(..) | Object::Typed(..) => continue,
         };
         write!(text, "DROP {dropped}; ").expect("writing to a String");
     }

@@ -211,7 +211,7 @@ impl Reader {
         let wanted = self.batches.gather.wanted();
         let Reader { client, horizons, slug, .. } = self;
         let failed = |source| (None, EngineError::EventStore { slug: slug.clone(), source });
-        let begin = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let begin = client.batch_execute(eventstore::BEGIN_READING);
         let begun = async { begin.await.map_err(DataStoreError::query("begin to read events")) };
         // In this order: what is polled first is sent first. One round trip.
         let ((), all) = tokio::try_join!(biased; begun, horizons.hold(client, &wanted)).map_err(failed)?;

@@ -32,10 +32,10 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use crate::change::Position;
-use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer};
+use crate::datastore::{self, ConsumerRow, ConsumerSession, DataStoreError, NewConsumer, Stop};
 use crate::eventstore::{self, Gap, Horizon, Horizons, Reading, Shape, Stream};
 use crate::postgres::{self, Backoff};
-use crate::service::{Behind, Service};
+use crate::service::Service;
 use crate::sink::Destination;
 
 use self::gather::Consumer;
@@ -99,6 +99,7 @@ pub async fn run(
             "the token is sent to the service without encryption"
         );
     }
+    let until = context.options.until_caught_up;
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST);
     let mut standing = Standing::default();
     loop {
@@ -127,7 +128,9 @@ pub async fn run(
                 standing.alone = true;
                 Duration::ZERO
             }
-            Outcome::Failed { consumer, error, .. } if error.verdict() == Verdict::Stop => {
+            Outcome::Failed { consumer, error, .. }
+                if error.verdict() == Verdict::Stop || (until && error.needs_somebody()) =>
+            {
                 let names = match consumer {
                     Some(name) => vec![name],
                     None => plan.consumers.iter().map(|consumer| consumer.name.clone()).collect(),
@@ -135,7 +138,7 @@ pub async fn run(
                 for name in names {
                     let problem = Problem { consumer: Some(name.clone()), ..Problem::of(&plan.store, None, &error) };
                     problem.log();
-                    let recorded = record(&context, &plan, &name, &problem).await;
+                    let recorded = record(&context, &plan, &name, &problem, false).await;
                     standing.stopped.insert(name, (problem, recorded));
                 }
                 if standing.stopped.len() >= plan.consumers.len() {
@@ -152,10 +155,18 @@ pub async fn run(
                     Some(name) if plan.consumers.len() > 1 => {
                         let problem =
                             Problem { consumer: Some(name.clone()), ..Problem::of(&plan.store, None, &error) };
-                        record(&context, &plan, name, &problem).await;
+                        record(&context, &plan, name, &problem, true).await;
                         (standing.pause(name), true)
                     }
-                    _ => (backoff.next_wait(), false),
+                    _ => {
+                        if let EngineError::Service { .. } = error {
+                            for one in plan.consumers.iter().filter(|one| standing.takes_part(&one.name)) {
+                                let problem = Problem::of(&plan.store, None, &error);
+                                record(&context, &plan, &one.name, &problem, true).await;
+                            }
+                        }
+                        (backoff.next_wait(), false)
+                    }
                 };
                 let (event_store, destination, hint) = (&plan.store, &plan.destination, error.hint());
                 let (consumer, hint) = (consumer.as_deref().unwrap_or("-"), hint.as_deref().unwrap_or("-"));
@@ -183,15 +194,14 @@ pub async fn run(
 }
 
 /// Records for `pelton status` why a consumer does not go on. Returns whether that worked.
-async fn record(context: &Context, plan: &ReaderPlan, consumer: &str, problem: &Problem) -> bool {
+async fn record(context: &Context, plan: &ReaderPlan, consumer: &str, problem: &Problem, retries: bool) -> bool {
     let recorded = async {
         let client = destination(context, plan).await?;
         let failed = |source| EngineError::DataStore { slug: plan.destination.clone(), source };
         let rows = datastore::consumers(&client, &context.manifest).await.map_err(failed)?;
         let Some(row) = rows.iter().find(|row| row.consumer == consumer) else { return Ok(()) };
-        let (what, hint) = (&problem.what, problem.hint.as_deref());
-        let marked =
-            datastore::mark_consumer_stopped(&client, &context.manifest, consumer, row.owner, what, hint).await;
+        let stop = Stop { problem: &problem.what, hint: problem.hint.as_deref(), retries };
+        let marked = datastore::mark_consumer_stopped(&client, &context.manifest, consumer, row.owner, stop).await;
         marked.map_err(failed)
     };
     match recorded.await {
@@ -265,18 +275,18 @@ impl Run<'_> {
             streams.iter().map(|stream| (stream.origin.clone(), stream.horizon)).collect();
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
         self.refuse_direct(&client).await?;
-        let new = |consumer: &ConsumerPlan| {
-            let start = if consumer.target.backfill() { Position::START } else { stream_of(consumer)?.last };
-            Some(NewConsumer {
-                consumer: consumer.name.clone(),
-                source_manifest: consumer.source_manifest.clone(),
-                public_schema: consumer.public_schema.clone(),
-                major: consumer.major as i32,
-                start,
-                origin: stream_of(consumer).map(|stream| stream.origin.clone()),
-            })
+        let new = |consumer: &ConsumerPlan| NewConsumer {
+            consumer: consumer.name.clone(),
+            source_manifest: consumer.source_manifest.clone(),
+            public_schema: consumer.public_schema.clone(),
+            major: consumer.major as i32,
+            start: match consumer.target.backfill() {
+                true => Some(Position::START),
+                false => stream_of(consumer).map(|stream| stream.last),
+            },
+            origin: stream_of(consumer).map(|stream| stream.origin.clone()),
         };
-        let wanted: Vec<NewConsumer> = plan.consumers.iter().filter_map(new).collect();
+        let wanted: Vec<NewConsumer> = plan.consumers.iter().map(new).collect();
         let out = |consumer: &&ConsumerPlan| !self.standing.takes_part(&consumer.name);
         let stopped: Vec<String> = plan.consumers.iter().filter(out).map(|consumer| consumer.name.clone()).collect();
         let rows = datastore::take_over_consumers(&mut client, &context.manifest, &wanted, &stopped).await;
@@ -284,7 +294,7 @@ impl Run<'_> {
         // Before anything is read: from now on nothing goes that they have not read.
         let id = datastore::store_id(&client).await.map_err(|source| self.at_destination(source))?;
         let mut registrar = Registrar::new(self, id, &streams);
-        let missed = registrar.register(&upstream, &rows).await?;
+        let mut missed = registrar.register(&upstream, &rows).await?;
         let (streams, shapes) = upstream.streams().await?;
         let stream_of = |consumer: &ConsumerPlan| self.stream_of(&streams, consumer);
 
@@ -296,12 +306,18 @@ impl Run<'_> {
                 missing.push(consumer);
                 continue;
             };
-            let missed = missed.iter().find(|(name, _)| *name == consumer.name).map(|&(_, missed)| missed);
+            let heard =
+                missed.iter().position(|(name, _)| *name == consumer.name).map(|index| missed.swap_remove(index).1);
+            let (missed, refused) = match heard {
+                Some(Err(error)) => (None, Some(error)),
+                Some(Ok(missed)) => (Some(missed), None),
+                None => (None, None),
+            };
             let gone = || {
                 let gap = eventstore::gap(stream, row.cursor, consumer.target.backfill(), missed)?;
                 Some(self.gone(consumer, stream, gap))
             };
-            if let Some(error) = self.changed(consumer, row, stream).or_else(gone) {
+            if let Some(error) = self.changed(consumer, row, stream).or(refused).or_else(gone) {
                 return Ok(Outcome::Failed { consumer: Some(consumer.name.clone()), error, shared: false });
             }
             if row.paused {
@@ -501,21 +517,16 @@ impl Run<'_> {
             }
             UpstreamPlan::Service(service) => service.clone(),
         };
-        let mut wanted: Vec<Behind> = Vec::new();
+        let mut streams: Vec<Stream> = Vec::new();
         for one in ready {
-            match wanted.iter_mut().find(|wanted| wanted.stream.id == one.stream.id) {
-                Some(wanted) => wanted.after = wanted.after.min(one.row.cursor),
-                None => {
-                    let stream = Stream { horizon: one.horizon.at, ..one.stream.clone() };
-                    wanted.push(Behind { stream, after: one.row.cursor });
-                }
+            if streams.iter().all(|stream| stream.id != one.stream.id) {
+                streams.push(Stream { horizon: one.horizon.at, ..one.stream.clone() });
             }
         }
         let known = ready.iter().flat_map(|one| &one.shapes).map(|shape| (shape.id, (*shape).clone())).collect();
         let manifest = service.manifest.clone();
-        let lines = Service::new(service).events(&wanted).await;
-        let lines = lines.map_err(|source| EngineError::Service { manifest: manifest.clone(), source })?;
-        Ok(LaneEvents::Service(Remote { manifest, lines, known }))
+        let service = Service::new(service);
+        Ok(LaneEvents::Service(Remote { manifest, service, streams, known, inside: None }))
     }
 
     /// Returns a consumer whose public schema nobody has published.

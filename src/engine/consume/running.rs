@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::super::failure::EngineError;
 use super::lane::Ended;
-use super::registrar::Registrar;
+use super::registrar::{Heard, Registrar, is_put_off};
 use super::{Outcome, Run, Upstream};
 use crate::datastore::{self, ConsumerRow};
 
@@ -86,12 +86,23 @@ impl Running<'_> {
                     if owners(&now) != ours {
                         break Outcome::Changed;
                     }
-                    if waits && upstream.streams().await?.0.len() != streams {
-                        break Outcome::Changed;
+                    if waits {
+                        match upstream.streams().await {
+                            Ok((found, _)) if found.len() != streams => break Outcome::Changed,
+                            // Those that read go on.
+                            Err(error) if lanes.is_empty() || !is_put_off(&error) => return Err(error),
+                            _ => {}
+                        }
                     }
-                    if let Some(consumer) = registrar.tick(client, upstream, now).await? {
-                        let (found, _) = upstream.streams().await?;
-                        break run.removed(&consumer, &found);
+                    match registrar.tick(client, upstream, now).await? {
+                        None => {}
+                        Some((consumer, Heard::Missed)) => {
+                            let (found, _) = upstream.streams().await?;
+                            break run.removed(&consumer, &found);
+                        }
+                        Some((consumer, Heard::Refused(error))) => {
+                            break Outcome::Failed { consumer: Some(consumer), error, shared: false };
+                        }
                     }
                 }
             }

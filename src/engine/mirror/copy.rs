@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_postgres::{Client, CopyInSink};
 
 use super::super::failure::EngineError;
-use super::rows::{COLUMNS, HEADER, Rows, TRAILER};
+use super::rows::{AS_TEXT, COLUMNS, HEADER, Rows, TRAILER};
 use crate::change::Position;
 use crate::datastore::DataStoreError;
 use crate::eventstore::{self, Adopted, Appended, Moved, Stream};
@@ -192,7 +192,7 @@ fn sql(group: &[&Stream], adopted: &Adopted, limit: i64) -> String {
     };
     let all: Vec<String> = group.iter().map(one).collect();
     format!(
-        "COPY (SELECT {COLUMNS} FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT {limit}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {AS_TEXT} FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT {limit}) TO STDOUT (FORMAT binary)",
         all.join(" UNION ALL ")
     )
 }

@@ -159,7 +159,7 @@ impl Mirror<'_> {
         let mut adopted = Adopted::default();
         loop {
             let nothing_more = self.ends();
-            self.execute(&upstream, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            self.execute(&upstream, eventstore::BEGIN_READING).await?;
             let streams = eventstore::streams(&upstream).await.map_err(|source| self.at_upstream(source))?;
             let shapes = eventstore::shape_rows(&upstream).await.map_err(|source| self.at_upstream(source))?;
             let new = streams.len() != told.streams;
@@ -242,6 +242,7 @@ impl Mirror<'_> {
                 public_schema: &stream.public_schema,
                 major: stream.major,
                 cursor: adopted.streams[&stream.id].after,
+                origin: None,
             });
         }
         let of = Deployment { manifest: &self.context.manifest, destination: own };

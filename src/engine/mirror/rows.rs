@@ -12,6 +12,9 @@ use crate::lsn::Lsn;
 /// The columns, in this order: [`Rows`] looks at the first six, the eighth and the ninth.
 pub const COLUMNS: &str = "stream_id, shape_id, segment, epoch, commit_lsn, ordinal, operation, xid, commit_time, key, \
                            object, attributes";
+/// The same, of an event store of any version: documents were jsonb once, whose binary form is another.
+pub const AS_TEXT: &str = "stream_id, shape_id, segment, epoch, commit_lsn, ordinal, operation, xid, commit_time, key::text, \
+                           object::text, attributes::text";
 const FIELDS: i16 = 12;
 const XID: usize = 7;
 const COMMIT_TIME: usize = 8;

@@ -1,6 +1,7 @@
 //! What can be wrong with a public schema's SQL.
 
 use crate::manifest::nearest;
+use crate::postgres::ConnectError;
 use crate::sink::Refusal;
 
 /// A statement of a public schema can't be run.
@@ -26,6 +27,14 @@ pub enum SqlError {
     KeyNotGiven { table: String, column: String },
     #[error("cannot {doing}: {refusal}")]
     Refused { doing: String, refusal: Refusal },
+    #[error("cannot {doing}: it took more than {seconds} s for one change")]
+    TooSlow { doing: String, seconds: u64 },
+    #[error("cannot {doing}: it gave more than {mib} MiB, {rows} rows for {changes} changes of a batch")]
+    TooMuch { doing: String, mib: usize, rows: usize, changes: usize },
+    #[error("nothing tells its rows apart, and consumer `{consumer}` is a table, which can't take a changed row then")]
+    NoKey { consumer: String },
+    #[error("cannot open a session for it")]
+    Connect { source: ConnectError },
     #[error("the connection was lost")]
     Lost { source: tokio_postgres::Error },
     #[error("the source's answer is not {0}")]
@@ -41,10 +50,19 @@ impl SqlError {
         }
     }
 
+    /// The same, where the statement was given values of rows.
+    pub fn of_values(error: tokio_postgres::Error, refused: impl FnOnce(Refusal) -> SqlError) -> SqlError {
+        match error.as_db_error() {
+            Some(db) => refused(Refusal::of_values(db)),
+            None => SqlError::Lost { source: error },
+        }
+    }
+
     /// Returns true when the same may work later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         match self {
             SqlError::Lost { .. } => true,
+            SqlError::Connect { source } => source.is_transient(),
             SqlError::Refused { refusal, .. } => refusal.is_transient(),
             _ => false,
         }
@@ -89,11 +107,22 @@ impl SqlError {
                 "42601" => "correct the statement".to_owned(),
                 "42501" => "GRANT SELECT on what the statement reads to the role of the source's connection".to_owned(),
                 "57014" => "it took more than a minute, or somebody cancelled it: an index may be missing".to_owned(),
+                "55P03" => "another session holds a lock on what it reads: see pg_stat_activity and pg_blocking_pids()".to_owned(),
                 code if code.starts_with("22") => {
                     "let the statement take this row (NULLIF, CASE), and restart `pelton sync`".to_owned()
                 }
                 _ => return None,
             },
+            SqlError::TooSlow { .. } => "EXPLAIN ANALYZE the statement at the source: an index on what its joins and subqueries \
+                                         look for may be missing; then restart `pelton sync`"
+                .to_owned(),
+            SqlError::TooMuch { .. } => "let the statement give fewer rows for a change, or smaller ones (array_agg or jsonb_agg \
+                                         in the place of a join); then restart `pelton sync`"
+                .to_owned(),
+            SqlError::NoKey { .. } => "let the insert of the first table select the columns of its primary key, or add a statement \
+                                       for `delete`, whose columns are the key then; or let the consumer be `postgres`"
+                .to_owned(),
+            SqlError::Connect { source } => return source.hint(),
             SqlError::Lost { .. } | SqlError::Answer(_) => return None,
         };
         Some(text)

@@ -1,5 +1,7 @@
 //! What an author's statements give, and how they are run: asked of Postgres once, before the first change.
 
+use std::sync::atomic::AtomicUsize;
+
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
@@ -12,8 +14,11 @@ use crate::sql::{Placeholder, TableRef};
 use super::super::failure::EngineError;
 use super::super::plan::{SqlPlan, SqlStatementPlan};
 use super::super::prepare::{Source, SourceTable};
-use super::text::{self, InputColumn};
-use super::{Input, Prepared, SqlError, SqlTransform};
+use super::answer::{self, ROWS_MAX};
+use super::key::{key, of_row};
+use super::seen::Seen;
+use super::text::{self, ForMany, InputColumn};
+use super::{Input, Prepared, SqlError, SqlTransform, reads};
 
 /// Where changes come from, and who asks.
 pub struct Origin<'a> {
@@ -23,12 +28,8 @@ pub struct Origin<'a> {
     pub transform: &'a str,
 }
 
-/// How long a statement may take for a batch of changes. It holds the flow up, and the source's log with it.
-const TIMEOUT: &str = "SET statement_timeout = '60s'";
-
-/// What says which transactions a statement behind it will see.
-const SEEN: &str = "SELECT pg_catalog.pg_current_snapshot()::text";
-const SEEN_ON_STANDBY: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn()::text";
+/// Whether a table's name alone means it.
+const BY_NAME: &str = "SELECT pg_catalog.to_regclass($1)::oid IS NOT DISTINCT FROM $2::oid";
 
 /// The columns of a table: name, number, and type without its modifier, so that `bit` is not `bit(1)`.
 const COLUMNS: &str = "SELECT a.attname::text, a.attnum, pg_catalog.format_type(a.atttypid, -1) \
@@ -40,26 +41,32 @@ const TYPES: &str = "SELECT t.oid, t.typtype = 'e', pg_catalog.format_type(t.oid
     WHERE t.oid = ANY ($1)";
 
 /// A statement as it was described.
-struct Described<'a> {
-    plan: &'a SqlStatementPlan,
-    table: &'a SourceTable,
-    gives: Vec<Given>,
+pub(super) struct Described<'a> {
+    pub plan: &'a SqlStatementPlan,
+    pub table: &'a SourceTable,
+    pub gives: Vec<Given>,
     prepared: Prepared,
 }
 
 /// A column that a statement gives.
-struct Given {
-    name: String,
+pub(super) struct Given {
+    pub name: String,
     kind: Kind,
     modifier: i32,
-    /// The column of the changed table that it is, where it is nothing else.
-    of: Option<String>,
+    /// The column of the changed row that it is, where it is nothing else.
+    pub of: Option<String>,
 }
 
 impl Origin<'_> {
     fn failed(&self, source: SqlError) -> EngineError {
         let (slug, transform) = (self.source.slug.clone(), self.transform.to_owned());
         EngineError::PublicSql { slug, transform, source: Box::new(source) }
+    }
+
+    /// Sorts what went wrong in the session that runs the statements.
+    fn lost(&self, doing: &str) -> impl Fn(tokio_postgres::Error) -> EngineError {
+        let refused = move |refusal| SqlError::Refused { doing: doing.to_owned(), refusal };
+        move |error| self.failed(SqlError::of(error, refused))
     }
 }
 
@@ -70,15 +77,10 @@ impl Origin<'_> {
 pub async fn prepare(origin: &Origin<'_>, plan: &SqlPlan) -> Result<SqlTransform, EngineError> {
     let source = origin.source;
     let session = postgres::Session::user_sql(origin.application_name.clone());
-    let client = postgres::connect(&source.connection, &session).await.map_err(|error| EngineError::Connect {
-        role: "source",
-        slug: source.slug.clone(),
-        source: error,
-    })?;
-    let limited = client.batch_execute(TIMEOUT).await;
-    limited.map_err(|error| asking(source, "set a time limit", error))?;
-    let seen = if source.standby { SEEN_ON_STANDBY } else { SEEN };
-    let seen = client.prepare(seen).await.map_err(|error| asking(source, "ask for snapshots", error))?;
+    let client = postgres::connect(&source.connection, &session).await;
+    let client = client.map_err(|error| origin.failed(SqlError::Connect { source: error }))?;
+    client.batch_execute(&answer::settings()).await.map_err(origin.lost("set a time limit"))?;
+    let seen = Seen::prepare(&client).await.map_err(origin.lost("ask for snapshots"))?;
     let mut described = Vec::new();
     for statement in &plan.statements {
         let table = source.table(&statement.table.schema, &statement.table.name)?;
@@ -133,7 +135,6 @@ pub async fn prepare(origin: &Origin<'_>, plan: &SqlPlan) -> Result<SqlTransform
         slug: source.slug.clone(),
         name: origin.transform.to_owned(),
         client,
-        standby: source.standby,
         seen,
         public,
         statements,
@@ -171,7 +172,9 @@ async fn describe<'a>(
     let rows = source.client.query(COLUMNS, &[&relation.oid]).await;
     let rows = rows.map_err(|error| asking(source, "look up columns", error))?;
     let catalog: Vec<(String, i16, String)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    let reference = TableRef { schema: &relation.schema, name: &relation.name };
+    let by_name = client.query_one(BY_NAME, &[&postgres::quote_ident(&relation.name), &relation.oid]).await;
+    let by_name: bool = by_name.map_err(origin.lost("look up a name"))?.get(0);
+    let reference = TableRef { schema: &relation.schema, name: &relation.name, by_name };
     let template = &plan.sql;
     let names = placeholders(plan, table).map_err(|error| origin.failed(error))?;
     let column_of = |placeholder: &Placeholder| {
@@ -193,30 +196,36 @@ async fn describe<'a>(
         }
     }
     let what = format!("{} of {}", name_of(plan.op), plan.table);
-    let refused = |error| {
-        let doing = format!("prepare its {what}");
-        origin.failed(SqlError::of(error, |refusal| SqlError::Refused { doing, refusal }))
-    };
+    let doing = format!("prepare its {what}");
+    let refused = origin.lost(&doing);
     let alone = text::alone(template, &columns, column_of);
     let types = vec![Type::TEXT; template.placeholders().len()];
-    let alone = client.prepare_typed(&alone, &types).await.map_err(refused)?;
-    let gives = given(origin, plan, table, &alone, &catalog).await?;
+    let alone = client.prepare_typed(&alone, &types).await.map_err(&refused)?;
+    let mut gives = given(origin, plan, table, &alone, &catalog).await?;
+    of_row(client, plan, table, reference, &columns, column_of, &mut gives).await.map_err(&refused)?;
+    let names: Vec<String> = gives.iter().map(|given| given.name.clone()).collect();
     let mut types = vec![Type::INT4_ARRAY];
     types.resize(1 + inputs.len(), Type::TEXT_ARRAY);
-    let live = text::for_many(template, reference, &columns, column_of, false);
-    let live = client.prepare_typed(&live, &types).await.map_err(refused)?;
-    // A statement that does not name the table at all gives what the placeholders say: that is the change too.
-    let mut from_change = None;
+    let for_many =
+        ForMany { template, table: reference, columns: &columns, gives: &names, from_change: false, empty: false };
+    let live = client.prepare_typed(&text::for_many(&for_many, column_of), &types).await.map_err(&refused)?;
+    // A statement that does not name the table gives what the placeholders say, and what other tables have: that is the
+    // change too.
+    let mut from_change = (!pins && !template.names(reference)).then(|| live.clone());
     if pins {
-        let sql = text::for_many(template, reference, &columns, column_of, true);
+        let sql = text::for_many(&ForMany { from_change: true, ..for_many }, column_of);
         match client.prepare_typed(&sql, &types).await {
             Ok(statement) => from_change = Some(statement),
-            // What only the table itself has: system columns, functions of its row type, generated columns.
-            Err(error) if error.as_db_error().is_some() => {}
+            Err(error) if error.code().is_some_and(|code| is_of_table_alone(code.code())) => {}
             Err(error) => return Err(refused(error)),
         }
-    } else if !template.names(reference) {
-        from_change = Some(live.clone());
+    }
+    if from_change.is_some() {
+        let explained = ForMany { from_change: pins, empty: true, ..for_many };
+        let includes = reads::includes(client, &text::for_many(&explained, column_of), relation.oid).await;
+        if includes.map_err(&refused)? {
+            from_change = None;
+        }
     }
     if from_change.is_none() && plan.op == Op::Delete {
         return Err(origin.failed(SqlError::DeleteReadsTable { table: plan.table.to_string() }));
@@ -238,8 +247,15 @@ async fn describe<'a>(
         all: pins && template.mentions(reference, "*"),
         known: relation.columns.iter().map(|column| column.name.to_string()).collect(),
         columns: Vec::new(),
+        at_once: AtomicUsize::new(ROWS_MAX),
     };
     Ok(Described { plan, table, gives, prepared })
+}
+
+/// Tells whether a statement takes what only the table itself has: system columns, functions of its row type. Whatever else
+/// the server says is no reason to read something else.
+fn is_of_table_alone(sqlstate: &str) -> bool {
+    (sqlstate.starts_with("42") && sqlstate != "42501") || sqlstate == "0A000"
 }
 
 /// Returns which column of the changed table each placeholder is.
@@ -325,26 +341,6 @@ async fn given(
     Ok(gives)
 }
 
-/// Returns the names of the key's columns, and of which columns of the main table they are, where that is known: the key of
-/// the table, if its columns are taken over; else what the statements for deletes give.
-type Key = (Vec<String>, Option<Vec<(String, String)>>);
-
-fn key(described: &[Described<'_>], main: &Described<'_>) -> Key {
-    let given = |column: &String| main.gives.iter().find(|given| given.of.as_ref() == Some(column));
-    let taken: Option<Vec<(String, String)>> =
-        main.table.key.iter().map(|column| Some((given(column)?.name.clone(), column.clone()))).collect();
-    if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
-        return (taken.iter().map(|(name, _)| name.clone()).collect(), Some(taken));
-    }
-    let mut deletes = described.iter().filter(|one| one.plan.op == Op::Delete);
-    let names = |one: &Described<'_>| one.gives.iter().map(|given| given.name.clone()).collect::<Vec<String>>();
-    let Some(first) = deletes.next().map(names) else { return (Vec::new(), None) };
-    let others: Vec<Vec<String>> = deletes.map(names).collect();
-    let public = names(main);
-    let common = |name: &String| public.contains(name) && others.iter().all(|other| other.contains(name));
-    (first.into_iter().filter(common).collect(), None)
-}
-
 /// Returns which public column each column of a statement is.
 fn columns(one: &Described<'_>, public: &PublicSchema, main: &(&'static str, String)) -> Result<Vec<usize>, SqlError> {
     let table = one.plan.table.to_string();
@@ -373,4 +369,25 @@ fn columns(one: &Described<'_>, public: &PublicSchema, main: &(&'static str, Str
     }
     // What a delete says beyond the public columns goes nowhere.
     Ok(one.gives.iter().map(|given| position(given).unwrap_or(usize::MAX)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_or_is_forbidden_is_no_reason_to_read_the_table_as_it_is() {
+        for (sqlstate, of_table) in [
+            ("42703", true),
+            ("42883", true),
+            ("42P10", true),
+            ("0A000", true),
+            ("42501", false),
+            ("57014", false),
+            ("53200", false),
+            ("40P01", false),
+        ] {
+            assert_eq!(is_of_table_alone(sqlstate), of_table, "{sqlstate}");
+        }
+    }
 }

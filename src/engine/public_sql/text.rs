@@ -16,15 +16,27 @@ pub(super) struct InputColumn {
     pub is_taken: bool,
 }
 
+/// What a statement for many changes is made of.
+pub(super) struct ForMany<'a> {
+    pub template: &'a Template,
+    pub table: TableRef<'a>,
+    pub columns: &'a [InputColumn],
+    /// The columns that it gives, each of which is taken by its name: what a joined table gets one day shifts none of them.
+    pub gives: &'a [String],
+    /// It is shown the changed rows.
+    pub from_change: bool,
+    /// For no changes, instead of parameters: to be explained, not to be run.
+    pub empty: bool,
+}
+
 /// Returns the statement over arrays: `$1` counts the changes, `$2` and so on are those columns that are taken.
-pub(super) fn for_many(
-    template: &Template,
-    table: TableRef<'_>,
-    columns: &[InputColumn],
-    column_of: impl Fn(&Placeholder) -> Option<String>,
-    from_change: bool,
-) -> String {
-    let mut arrays = vec!["pg_catalog.unnest($1::pg_catalog.int4[])".to_owned()];
+pub(super) fn for_many(of: &ForMany<'_>, column_of: impl Fn(&Placeholder) -> Option<String>) -> String {
+    let ForMany { template, table, columns, gives, from_change, empty } = *of;
+    let array = |number: usize, of: &str| match empty {
+        true => format!("pg_catalog.unnest('{{}}'::pg_catalog.{of}[])"),
+        false => format!("pg_catalog.unnest(${number}::pg_catalog.{of}[])"),
+    };
+    let mut arrays = vec![array(1, "int4")];
     let (mut names, mut typed) = (vec!["n".to_owned()], vec!["n".to_owned()]);
     let mut shown = Vec::new();
     for (at, column) in columns.iter().enumerate() {
@@ -34,7 +46,7 @@ pub(super) fn for_many(
             shown.push(format!("NULL::{cast} AS {name}"));
             continue;
         }
-        arrays.push(format!("pg_catalog.unnest(${}::pg_catalog.text[])", arrays.len() + 1));
+        arrays.push(array(arrays.len() + 1, "text"));
         names.push(format!("c{at}"));
         typed.push(format!("c{at}::{cast} AS c{at}"));
         shown.push(format!("pelton_change.c{at} AS {name}"));
@@ -57,8 +69,9 @@ pub(super) fn for_many(
         ),
         false => author,
     };
+    let row = gives.iter().map(|name| format!("pelton_row.{}", quote_ident(name))).collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT pelton_change.n, ROW(pelton_row.*)::pg_catalog.text FROM (SELECT {} FROM ROWS FROM ({}) \
+        "SELECT pelton_change.n, ROW({row})::pg_catalog.text FROM (SELECT {} FROM ROWS FROM ({}) \
          AS pelton_array({})) AS pelton_change CROSS JOIN LATERAL (\n{author}\n) AS pelton_row",
         typed.join(", "),
         arrays.join(", "),
@@ -72,11 +85,20 @@ pub(super) fn alone(
     columns: &[InputColumn],
     column_of: impl Fn(&Placeholder) -> Option<String>,
 ) -> String {
+    template.render(numbered(template, columns, &column_of))
+}
+
+/// Returns what stands for a placeholder there.
+pub(super) fn numbered(
+    template: &Template,
+    columns: &[InputColumn],
+    column_of: &impl Fn(&Placeholder) -> Option<String>,
+) -> impl Fn(&Placeholder) -> String {
     let placeholders = template.placeholders();
-    template.render(|placeholder| {
+    move |placeholder| {
         let number = 1 + placeholders.iter().position(|known| known == placeholder).unwrap_or_default();
         let wanted = column_of(placeholder);
         let column = columns.iter().find(|column| Some(&column.name) == wanted.as_ref());
         format!("(${number}::pg_catalog.text::{})", column.map_or("pg_catalog.text", |column| &column.cast))
-    })
+    }
 }

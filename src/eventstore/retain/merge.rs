@@ -83,8 +83,8 @@ pub(super) async fn step(client: &mut Client, merge: &Merge) -> Result<Result<Op
     let sql = format!(
         "WITH batch AS (SELECT e.epoch, e.commit_lsn, e.ordinal, \
          row_number() OVER (ORDER BY e.epoch, e.commit_lsn, e.ordinal) AS n, e.operation = 'truncate' AS truncates, \
-         e.attributes ? 'oldKey' AND (SELECT count(*) FROM jsonb_object_keys(e.object)) < jsonb_array_length(s.columns) \
-         AS carries, sum(coalesce(pg_column_size(e.object), 0)) OVER (ORDER BY e.epoch, e.commit_lsn, e.ordinal) \
+         CASE WHEN e.attributes::jsonb ? 'oldKey' \
+         THEN (SELECT count(*) FROM jsonb_object_keys(e.object::jsonb)) < jsonb_array_length(s.columns) END AS carries, sum(coalesce(pg_column_size(e.object), 0)) OVER (ORDER BY e.epoch, e.commit_lsn, e.ordinal) \
          AS bytes FROM (SELECT * FROM rejot_events.event WHERE {BETWEEN} \
          ORDER BY epoch, commit_lsn, ordinal LIMIT {look}) AS e JOIN rejot_events.shape AS s ON s.id = e.shape_id) \
          SELECT epoch, commit_lsn, ordinal, (SELECT truncates FROM batch WHERE n = 1) FROM batch \
@@ -166,15 +166,15 @@ impl Bounds {
 /// column of a piece whether it holds the JSON value null, where any does.
 fn merge_sql() -> String {
     let is_key = |base: &str, key: &str| {
-        format!("{base}.stream_id = $1 AND md5({base}.key::text) = md5({key}::text) AND {base}.key = {key}")
+        format!("{base}.stream_id = $1 AND md5({base}.key) = md5({key}::text) AND {base}.key = {key}::text")
     };
     let flags_of = "(SELECT jsonb_object_agg(k, coalesce(n.attributes -> 'jsonNull' ? k, false)) \
                     FROM jsonb_object_keys(n.object) AS k)";
     format!(
         "WITH taken AS (DELETE FROM rejot_events.event WHERE {BETWEEN} \
-         RETURNING epoch, commit_lsn, ordinal, shape_id, operation, key, object, attributes), \
+         RETURNING epoch, commit_lsn, ordinal, shape_id, operation, key::jsonb, object::jsonb, attributes::jsonb), \
          numbered AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY epoch, commit_lsn, ordinal) AS n FROM taken), \
-         carried AS MATERIALIZED (SELECT o.object, o.attributes FROM numbered AS n JOIN rejot_events.event_0 AS o \
+         carried AS MATERIALIZED (SELECT o.object::jsonb, o.attributes::jsonb FROM numbered AS n JOIN rejot_events.event_0 AS o \
          ON {of_old_key} WHERE n.n = 1 AND n.attributes ? 'oldKey'), \
          has_null AS MATERIALIZED (SELECT EXISTS (SELECT FROM numbered WHERE attributes ? 'jsonNull') \
          OR EXISTS (SELECT FROM carried WHERE attributes ? 'jsonNull') AS found), \
@@ -199,13 +199,13 @@ fn merge_sql() -> String {
          kept AS (INSERT INTO rejot_events.event (stream_id, epoch, commit_lsn, ordinal, segment, shape_id, operation, xid, \
          key, object, attributes) \
          SELECT $1, k.epoch, k.commit_lsn, k.ordinal, 0, k.shape_id, \
-         CASE WHEN k.since IS NOT NULL OR b.operation = 'insert' THEN 'insert' ELSE 'update' END, 0, k.key, \
-         coalesce(b.object, '{{}}') || k.object, \
+         CASE WHEN k.since IS NOT NULL OR b.operation = 'insert' THEN 'insert' ELSE 'update' END, 0, k.key::text, \
+         (coalesce(b.object, '{{}}') || k.object)::text, \
          (SELECT jsonb_build_object('jsonNull', jsonb_agg(c ORDER BY c)) FROM \
          (SELECT f.key AS c FROM jsonb_each(k.flags) AS f WHERE f.value = 'true' \
          UNION SELECT o FROM jsonb_array_elements_text(b.attributes -> 'jsonNull') AS o WHERE NOT k.object ? o) AS nulls \
-         HAVING count(*) > 0) \
-         FROM merged AS k LEFT JOIN LATERAL (SELECT b.operation, b.object, b.attributes FROM rejot_events.event_0 AS b \
+         HAVING count(*) > 0)::text \
+         FROM merged AS k LEFT JOIN LATERAL (SELECT b.operation, b.object::jsonb AS object, b.attributes::jsonb AS attributes FROM rejot_events.event_0 AS b \
          WHERE {of_key}) AS b ON k.since IS NULL WHERE NOT k.ends) \
          SELECT count(*) FROM taken",
         of_old_key = is_key("o", "(n.attributes -> 'oldKey')"),

@@ -73,6 +73,24 @@ fn a_service_stands_in_for_a_manifest_that_is_not_here() {
 }
 
 #[test]
+fn a_variable_that_stands_for_two_manifests_is_refused() {
+    let text = consumer("{ name: orders, majorVersion: 1 }");
+    let one = &text[text.find("  - { name").expect("a consumer")..];
+    let both = |a: &str, b: &str| {
+        let reads = |text: &str, slug: &str| {
+            text.replace("sourceManifestSlug: shop", &format!("sourceManifestSlug: \"{slug}\""))
+        };
+        reads(&text, a) + &reads(one, b).replace("name: c,", "name: d,").replace("table: other", "table: another")
+    };
+    let told = read(&both("@team/my-shop", "-team-my-shop")).unwrap_err().to_string();
+    let said = "`PELTON_SYNC_SERVICE__TEAM_MY_SHOP` stands for `@team/my-shop` and for `-team-my-shop`";
+    assert!(told.contains(said), "{told}");
+    assert!(told.contains("REJOT_SYNC_SERVICE_@team/my-shop"), "{told}");
+    // Nobody has set that one.
+    valid(&both("@a/b", "-a-b"));
+}
+
+#[test]
 fn a_service_on_this_machine_is_what_is_left() {
     let text = consumer("{ name: orders, majorVersion: 1 }");
     let resolved = |text: &str, resolver, together: &[String]| {

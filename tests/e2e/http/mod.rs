@@ -1,15 +1,18 @@
 //! One manifest publishes, another one elsewhere reads it over HTTP.
 
+mod bounds;
 mod endpoints;
+mod gone;
+mod registered;
+mod rejot;
 mod security;
 mod services;
 mod told;
 
-use std::fmt::Write as _;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::events_line::{consuming, publishing};
 use crate::support::{Database, PATIENCE, Pelton, assert_same, database, database_on};
 
 /// An owner with a source and an event store, and a consumer elsewhere with a destination.
@@ -19,12 +22,6 @@ pub struct Services {
     pub destination: Database,
     pub port: u16,
 }
-
-pub const ITEMS: &str = "
-CREATE TABLE items (id int PRIMARY KEY, v int, pad text NOT NULL DEFAULT '', doc jsonb);
-CREATE TABLE notes (id int PRIMARY KEY, what text);
-INSERT INTO items SELECT i, i, repeat('x', 10), '{\"a\": null}' FROM generate_series(1, 1000) AS i;
-";
 
 /// What the consumer's manifest says of a consumer: (name, public schema, table).
 type Consumer<'a> = (&'a str, &'a str, &'a str);
@@ -50,62 +47,23 @@ impl Services {
 
     /// The manifest that publishes tables.
     pub fn owner_manifest(&self, tables: &[&str]) -> String {
-        let slot = self.source.name();
-        let mut text = format!(
-            "slug: shop
-manifestVersion: 0
-connections:
-  - {{ slug: source, config: {{ connectionType: postgres, url: \"{}\" }} }}
-  - {{ slug: events, config: {{ connectionType: postgres, url: \"{}\" }} }}
-dataStores:
-  - connectionSlug: source
-    config: {{ connectionType: postgres, slotName: {slot}, publicationName: {slot} }}
-eventStores:
-  - {{ connectionSlug: events }}
-publicSchemas:
-",
-            self.source.url(),
-            self.events.url(),
-        );
-        for table in tables {
-            write!(
-                text,
-                "  - name: {table}
-    version: {{ major: 1, minor: 0 }}
-    source: {{ dataStoreSlug: source }}
-    config: {{ publicSchemaType: table, table: public.{table} }}
-"
-            )
-            .expect("writing to a String");
-        }
-        text
+        publishing(&self.source, &self.events, ["", ""], tables)
     }
 
     /// The manifest that consumes them; `service` is its `syncServices`.
     pub fn consumer_manifest(&self, consumers: &[Consumer<'_>], service: &str) -> String {
-        let mut text = format!(
+        let consumers: Vec<_> = consumers.iter().map(|(name, schema, table)| (*name, *schema, *table, "")).collect();
+        format!(
             "slug: reports
 manifestVersion: 0
 connections:
   - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
 dataStores:
   - {{ connectionSlug: warehouse }}
-{service}consumerSchemas:
-",
+{service}{}",
             self.destination.url(),
-        );
-        for (name, schema, table) in consumers {
-            write!(
-                text,
-                "  - name: {name}
-    sourceManifestSlug: shop
-    publicSchema: {{ name: {schema}, majorVersion: 1 }}
-    config: {{ consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: public.{table}, createTable: true }}
-"
-            )
-            .expect("writing to a String");
-        }
-        text
+            consuming(&consumers)
+        )
     }
 
     /// `syncServices` with the owner's address.
@@ -204,4 +162,48 @@ pub fn cursor(schema: &str, id: Option<&str>) -> serde_json::Value {
         "schema": { "manifest": { "slug": "shop" }, "schema": { "name": schema, "version": { "major": 1 } } },
         "transactionId": id,
     })
+}
+
+/// Sends JSON.
+pub async fn post(port: u16, path: &str, body: &serde_json::Value) -> Answer {
+    ask(port, &format!("POST {path}"), "Content-Type: application/json\r\n", &body.to_string()).await
+}
+
+/// A stream that is read.
+pub struct Reading {
+    socket: TcpStream,
+    bytes: Vec<u8>,
+    /// What has come, head included.
+    pub text: String,
+}
+
+impl Reading {
+    /// Asks for a stream, and reads nothing yet.
+    pub async fn open(port: u16, body: &serde_json::Value) -> Reading {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
+        let body = body.to_string();
+        // HTTP/1.0: lines come as they are, not in chunks.
+        let head = format!("POST /stream HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+        socket.write_all((head + &body).as_bytes()).await.expect("it reads");
+        Reading { socket, bytes: Vec::new(), text: String::new() }
+    }
+
+    /// Reads until a text has come.
+    pub async fn until(&mut self, text: &str) {
+        let reading = async {
+            let mut piece = vec![0; 1 << 16];
+            let mut looked = 0;
+            while !self.text[looked..].contains(text) {
+                // No line is looked at twice.
+                looked = self.text.len();
+                let count = self.socket.read(&mut piece).await.expect("it sends");
+                assert!(count > 0, "it ended: {}", self.text);
+                self.bytes.extend_from_slice(&piece[..count]);
+                let whole = self.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let lines: Vec<u8> = self.bytes.drain(..whole).collect();
+                self.text.push_str(std::str::from_utf8(&lines).expect("text"));
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("`{text}` does not come"));
+    }
 }

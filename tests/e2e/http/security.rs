@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{BOTH, ITEMS, Services, ask, end, serving};
+use super::{BOTH, Services, ask, end, serving};
+use crate::events_line::ITEMS;
 use crate::support::Pelton;
 
 const TABLES: &[&str] = &["items", "notes"];

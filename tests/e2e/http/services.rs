@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BOTH, ITEMS, Services, end, serving};
+use super::{BOTH, Services, end, serving};
+use crate::events_line::{CHANGES, EMPTIED, ITEMS, WORK, assert_notes_equal, work_until_ended};
 use crate::support::{Pelton, assert_same};
 
 const TABLES: &[&str] = &["items", "notes"];
@@ -17,22 +18,12 @@ async fn what_one_publishes_another_one_consumes() {
     let mut owner = serving(services.owner(TABLES)).await;
     services.destination.wait_until("to_regclass('public.items') IS NOT NULL").await;
     services.destination.wait_until("(SELECT count(*) FROM items) = 1000").await;
-    services
-        .source
-        .execute(
-            "INSERT INTO items VALUES (1001, NULL, 'é\"\\', 'null'), (1002, 2, '', NULL);
-             UPDATE items SET v = v + 1 WHERE id <= 500; UPDATE items SET id = 5000 WHERE id = 3;
-             DELETE FROM items WHERE id BETWEEN 10 AND 20; INSERT INTO notes VALUES (1, 'one'), (2, NULL)",
-        )
-        .await;
+    services.source.execute(CHANGES).await;
     services.destination.wait_until("to_regclass('public.notes') IS NOT NULL").await;
     services.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 2)").await;
     services.assert_equal("items").await;
     services.assert_equal("notes").await;
-    services
-        .source
-        .execute("TRUNCATE items; INSERT INTO items VALUES (1, 1); INSERT INTO notes VALUES (3, 'three')")
-        .await;
+    services.source.execute(EMPTIED).await;
     services.destination.wait_until("EXISTS (SELECT FROM notes WHERE id = 3)").await;
     services.assert_equal("items").await;
     // A column that is added is another shape: it travels too.
@@ -132,11 +123,7 @@ async fn whole(services: &Services, rest: &str, end: &str) {
 /// Killed at every point of both lines, nothing is lost and nothing takes effect twice.
 #[tokio::test]
 async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
-    let services = Services::new(
-        "CREATE TABLE items (id int PRIMARY KEY, v int); CREATE TABLE notes (id int, what text);
-         ALTER TABLE notes REPLICA IDENTITY FULL; INSERT INTO items SELECT i, 0 FROM generate_series(1, 3000) AS i",
-    )
-    .await;
+    let services = Services::new(WORK).await;
     let points = [
         ("owner", "after-copy:2"),
         ("consumer", "after-consumed:1"),
@@ -156,19 +143,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
             program.set("PELTON_FAULT", (other == index).then_some(*point));
             program.start();
         }
-        let mut n = 0;
-        while !programs[index].has_ended() && n < 600 {
-            services
-                .source
-                .execute(&format!(
-                    "INSERT INTO notes VALUES ({round}, 'n{n}'), ({round}, 'n{n}');
-                     UPDATE items SET v = v + 1 WHERE id % 7 = {n} % 7; DELETE FROM items WHERE id = {round} * 200 + {n} + 1"
-                ))
-                .await;
-            n += 1;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(programs[index].has_ended(), "{point} was never reached:\n{}", programs[index].stderr());
+        work_until_ended(&services.source, &mut programs[index], round, point).await;
         // The other one is killed wherever it is.
         programs[1 - index].kill().await;
     }
@@ -179,8 +154,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_whatever_is_killed() {
     assert_eq!(consumer.run().await.code(), Some(0), "{}", consumer.stderr());
     end(&mut owner).await;
     services.assert_equal("items").await;
-    let notes = "SELECT id, what, count(*) FROM notes GROUP BY 1, 2";
-    assert_same(&services.source, notes, &services.destination, notes).await;
+    assert_notes_equal(&services.source, &services.destination).await;
 }
 
 /// One that does not read makes the owner wait, and not collect.

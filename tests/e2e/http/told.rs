@@ -1,6 +1,7 @@
 //! What the doctor says of services.
 
-use super::{BOTH, ITEMS, Services, end, serving};
+use super::{BOTH, Services, end, serving};
+use crate::events_line::ITEMS;
 use crate::support::Pelton;
 
 /// The doctor's findings about services, as `severity rule what → mend`.

@@ -236,6 +236,34 @@ async fn what_has_no_statement_stays_and_that_is_said_once() {
     assert_eq!(place.found("SELECT count(*), count(*) FILTER (WHERE id = 2000) FROM kept").await, "1001 1");
 }
 
+/// A statement sees of the tables beside it what the source had when its row was changed.
+#[tokio::test]
+async fn statements_and_tables_take_turns_as_the_source_did() {
+    let place = Place::new(
+        false,
+        "CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE marks (id int PRIMARY KEY)",
+        "CREATE TABLE items (id int PRIMARY KEY); CREATE TABLE log (n serial, what text)",
+    )
+    .await;
+    let there = json!({ "consumerSchemaType": "table", "table": "public.items", "createTable": true });
+    let seen = sql("INSERT INTO log (what) SELECT :id::int || ' ' || coalesce(sum(id), 0) FROM public.items", None);
+    let manifest = place.manifest(
+        &[("items", table("items")), ("marks", table("marks"))],
+        &[("seen", "marks", seen), ("there", "items", there)],
+    );
+    place.catch_up(&manifest).await;
+    place
+        .source
+        .execute(
+            "BEGIN; INSERT INTO marks VALUES (1); INSERT INTO items VALUES (10); INSERT INTO marks VALUES (2); INSERT INTO items
+             VALUES (5); UPDATE items SET id = 20 WHERE id = 10; INSERT INTO marks VALUES (3); DELETE FROM items; INSERT INTO marks
+             VALUES (4); COMMIT",
+        )
+        .await;
+    place.catch_up(&manifest).await;
+    assert_eq!(place.found("SELECT what FROM log ORDER BY n").await, "1 0\n2 10\n3 25\n4 0");
+}
+
 #[tokio::test]
 async fn deletes_of_whole_rows_are_told_apart_by_all_their_columns() {
     let place = Place::new(

@@ -107,6 +107,20 @@ pub fn table(name: &str) -> Value {
     json!({ "publicSchemaType": "table", "table": format!("public.{name}") })
 }
 
+/// A public schema by statements of (operations, table, sql).
+pub fn public(statements: &[(&str, &str, &str)]) -> Value {
+    let each = |(operations, table, sql): &(&str, &str, &str)| {
+        let one = |operation: &str| json!({ "operation": operation, "table": table, "sql": sql });
+        operations.split(' ').map(one).collect::<Vec<_>>()
+    };
+    json!({ "publicSchemaType": "postgres", "transformations": statements.iter().flat_map(each).collect::<Vec<_>>() })
+}
+
+/// A consumer that is a table.
+pub fn kept(table: &str) -> Value {
+    json!({ "consumerSchemaType": "table", "table": format!("public.{table}"), "createTable": true })
+}
+
 /// A consumer by SQL.
 pub fn sql(sql: &str, delete_sql: Option<&str>) -> Value {
     let mut config = json!({ "consumerSchemaType": "postgres", "sql": sql });

@@ -2,17 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::place::{Place, sql};
+use super::place::{Place, public, sql};
 use crate::support::{assert_same, database};
-
-/// Statements of (operations, table, sql).
-fn public(statements: &[(&str, &str, &str)]) -> Value {
-    let each = |(operations, table, sql): &(&str, &str, &str)| {
-        let one = |operation: &str| json!({ "operation": operation, "table": table, "sql": sql });
-        operations.split(' ').map(one).collect::<Vec<_>>()
-    };
-    json!({ "publicSchemaType": "postgres", "transformations": statements.iter().flat_map(each).collect::<Vec<_>>() })
-}
 
 const ACCOUNTS: &str = "CREATE TABLE account (id int PRIMARY KEY, first_name text, last_name text, email text);
     INSERT INTO account SELECT i, 'F' || i, 'L' || i, CASE WHEN i % 2 = 0 THEN 'e' || i END FROM generate_series(1, 300) AS i";
@@ -261,12 +252,15 @@ async fn a_generated_column_is_part_of_all_columns() {
     )
     .await;
     let all = public(&[("insert update", "g", "SELECT * FROM g WHERE id = :id")]);
+    let row =
+        public(&[("insert update", "g", "SELECT r.id, to_jsonb(r) ->> 'whole' AS whole FROM g AS r WHERE r.id = :id")]);
     let write = sql("INSERT INTO log (what) VALUES (:first::text || ' ' || :whole::text || ' ' || :last::text)", None);
-    let manifest = place.manifest(&[("all", all)], &[("all", "all", write)]);
+    let whole = sql("INSERT INTO log (what) VALUES ('row ' || :whole::text)", None);
+    let manifest = place.manifest(&[("all", all), ("row", row)], &[("all", "all", write), ("row", "row", whole)]);
     place.catch_up(&manifest).await;
     place.source.execute("INSERT INTO g VALUES (2, 'c', DEFAULT, 'd')").await;
     place.catch_up(&manifest).await;
-    assert_eq!(place.found("SELECT what FROM log ORDER BY what").await, "a a! b\nc c! d");
+    assert_eq!(place.found("SELECT what FROM log ORDER BY what").await, "a a! b\nc c! d\nrow a!\nrow c!");
 }
 
 #[tokio::test]
@@ -456,6 +450,7 @@ async fn a_table_that_grows_is_followed() {
     place.catch_up(&manifest).await;
     let mut pelton = place.sync(&manifest, &[]);
     pelton.start();
+    pelton.says("streaming").await;
     place.source.execute("UPDATE account SET email = 'before' WHERE id = 1; ALTER TABLE account ADD age int DEFAULT 7; UPDATE account SET age = 8 WHERE id = 2; INSERT INTO account VALUES (999, 'a', 'b', 'c', 9)").await;
     place.destination.wait_until("EXISTS (SELECT FROM there WHERE id = 999)").await;
     assert_eq!(
