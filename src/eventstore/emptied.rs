@@ -12,7 +12,8 @@ use crate::datastore::DataStoreError;
 /// # Errors
 /// What the server says.
 pub async fn emptied(client: &Client, stream: i32, at: Position, most: i64) -> Result<Vec<String>, DataStoreError> {
-    let sql = "WITH before AS MATERIALIZED (SELECT epoch, commit_lsn, ordinal, operation, key, attributes -> 'oldKey' AS old_key \
+    let sql = "WITH before AS MATERIALIZED (SELECT epoch, commit_lsn, ordinal, operation, key::jsonb AS key, \
+               attributes::jsonb -> 'oldKey' AS old_key \
                FROM rejot_events.event WHERE stream_id = $1 AND (epoch, commit_lsn, ordinal) < ($2, $3, $4)), \
                since AS (SELECT epoch, commit_lsn, ordinal FROM before WHERE operation = 'truncate' \
                ORDER BY epoch DESC, commit_lsn DESC, ordinal DESC LIMIT 1), \

@@ -39,12 +39,16 @@ pub(super) fn string(out: &mut BytesMut, mut text: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// The longest string that jsonb has room for, in bytes: `JENTRY_OFFLENMASK` of Postgres's `jsonb.h`.
-pub(super) const STRING_MAX: usize = 0x0fff_ffff;
+/// Bytes that jsonb has no room for in an object: `JENTRY_OFFLENMASK` of Postgres's `jsonb.h`, less what the former row, which
+/// stands in another object, needs around it.
+pub(super) const OBJECT_MAX: usize = 0x0fff_0000;
+
+/// A one-digit number of an array takes two bytes of text and some twelve of jsonb, and some more while it is read.
+const FOREIGN_MAX: usize = 32 << 20;
 
 /// Returns true for a JSON text that jsonb takes: it is well-formed already. jsonb has no NUL, no half of a surrogate pair, no
-/// string of 256 MiB and more, no number that numeric can't hold, and the server's stack bounds how deep it nests. The
-/// bounds of numbers and of depth here are narrower than Postgres's, and wider than what anybody writes.
+/// number that numeric can't hold, and the server's stack bounds how deep it nests. The bounds here are narrower than
+/// Postgres's, and wider than what anybody writes.
 pub(super) fn is_jsonb(text: &[u8]) -> bool {
     const NUMBER: usize = 8_000;
     const DEPTH: usize = 1_000;
@@ -81,7 +85,7 @@ pub(super) fn is_jsonb(text: &[u8]) -> bool {
             _ => {}
         }
     }
-    text.len() <= STRING_MAX
+    text.len() <= FOREIGN_MAX
 }
 
 /// Returns the length of a string behind its first quote, with its last one; `None` where jsonb does not take it.

@@ -102,6 +102,7 @@ impl ObjectWriter {
         columns: impl Iterator<Item = (usize, Value<'a>)>,
         json_null: &mut Vec<String>,
     ) -> Result<(), BadEvent> {
+        let start = out.len();
         out.put_u8(b'{');
         let mut first = true;
         for (index, value) in columns {
@@ -137,12 +138,6 @@ impl ObjectWriter {
                     // A string has no line breaks; between its parts a document may, where a component wrote it.
                     text.split(|byte| *byte < b' ').for_each(|piece| out.put_slice(piece));
                 }
-                Some(text) if text.len() > json::STRING_MAX => {
-                    return Err(BadEvent::new(format!(
-                        "column `{}` holds a text that jsonb is too small for",
-                        member.name
-                    )));
-                }
                 Some(text) if self.from_component && memchr::memchr(0, &text).is_some() => {
                     return Err(BadEvent::new(format!("column `{}` holds a NUL, which no text has", member.name)));
                 }
@@ -150,7 +145,11 @@ impl ObjectWriter {
             }
         }
         out.put_u8(b'}');
-        Ok(())
+        // It bounds the sum of what stands in an object.
+        match out.len() - start >= json::OBJECT_MAX {
+            true => Err(BadEvent::new("its row does not fit into jsonb, which takes less than 256 MiB")),
+            false => Ok(()),
+        }
     }
 }
 

@@ -236,7 +236,7 @@ fn sql(streams: usize) -> String {
     let all: Vec<String> = (0..streams).map(one).collect();
     format!(
         "SELECT stream_id, epoch, commit_lsn, ordinal, shape_id, operation, \
-         commit_time, key, object, attributes, xid \
+         commit_time, key::text, object::text, attributes::text, xid \
          FROM ({}) AS events ORDER BY epoch, commit_lsn, ordinal LIMIT $1",
         all.join(" UNION ALL ")
     )

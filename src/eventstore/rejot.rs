@@ -166,6 +166,27 @@ pub async fn stored_by_rejot(client: &Client, streams: &[i32], from: Lsn) -> Res
     Ok(rows.iter().map(|row| Lsn(row.get::<_, PgLsn>(0).into())).collect())
 }
 
+/// Returns the last transaction that ReJot stored of a manifest's public schemas, given with their major versions, by where it
+/// begins; `None` where there is none.
+///
+/// # Errors
+/// What the server says.
+pub async fn last_of_rejot(
+    client: &Client,
+    manifest: &str,
+    public_schemas: &[(String, i32)],
+) -> Result<Option<Lsn>, DataStoreError> {
+    let (names, majors): (Vec<&str>, Vec<i32>) = public_schemas.iter().map(|(name, major)| (&**name, *major)).unzip();
+    let sql = format!(
+        "SELECT max(e.transaction_id::pg_lsn) FROM rejot_events.rejot_event AS e \
+         JOIN unnest($2::text[], $3::integer[]) AS u (name, major) ON u.name = e.public_schema_name \
+         AND u.major = e.public_schema_major_version WHERE e.manifest_slug = $1 AND e.transaction_id ~ '{POSITION}'"
+    );
+    let row = client.query_one(&sql, &[&manifest, &names, &majors]).await;
+    let row = row.map_err(query("read what ReJot has stored"))?;
+    Ok(row.get::<_, Option<PgLsn>>(0).map(|lsn| Lsn(lsn.into())))
+}
+
 /// Returns a stream that has events of ReJot's in a segment which its flow may be sent again: it is not yet where the source's log
 /// was when they were taken over, and what is sent again is known by them alone.
 ///
@@ -188,27 +209,6 @@ pub(super) async fn being_taken_over(client: &Client, segment: i32) -> Result<Op
     );
     let row = client.query_opt(&sql, &[]).await.map_err(failed())?;
     Ok(row.map(|row| row.get(0)))
-}
-
-/// Returns the last transaction that ReJot stored of a manifest's public schemas, given with their major versions, by where it
-/// begins; `None` where there is none.
-///
-/// # Errors
-/// What the server says.
-pub async fn last_of_rejot(
-    client: &Client,
-    manifest: &str,
-    public_schemas: &[(String, i32)],
-) -> Result<Option<Lsn>, DataStoreError> {
-    let (names, majors): (Vec<&str>, Vec<i32>) = public_schemas.iter().map(|(name, major)| (&**name, *major)).unzip();
-    let sql = format!(
-        "SELECT max(e.transaction_id::pg_lsn) FROM rejot_events.rejot_event AS e \
-         JOIN unnest($2::text[], $3::integer[]) AS u (name, major) ON u.name = e.public_schema_name \
-         AND u.major = e.public_schema_major_version WHERE e.manifest_slug = $1 AND e.transaction_id ~ '{POSITION}'"
-    );
-    let row = client.query_one(&sql, &[&manifest, &names, &majors]).await;
-    let row = row.map_err(query("read what ReJot has stored"))?;
-    Ok(row.get::<_, Option<PgLsn>>(0).map(|lsn| Lsn(lsn.into())))
 }
 
 /// Makes Postgres's text of a document that ReJot wrote for a column that is no jsonb.

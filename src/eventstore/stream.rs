@@ -250,8 +250,11 @@ pub(super) fn position(row: &tokio_postgres::Row, first: usize) -> Position {
 /// # Errors
 /// What the server says.
 pub async fn is_there(client: &Client) -> Result<bool, DataStoreError> {
+    // By what readers need of its migrations. Whoever reads one of before waits until it is migrated.
     let there = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
-                 ON n.oid = c.relnamespace WHERE n.nspname = 'rejot_events' AND c.relname = 'store')";
+                 ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid \
+                 WHERE n.nspname = 'rejot_events' AND c.relname = 'event' AND a.attname = 'object' \
+                 AND a.atttypid = 'pg_catalog.text'::pg_catalog.regtype)";
     client.query_one(there, &[]).await.map(|row| row.get(0)).map_err(query("look for streams"))
 }
 

@@ -205,6 +205,58 @@ async fn wrong_words_are_told() {
     assert!(said.starts_with("SEGMENT") && said.lines().count() == 2, "{said}");
 }
 
+/// An event store of before migration 11, whose documents are jsonb, is taken further with all that it has.
+#[tokio::test]
+async fn documents_of_before_are_kept() {
+    let store = Store::new(ITEMS).await;
+    let first = [("items-there", "items", "items", "")];
+    let manifest = store.manifest(&["items"], &first);
+    store.catch_up(&manifest).await;
+    pruned(&manifest, &["--max-age", "0s"], 0).await;
+    store.source.execute(CHANGES[0]).await;
+    store.source.execute(CHANGES[2]).await;
+    store.catch_up(&manifest).await;
+    let view = "SELECT pg_get_viewdef('rejot_events.events')";
+    let now = store.events.value(view).await;
+    let count = store.events.value("SELECT count(*) FROM rejot_events.events").await;
+    let seen = format!(
+        "SELECT string_agg(e::text, ' ' ORDER BY epoch, commit_lsn, ordinal) FROM (SELECT * FROM rejot_events.events \
+         ORDER BY epoch, commit_lsn, ordinal LIMIT {count}) AS e"
+    );
+    let before = store.events.value(&seen).await;
+    let file = |name: &str| {
+        let path = format!("{}/migrations/rejot_events/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let made = file("0008_events");
+    let made = &made[made.find("CREATE VIEW").unwrap()..];
+    store
+        .events
+        .execute(&format!(
+            "{hidden}; ALTER TABLE rejot_events.event ALTER key TYPE jsonb USING key::jsonb, \
+             ALTER object TYPE jsonb USING object::jsonb, ALTER attributes TYPE jsonb USING attributes::jsonb; \
+             CREATE INDEX event_0_key ON rejot_events.event_0 (stream_id, md5(key::text)); {made}; \
+             DELETE FROM rejot_events.schema_migrations WHERE version = 11; \
+             CREATE ROLE \"{role}\"; GRANT SELECT ON rejot_events.events TO \"{role}\"",
+            hidden = "DROP VIEW rejot_events.events; DROP INDEX rejot_events.event_0_key",
+            role = store.events.name(),
+        ))
+        .await;
+    assert_ne!(store.events.value(view).await, now);
+
+    // One that appends, merges on top of what was merged before, and serves one that comes late.
+    store.source.execute(CHANGES[1]).await;
+    store.catch_up(&manifest).await;
+    assert_eq!(store.events.value(view).await, now);
+    assert_eq!(store.events.value(&seen).await, before);
+    let grant = format!("SELECT has_table_privilege('{}', 'rejot_events.events', 'SELECT')", store.events.name());
+    assert_eq!(store.events.value(&grant).await, "t", "what was granted stays granted");
+    pruned(&manifest, &["--max-age", "0s"], 0).await;
+    store.catch_up(&store.manifest(&["items"], &[first[0], ("late", "items", "late", "")])).await;
+    store.assert_equal("items").await;
+    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM late").await;
+}
+
 /// One slow reader after the other: each is waited for no longer than its own transaction, and nobody waits for the drop.
 #[tokio::test]
 async fn slow_readers_one_after_another_hold_up_no_segment() {
@@ -244,57 +296,4 @@ async fn slow_readers_one_after_another_hold_up_no_segment() {
     let late = store.manifest(&["items"], &[("late", "items", "items", "")]);
     store.catch_up(&late).await;
     store.assert_equal("items").await;
-}
-
-/// An event store of before migration 11, whose documents are jsonb, is taken further with all that it has.
-#[tokio::test]
-async fn documents_of_before_are_kept() {
-    let store = Store::new(ITEMS).await;
-    let first = [("items-there", "items", "items", "")];
-    let manifest = store.manifest(&["items"], &first);
-    store.catch_up(&manifest).await;
-    pruned(&manifest, &["--max-age", "0s"], 0).await;
-    store.source.execute(CHANGES[0]).await;
-    store.source.execute(CHANGES[2]).await;
-    store.catch_up(&manifest).await;
-    let view = "SELECT pg_get_viewdef('rejot_events.events')";
-    let now = store.events.value(view).await;
-    let count = store.events.value("SELECT count(*) FROM rejot_events.events").await;
-    let seen = format!(
-        "SELECT string_agg(e::text, ' ' ORDER BY epoch, commit_lsn, ordinal) FROM (SELECT * FROM rejot_events.events \
-         ORDER BY epoch, commit_lsn, ordinal LIMIT {count}) AS e"
-    );
-    let before = store.events.value(&seen).await;
-    let file = |name: &str| {
-        let path = format!("{}/migrations/rejot_events/{name}.sql", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read_to_string(path).unwrap()
-    };
-    let made = file("0008_events");
-    let made = &made[made.find("CREATE VIEW").unwrap()..];
-    store
-        .events
-        .execute(&format!(
-            "{hidden}; ALTER TABLE rejot_events.event ALTER key TYPE jsonb USING key::jsonb, \
-             ALTER object TYPE jsonb USING object::jsonb, ALTER attributes TYPE jsonb USING attributes::jsonb; \
-             CREATE INDEX event_0_key ON rejot_events.event_0 (stream_id, md5(key::text)); {made}; \
-             DELETE FROM rejot_events.schema_migrations WHERE version >= 11; \
-              DROP FUNCTION rejot_events.closed(); ALTER TABLE rejot_events.stream DROP COLUMN taken_over_lsn; \
-             CREATE ROLE \"{role}\"; GRANT SELECT ON rejot_events.events TO \"{role}\"",
-            hidden = "DROP VIEW rejot_events.events; DROP INDEX rejot_events.event_0_key",
-            role = store.events.name(),
-        ))
-        .await;
-    assert_ne!(store.events.value(view).await, now);
-
-    // One that appends, merges on top of what was merged before, and serves one that comes late.
-    store.source.execute(CHANGES[1]).await;
-    store.catch_up(&manifest).await;
-    assert_eq!(store.events.value(view).await, now);
-    assert_eq!(store.events.value(&seen).await, before);
-    let grant = format!("SELECT has_table_privilege('{}', 'rejot_events.events', 'SELECT')", store.events.name());
-    assert_eq!(store.events.value(&grant).await, "t", "what was granted stays granted");
-    pruned(&manifest, &["--max-age", "0s"], 0).await;
-    store.catch_up(&store.manifest(&["items"], &[first[0], ("late", "items", "late", "")])).await;
-    store.assert_equal("items").await;
-    assert_same(&store.source, "SELECT * FROM items", &store.destination, "SELECT * FROM late").await;
 }

@@ -29,6 +29,14 @@ pub async fn apply(client: &mut Client, set: &'static Set) -> Result<Vec<i32>, D
     let history = history(&transaction, set).await?;
     refuse(&history)?;
     let mut done = Vec::new();
+    if history.entries.iter().any(|entry| entry.state == State::Applied) && !history.pending().is_empty() {
+        let (to, schema) = (set.newest(), set.schema);
+        tracing::info!(
+            schema,
+            to,
+            "applying migrations; one that rewrites a large table takes a while, and room for a copy"
+        );
+    }
     for entry in history.entries.iter().filter(|entry| entry.state == State::Pending) {
         let migration = set.migration(entry.version).expect("what is pending is known");
         transaction.batch_execute(migration.sql).await.map_err(query("apply a migration"))?;

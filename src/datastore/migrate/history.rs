@@ -143,7 +143,7 @@ impl History {
         let pending = self.pending();
         let migrations = self.set.migrations.iter().filter(|migration| pending.contains(&migration.version));
         let columns = migrations.flat_map(|migration| migration.makes).filter_map(|object| match object {
-            Object::Column(table, _) => Some(*table),
+            Object::Column(table, _) | Object::Typed(table, ..) => Some(*table),
             _ => None,
         });
         let mut tables: Vec<&str> = columns.collect();
