@@ -311,3 +311,57 @@ async fn the_example_of_mirrored_events_runs() {
         assert_eq!(pelton.ended().await.code(), Some(0), "{}", pelton.stderr());
     }
 }
+
+/// What went by force before it was mirrored is missed by name, also by a mirror that runs.
+#[tokio::test]
+async fn a_mirror_stops_where_events_are_gone() {
+    let store = Store::new(ITEMS).await;
+    let second = database().await;
+    let shop = store.manifest(&["items"], &[]);
+    let copier = mirrored(&store.manifest(&[], &[]), &[("second", &second, "events")]);
+    let copier = copier.replacen("slug: shop", "slug: copier", 1).replace("publicSchemas:\n", "publicSchemas: []\n");
+    store.catch_up(&shop).await;
+    let mut copies = store.sync(&copier);
+    copies.start();
+    second.wait_until("to_regclass('rejot_events.store') IS NOT NULL").await;
+    second.wait_until("(SELECT count(*) FROM rejot_events.event) = 1000").await;
+    copies.signal("STOP");
+    store.source.execute("DELETE FROM items WHERE id <= 10").await;
+    store.catch_up(&shop).await;
+    let mut prune =
+        Pelton::new(["events", "prune", "--max-age", "0s", "--force", "--wait", "1s"]).file("pelton.yaml", &shop);
+    prune.run().await;
+    store.source.execute("INSERT INTO items VALUES (2000, 1, NULL)").await;
+    store.catch_up(&shop).await;
+    copies.signal("CONT");
+    assert_eq!(copies.ended().await.code(), Some(1), "{}", copies.stderr());
+    assert!(copies.stderr().contains("no longer has all events that `mirror second"), "{}", copies.stderr());
+    assert_eq!(second.value("SELECT count(*) FROM rejot_events.event").await, "1000");
+}
+
+/// Two processes never both append what is new: how far a stream was is held against its row.
+#[tokio::test]
+async fn a_mirror_commits_only_from_where_it_read() {
+    use pelton::change::Position;
+    use pelton::datastore::DataStoreError;
+    use pelton::eventstore::{self, Appended, Moved, Upstream};
+
+    let store = Store::new(ITEMS).await;
+    let second = database().await;
+    store.catch_up(&mirrored(&store.manifest(&["items"], &[]), &[("second", &second, "events")])).await;
+    let (upstream, client) = (store.events.connect().await, second.connect().await);
+    let id = eventstore::store_id(&upstream).await.unwrap();
+    let of = Upstream { id: &id, slug: "events", manifest: "shop" };
+    let owner = eventstore::take_over_mirror(&client, &of).await.unwrap();
+    assert!(!eventstore::begin_mirroring(&client, &id, owner - 1).await.unwrap(), "a former owner");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let stream = eventstore::streams(&client).await.unwrap().remove(0);
+    for (from, stale) in [(Position::START, true), (stream.last, false)] {
+        assert!(eventstore::begin_mirroring(&client, &id, owner).await.unwrap());
+        let moved = Moved { from, to: stream.last };
+        let appended = Appended { last: [(stream.id, moved)].into_iter().collect(), ..Appended::default() };
+        let committed = eventstore::commit_mirrored(&client, &id, &appended).await;
+        assert_eq!(matches!(committed, Err(DataStoreError::StaleMirror { .. })), stale, "{committed:?}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
