@@ -1,7 +1,9 @@
--- Nothing is added to a segment that is about to be dropped.
+-- Nothing is added to a segment that is about to be dropped. Whoever tries is told what it would be told of one that is gone,
+-- and tries again with the newest.
 CREATE FUNCTION rejot_events.closed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'segment % is closed', TG_TABLE_NAME USING ERRCODE = 'object_not_in_prerequisite_state';
+    RAISE EXCEPTION 'segment % is closed', TG_TABLE_NAME
+        USING ERRCODE = 'check_violation', SCHEMA = 'rejot_events', TABLE = 'event';
 END
 $$;
 

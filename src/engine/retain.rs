@@ -46,7 +46,7 @@ pub async fn run(
         };
         match pruned {
             Ok(pruned) => {
-                patience = if pruned.held_by.is_some() { PATIENCE_MAX.min(patience * 2) } else { PATIENCE_FIRST };
+                patience = if pruned.waited { PATIENCE_MAX.min(patience * 2) } else { PATIENCE_FIRST };
                 told.tell(&plan.store, &pruned);
             }
             Err(error) => {
@@ -86,6 +86,7 @@ async fn once(
 struct Told {
     reader: Option<(KeptFor, Instant)>,
     session: Option<(Holder, Instant)>,
+    taken_over: Option<((i32, String), Instant)>,
 }
 
 impl Told {
@@ -94,7 +95,8 @@ impl Told {
             let (segments, events) = (pruned.dropped.len(), pruned.events);
             tracing::info!(event_store, segments, events, "removed what is older than its retention");
         }
-        if let Some((segment, stream)) = &pruned.taken_over {
+        let taken_over = pruned.taken_over.as_ref();
+        if let (true, Some((segment, stream))) = (is_new(&mut self.taken_over, taken_over, |a, b| a == b), taken_over) {
             tracing::info!(event_store, segment, stream, "ReJot's events stay until their flow is past them");
         }
         let kept_for = pruned.kept_for.as_ref().map(|(_, kept)| kept);

@@ -138,6 +138,16 @@ pub async fn mirrors(client: &Client, manifest: &str) -> Result<Vec<MirrorRow>, 
     Ok(rows.iter().map(row).collect())
 }
 
+/// Returns the UUIDs of the event stores that some manifests mirror here.
+///
+/// # Errors
+/// What the server says.
+pub async fn upstreams(client: &Client, manifests: &[String]) -> Result<Vec<String>, DataStoreError> {
+    let sql = "SELECT upstream::text FROM rejot_events.mirror WHERE manifest_slug = ANY ($1)";
+    let rows = client.query(sql, &[&manifests]).await.map_err(query("read what is mirrored"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// The rows of `rejot_events.shape` of some streams, as they are handed on.
 #[derive(Clone, Debug)]
 pub struct ShapeRow {

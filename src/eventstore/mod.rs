@@ -33,7 +33,7 @@ pub use gone::{Gone, gone};
 pub use line::{Asked, Line, op_name, read_line, write_end, write_error, write_event, write_gone, write_shape};
 pub use mirror::{
     Adopted, Appended, MirrorConflict, MirrorRow, Mirrored, Moved, ShapeRow, Upstream, adopt, begin_mirroring,
-    commit_mirrored, flush_mirror, mark_mirror_stopped, mirrors, shape_rows, store_id, take_over_mirror,
+    commit_mirrored, flush_mirror, mark_mirror_stopped, mirrors, shape_rows, store_id, take_over_mirror, upstreams,
 };
 pub use object::BadEvent;
 pub use read::{BEGIN_READING, Event, Events, Page, Reading, Wanted, events};

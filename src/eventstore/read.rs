@@ -166,8 +166,11 @@ impl Reading {
 /// Begins to read events, all of them as one snapshot shows them. The index gives them in order, which the planner, before it
 /// has seen statistics, takes to be dearer than to sort all that is left of a stream for each page. A plan that can't do
 /// without what is off costs so much that it would be compiled, which takes longer than any page.
-pub const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
+///
+/// The lock comes before the snapshot, for it takes none: a segment that goes is waited for by those who might see its events
+/// only, and not what they were merged into.
+pub const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+     LOCK TABLE ONLY rejot_events.event IN ACCESS SHARE MODE; SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
 
 /// Reads the events of several streams over one session, page by page.
 pub struct Events {

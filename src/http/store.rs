@@ -55,8 +55,6 @@ pub struct Store {
     pub slug: String,
     /// The manifests whose store it is.
     pub manifests: Vec<String>,
-    /// Some of them mirror another one into it.
-    is_mirror: bool,
     connection: PostgresConnection,
     idle: Mutex<Vec<Client>>,
     permits: Arc<Semaphore>,
@@ -95,14 +93,10 @@ impl Store {
             let Some(store) = best.or(all.first()) else { continue };
             let Some(connection) = manifest.postgres(&store.slug) else { continue };
             match stores.iter_mut().find(|known| known.connection == *connection) {
-                Some(known) => {
-                    known.manifests.push(manifest.slug.clone());
-                    known.is_mirror |= store.mirror_of.is_some();
-                }
+                Some(known) => known.manifests.push(manifest.slug.clone()),
                 None => stores.push(Store {
                     slug: store.slug.clone(),
                     manifests: vec![manifest.slug.clone()],
-                    is_mirror: store.mirror_of.is_some(),
                     connection: connection.clone(),
                     idle: Mutex::default(),
                     permits: Arc::new(Semaphore::new(SESSIONS_MAX)),
@@ -149,20 +143,28 @@ impl Store {
         Ok((client, heard, cancel))
     }
 
-    /// Returns true for a stream that is told: what the manifests publish, and what they mirror. Others that are in the same
-    /// store are somebody else's to tell.
-    pub fn serves(&self, stream: &Stream) -> bool {
-        self.manifests.contains(&stream.manifest) || self.is_mirror && !stream.path.is_empty()
+    /// Returns the streams that are told: what the manifests publish, and what they mirror. Others that are in the same store are
+    /// somebody else's to tell.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn told(&self, client: &Client) -> Result<Vec<Stream>, DataStoreError> {
+        let mut streams = eventstore::streams(client).await?;
+        let mirrored = streams.iter().any(|stream| !stream.path.is_empty());
+        let upstreams = if mirrored { eventstore::upstreams(client, &self.manifests).await? } else { Vec::new() };
+        streams.retain(|stream| match stream.path.last() {
+            Some(upstream) => upstreams.contains(upstream),
+            None => self.manifests.contains(&stream.manifest),
+        });
+        Ok(streams)
     }
 
-    /// Returns the streams that are told.
+    /// The same, in a session of its own.
     ///
     /// # Errors
     /// It can't be read.
     pub async fn streams(&self) -> Result<Vec<Stream>, Refusal> {
-        let mut streams = self.with(async |client| eventstore::streams(client).await).await?;
-        streams.retain(|stream| self.serves(stream));
-        Ok(streams)
+        self.with(async |client| self.told(client).await).await
     }
 
     /// Does something in a session.

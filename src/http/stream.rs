@@ -261,6 +261,7 @@ impl Telling {
             }
             let boundary = !same || event.is_copied();
             if boundary && turn.is_over() {
+                *inside = None;
                 return Ok(Page::Left);
             }
             let schema = schemas[&event.stream()];

@@ -143,8 +143,7 @@ pub async fn streams(shared: &Shared, manifest: Option<&str>) -> Result<Answer, 
 
 async fn published(store: &Store) -> Result<Vec<(Stream, Vec<Shape>)>, Refusal> {
     let read = store.with(async |client| {
-        let mut streams = eventstore::streams(client).await?;
-        streams.retain(|stream| store.serves(stream));
+        let streams = store.told(client).await?;
         let ids: Vec<i32> = streams.iter().map(|stream| stream.id).collect();
         let shapes = eventstore::shapes(client, &ids, 0).await?;
         Ok((streams, shapes))

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 use super::super::failure::{Chain, EngineError, Verdict};
-use super::{Run, Upstream};
+use super::super::upstream::Upstream;
+use super::once::Run;
 use crate::datastore::{self, ConsumerRow, DataStoreError};
 use crate::eventstore::{self, Deployment, Stream};
 

@@ -66,9 +66,13 @@ impl Remote {
                         Read::Over(ended) => return Ok(ended),
                         Read::Broken(error) => {
                             let moved = batches.gather.wanted() != wanted;
-                            if moved || began.elapsed() >= SOON {
+                            // Where nothing was to be told it was merely cut off.
+                            let cut = matches!(error, ServiceError::Ended { .. } | ServiceError::Lost { .. });
+                            if moved || (cut && began.elapsed() >= SOON) {
                                 backoff.reset();
-                                without = Instant::now();
+                                if moved {
+                                    without = Instant::now();
+                                }
                                 tracing::debug!(manifest = self.manifest, %error, "opening the stream again");
                                 continue;
                             }

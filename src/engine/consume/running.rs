@@ -8,9 +8,11 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::super::failure::EngineError;
+use super::super::upstream::Upstream;
+use super::Outcome;
 use super::lane::Ended;
+use super::once::Run;
 use super::registrar::{Heard, Registrar, is_put_off};
-use super::{Outcome, Run, Upstream};
 use crate::datastore::{self, ConsumerRow};
 
 /// How often is looked whether somebody has changed a consumer, and whether a stream has appeared.

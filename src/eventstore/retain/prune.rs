@@ -53,6 +53,8 @@ pub struct Pruned {
     pub busy: bool,
     /// Who it is, where it is somebody.
     pub held_by: Option<Holder>,
+    /// It was waited for somebody, in vain.
+    pub waited: bool,
 }
 
 impl Limits {
@@ -99,7 +101,7 @@ pub async fn prune(
     let _ = client.query_one("SELECT pg_catalog.pg_advisory_unlock($1)", &[&LOCK]).await;
     match ended {
         Err(error) if error.is_lock_timeout() => {
-            pruned.busy = true;
+            (pruned.busy, pruned.waited) = (true, true);
             pruned.held_by = holder(client).await?;
             Ok(pruned)
         }

@@ -89,16 +89,18 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// Returns who has been using the log for longest.
+/// Returns who has been using the log for longest; or else, since a detachment that is pending waits for it too, whoever has the
+/// oldest snapshot in its database. Of sessions of other roles it may be that nothing but their lock is to be seen.
 ///
 /// # Errors
 /// What the server says.
 pub(super) async fn holder(client: &Client) -> Result<Option<Holder>, DataStoreError> {
     let sql = "SELECT a.pid, a.application_name, extract(epoch FROM now() - a.xact_start)::bigint \
-               FROM pg_catalog.pg_stat_activity AS a WHERE a.pid <> pg_catalog.pg_backend_pid() \
-               AND a.xact_start IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.pid = a.pid AND l.granted \
-               AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-               AND l.relation = 'rejot_events.event'::regclass) ORDER BY a.xact_start LIMIT 1";
+               FROM pg_catalog.pg_stat_activity AS a, LATERAL (SELECT EXISTS (SELECT FROM pg_catalog.pg_locks AS l \
+               WHERE l.pid = a.pid AND l.granted AND l.relation = 'rejot_events.event'::regclass \
+               AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())) AS uses) \
+               AS log WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datname = pg_catalog.current_database() \
+               AND (uses OR a.backend_xmin IS NOT NULL) ORDER BY uses DESC, a.xact_start NULLS LAST LIMIT 1";
     let row = client.query_opt(sql, &[]).await.map_err(query("look who uses the log"))?;
     let holder = |row: tokio_postgres::Row| Holder {
         pid: row.get(0),

@@ -116,7 +116,8 @@ async fn whoever_does_not_read_holds_nothing() {
             "(SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pelton http%' AND datname = current_database() AND {more})"
         )
     };
-    services.events.wait_until(&format!("{} = 1", sessions("backend_xmin IS NOT NULL"))).await;
+    let stream = sessions("application_name LIKE '%stream' AND backend_xmin IS NOT NULL");
+    services.events.wait_until(&format!("{stream} = 1")).await;
     services.events.wait_until(&format!("{} = 0", sessions("backend_xmin IS NOT NULL"))).await;
     assert_eq!(services.events.value(&format!("SELECT {}", sessions("application_name LIKE '%stream'"))).await, "1");
     // It reads on, and gets all of it, in order.
