@@ -14,7 +14,7 @@ use found::{Kind, Schema};
 /// Collects public and consumer schemas that TypeScript or Python files define with ReJot's packages
 ///
 /// The files are run by `node` or `python3` of this machine, so only name those that you trust. Without --check and
-/// --write the schemas are printed. TypeScript takes Node 22.6 or newer, or esbuild in the project.
+/// --write the schemas are printed. TypeScript takes Node 22.15 or newer, or esbuild in the project.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The files (.ts .mts .js .mjs .cjs .py)
