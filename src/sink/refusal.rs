@@ -72,8 +72,12 @@ impl Refusal {
             || code.starts_with("53")
             || code.starts_with("57P")
             || matches!(code, "25006" | "55P03" | "55006" | "57014" | "58030" | "25P03")
-            // A segment of an event store has ended and is gone; the next attempt appends to the newest one.
-            || (code == "23514" && self.constraint.is_none() && self.relation.as_deref() == Some("rejot_events.event"))
+            || self.is_old_segment()
+    }
+
+    /// A segment of an event store has ended, and is closed or gone; the next attempt appends to the newest one.
+    fn is_old_segment(&self) -> bool {
+        self.sqlstate == "23514" && self.constraint.is_none() && self.relation.as_deref() == Some("rejot_events.event")
     }
 
     /// Returns what the author of a statement should do.
@@ -118,6 +122,7 @@ impl Refusal {
                  the constraint DEFERRABLE, or drop it."
             ),
             "23502" => "Drop NOT NULL from that column, or have the transform fill it.".to_owned(),
+            _ if self.is_old_segment() => "Pelton goes on by itself, with the newest segment.".to_owned(),
             "23514" => format!("Drop {constraint}, or have the transform keep to it."),
             "22001" | "22003" | "22026" => {
                 "Widen the column at the destination (ALTER TABLE … ALTER COLUMN … TYPE …).".to_owned()

@@ -297,3 +297,47 @@ async fn slow_readers_one_after_another_hold_up_no_segment() {
     store.catch_up(&late).await;
     store.assert_equal("items").await;
 }
+
+/// Between the beginning of a reader and its first look at the events no segment goes: its snapshot may be from before.
+#[tokio::test]
+async fn no_segment_goes_once_a_reader_has_begun() {
+    let store = Store::new(ITEMS).await;
+    let manifest = store.manifest(&["items"], &[]);
+    store.catch_up(&manifest).await;
+    let reader = store.events.connect().await;
+    reader.batch_execute(pelton::eventstore::BEGIN_READING).await.unwrap();
+    reader.query_one("SELECT count(*) FROM rejot_events.stream", &[]).await.unwrap();
+    let said = pruned(&manifest, &["--max-age", "0s", "--wait", "1s"], 1).await;
+    assert!(said.contains("it is waited for session"), "{said}");
+    let seen = reader.query_one("SELECT count(*) FROM rejot_events.event", &[]).await.unwrap();
+    assert_eq!(seen.get::<_, i64>(0), 300);
+    reader.batch_execute("COMMIT").await.unwrap();
+    pruned(&manifest, &["--max-age", "0s"], 0).await;
+}
+
+/// A publisher learns of a new segment some seconds late; until then it may meet one that is closed already.
+#[tokio::test]
+async fn a_publisher_that_meets_a_closed_segment_goes_on_with_the_newest() {
+    let store = Store::new(ITEMS).await;
+    let manifest = store.manifest(&["notes"], &[]);
+    store.catch_up(&manifest).await;
+    let mut sync = store.sync(&manifest);
+    sync.start();
+    store.source.execute("INSERT INTO notes VALUES (11, 'before')").await;
+    store.events.wait_until("EXISTS (SELECT FROM rejot_events.event_1 WHERE key = '{\"id\":11}')").await;
+    store
+        .events
+        .execute(
+            "UPDATE rejot_events.segment SET ended_at = now(); INSERT INTO rejot_events.segment (id) VALUES (2); \
+             CREATE TABLE rejot_events.event_2 PARTITION OF rejot_events.event FOR VALUES IN (2); \
+             CREATE TRIGGER closed BEFORE INSERT ON rejot_events.event_1 \
+             FOR EACH ROW EXECUTE FUNCTION rejot_events.closed()",
+        )
+        .await;
+    store.source.execute("INSERT INTO notes VALUES (12, 'after')").await;
+    store.events.wait_until("EXISTS (SELECT FROM rejot_events.event_2 WHERE key = '{\"id\":12}')").await;
+    assert!(sync.stderr().contains("goes on by itself, with the newest segment"), "{}", sync.stderr());
+    sync.signal("INT");
+    assert_eq!(sync.ended().await.code(), Some(0), "{}", sync.stderr());
+    assert_eq!(store.events.value("SELECT count(*) FROM rejot_events.event").await, "12");
+}
