@@ -17,6 +17,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// Returns an error with all its causes, and what to do about it.
     pub fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>) -> Trouble {
         Trouble { what: Chain(error).to_string(), hint }
     }

@@ -45,6 +45,7 @@ pub struct Publishers {
 }
 
 impl Publishers {
+    /// Of these sources, those that publish into an event store; none was looked at yet.
     pub fn new(sources: &[SourcePlan]) -> Publishers {
         let publishes = |source: &&SourcePlan| source.groups.iter().any(|group| group.event_store);
         Publishers { all: sources.iter().filter(publishes).cloned().collect(), stood: Mutex::default() }

@@ -108,6 +108,7 @@ impl Refusal {
         Refusal { header, ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, what, format!("it takes {allowed}")) }
     }
 
+    /// Returns it as an answer: a document with `error`, and `hint` where something can be done.
     pub fn answer(self) -> Answer {
         let mut answer = with_status(self.status, &json!({ "error": self.what, "hint": self.hint }));
         if let Some((name, value)) = self.header {

@@ -20,6 +20,7 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Of the streams that a request names, and the horizons under which it has begun to read them.
     pub fn of(located: &Located<'_>) -> Reader {
         Reader { streams: located.streams.clone(), began_under: located.began_under.clone() }
     }

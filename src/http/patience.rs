@@ -28,6 +28,7 @@ pub struct Patient<S> {
 }
 
 impl<S> Patient<S> {
+    /// Wraps a connection, of which no write has had to wait yet.
     pub fn new(inner: S) -> Patient<S> {
         Patient { inner, patience: PATIENCE, waiting: None }
     }

@@ -29,6 +29,7 @@ pub struct Cancel {
 }
 
 impl Cancel {
+    /// Ends what this session runs, once it is dropped.
     pub fn of(connection: &PostgresConnection, client: &Client) -> Cancel {
         Cancel { connection: connection.clone(), token: Some(client.cancel_token()) }
     }

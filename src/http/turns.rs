@@ -35,6 +35,7 @@ pub struct Turn {
 }
 
 impl Turns {
+    /// Lets so many streams be open at a time.
     pub fn new(most: usize) -> Turns {
         Turns { permits: Arc::new(Semaphore::new(most)), wishes: Arc::default() }
     }

@@ -59,6 +59,7 @@ impl Run<'_> {
         streams.iter().find(|stream| consumer.reads(stream))
     }
 
+    /// Says of an error of Pelton's own tables at which destination it happened.
     pub fn at_destination(&self, source: DataStoreError) -> EngineError {
         EngineError::DataStore { slug: self.plan.destination.clone(), source }
     }
