@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::report::Failure;
 use super::{files, http, progress};
-use crate::engine::{self, Options};
+use crate::engine::{self, Options, Publisher};
 use crate::manifest;
 
 /// Streams every flow of the manifests until it is told to stop (SIGTERM, Ctrl-C)
@@ -60,14 +60,15 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let (copied, reports) = mpsc::unbounded_channel();
     tokio::spawn(progress::show(reports));
     let mut syncs = tokio::task::JoinSet::new();
-    for manifest in manifests {
+    let publishers = Publisher::all(manifests.len());
+    for (manifest, publisher) in manifests.into_iter().zip(publishers) {
         let options = Options {
             until_caught_up: args.until_caught_up,
             cache_dir: files::cache_dir(),
             copied: Some(copied.clone()),
         };
         let stopping = stopping.clone();
-        syncs.spawn(async move { engine::sync(&manifest, options, stopping).await });
+        syncs.spawn(async move { engine::sync(&manifest, options, publisher, stopping).await });
     }
     let mut problems = Vec::new();
     while let Some(ended) = syncs.join_next().await {

@@ -43,6 +43,7 @@ mod prepare;
 mod projection;
 mod public_sql;
 mod publish;
+mod publishers;
 mod reading;
 mod rejot;
 mod repair;
@@ -77,6 +78,7 @@ pub use plan::{
 };
 pub use prepare::public_schema;
 pub use projection::ProjectionError;
+pub use publishers::Publisher;
 pub use reading::table_name;
 pub use repair::{Differences, FlowRepair, Limits as RepairLimits, RepairOptions, Repaired, SourceRepair, repair};
 pub use upstream::{Upstream, UpstreamPlan};
@@ -174,17 +176,23 @@ fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), 
     Ok((plan, context))
 }
 
-/// Runs every flow of a manifest until `stop` says true, or, on request, until everything is caught up.
+/// Runs every flow of a manifest until `stop` says true, or, on request, until everything is caught up, which takes in what
+/// other manifests of this process publish meanwhile.
 ///
 /// # Errors
 /// What stopped flows for good, once nothing is left that could go on.
-pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<bool>) -> Result<(), Vec<Problem>> {
+pub async fn sync(
+    manifest: &Manifest,
+    options: Options,
+    publisher: Publisher,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Vec<Problem>> {
     let (plan, context) = begin(manifest, options)?;
     let mut sources = tokio::task::JoinSet::new();
     for source in plan.sources {
         sources.spawn(source::run(context.clone(), source, stop.clone()));
     }
-    let (done, published) = watch::channel(false);
+    let published = publisher.ended();
     // Of each mirror: nothing more is published into it once it has ended, which it does behind what it mirrors.
     let ends: Vec<(String, watch::Sender<bool>)> =
         plan.mirrors.iter().map(|mirror| (mirror.store.clone(), watch::Sender::new(false))).collect();
@@ -213,7 +221,7 @@ pub async fn sync(manifest: &Manifest, options: Options, stop: watch::Receiver<b
     }
     let mut problems = Vec::new();
     problems_of(&mut sources, &mut problems).await;
-    let _ = done.send(true);
+    drop(publisher);
     problems_of(&mut readers, &mut problems).await;
     let _ = over.send(true);
     problems_of(&mut retained, &mut problems).await;
