@@ -27,6 +27,7 @@ mod standing;
 mod status;
 mod sync;
 mod teardown;
+mod test;
 mod violations;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ enum Command {
     Collect(collect::Args),
     Workspace(manifest::WorkspaceArgs),
     Build(build::Args),
+    Test(test::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
             Command::Manifest(args) => manifest::run(args),
             Command::Workspace(args) => manifest::run_workspace(args),
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Test(args) => test::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
