@@ -1,0 +1,66 @@
+/* Settings: what the manifest tells a transform. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* Reads a text into a setting; the words are those of every SDK. */
+static const char *pelton_read_setting(pelton_type type, pelton_text text, void *to) {
+    int64_t number;
+    switch (type) {
+    case PELTON__TYPE_boolean: {
+        const bool is_true = pelton_text_is(text, "true");
+        memcpy(to, &is_true, sizeof(is_true));
+        return is_true || pelton_text_is(text, "false") ? NULL : "true or false";
+    }
+    case PELTON__TYPE_smallint:
+    case PELTON__TYPE_integer:
+    case PELTON__TYPE_bigint: {
+        const size_t size = pelton_types[type].size;
+        const unsigned unused = 64 - 8 * (unsigned)size;
+        if (!pelton_text_to_bigint(text, &number)) return "an integer";
+        if ((int64_t)((uint64_t)number << unused) >> unused != number) return "an integer";
+        const pelton_raw raw = {.is = PELTON_RAW_INT, .integer = number};
+        pelton_store(type, raw, to);
+        return NULL;
+    }
+    case PELTON__TYPE_real:
+    case PELTON__TYPE_double_precision: {
+        double value;
+        if (pelton_numeric_to_double((pelton_numeric){text}, &value) != PELTON_OK) return "a number";
+        pelton_store(type, (pelton_raw){.is = PELTON_RAW_FLOAT, .number = value}, to);
+        return NULL;
+    }
+    default:
+        memcpy(to, &text, sizeof(text));
+        return NULL;
+    }
+}
+
+/* Fills the author's struct; what is text is copied, for it outlives the call. */
+static pelton_result pelton_settings_read(pelton_settings_fields settings, const pelton_start *start, void *to) {
+    for (size_t i = 0; i < settings.fields_count; i++) {
+        const pelton_field *field = &settings.fields[i];
+        const char *name = pelton_field_name(field);
+        pelton_text text = pelton_text_of(field->preset);
+        for (size_t k = 0; k < start->settings_count; k++)
+            if (pelton_text_is(start->settings[k].name, name)) text = start->settings[k].value;
+        if (text.ptr == NULL) {
+            if (!pelton_field_nullable(field))
+                return pelton_fatal("setting `%s` is missing: %s", name, field->doc == NULL ? "" : field->doc);
+            continue;
+        }
+        char *copy = (char *)pelton_must(malloc(text.len + 1));
+        memcpy(copy, text.ptr, text.len);
+        const char *expected = pelton_read_setting(field->type, (pelton_text){copy, text.len}, (uint8_t *)to + field->offset);
+        /* Not the text itself: a setting may be a secret. */
+        if (expected != NULL) {
+            free(copy);
+            return pelton_fatal("setting `%s` must be %s", name, expected);
+        }
+        if (pelton_types[field->type].kind <= PELTON_KIND_FLOAT64) free(copy);
+        if (pelton_field_nullable(field)) *pelton_is_of(field, to) = PELTON_VALUE;
+    }
+    return PELTON_OK;
+}
