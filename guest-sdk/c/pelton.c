@@ -2,6 +2,7 @@
  * the writer become one loop. */
 
 #include "src/memory.c"
+#include "src/format.c"
 #include "src/error.c"
 #include "src/text.c"
 #include "src/decimal.c"

@@ -156,6 +156,7 @@ const char *pelton_text_string(pelton_text text);
     pelton__concat((const pelton_text[]){__VA_ARGS__}, sizeof((const pelton_text[]){__VA_ARGS__}) / sizeof(pelton_text))
 pelton_text pelton__concat(const pelton_text *parts, size_t count);
 pelton_text pelton_text_of_bigint(int64_t number);
+/* As printf does, without floats. */
 pelton_text pelton_format(const char *format, ...) PELTON__PRINTF(1, 2);
 
 /* --- Reading texts ----------------------------------------------------------------------------------------------- */
@@ -252,6 +253,7 @@ typedef struct pelton_field {
     pelton_type type;
     size_t offset, is_offset;
     const char *name, *kind, *preset, *doc;
+    pelton_result (*number)(pelton_numeric text, double *number); /* of a setting that is a float */
 } pelton_field;
 
 #define PELTON__MEMBER(role, type, field_, ...) pelton_##role##_##type field_;
@@ -546,15 +548,24 @@ typedef struct pelton_settings_fields {
     size_t fields_count, size;
 } pelton_settings_fields;
 
-/* Describes what the manifest's `settings` fill. A `plain` one is required unless it has a `.preset`; a `nullable` one may
+/* Describes what the manifest's `settings` fill: boolean, smallint, integer, bigint, real, double_precision, text. A `plain` one is required unless it has a `.preset`; a `nullable` one may
  * be left out. `.doc` says what it is for. They are read with `const name *settings = pelton_settings();`. */
 #define PELTON_SETTINGS(name, FIELDS)                                                                                \
     typedef struct name { FIELDS(PELTON__MEMBER) } name;                                                             \
     PELTON__FUNCTION pelton_settings_fields name##_settings(void) {                                                  \
         typedef name pelton__row;                                                                                    \
-        static const pelton_field fields[] = {FIELDS(PELTON__FIELD)};                                                \
+        static const pelton_field fields[] = {FIELDS(PELTON__SETTING)};                                              \
         return (pelton_settings_fields){PELTON__FIELDS(fields), sizeof(name)};                                    \
     }
+/* Only a transform with a float among its settings brings along what reads one. */
+#define PELTON__SETTING(role, type, field, ...) PELTON__FIELD(role, type, field, .number = PELTON__NUMBER_##type, __VA_ARGS__)
+#define PELTON__NUMBER_boolean NULL
+#define PELTON__NUMBER_smallint NULL
+#define PELTON__NUMBER_integer NULL
+#define PELTON__NUMBER_bigint NULL
+#define PELTON__NUMBER_text NULL
+#define PELTON__NUMBER_real pelton_numeric_to_double
+#define PELTON__NUMBER_double_precision pelton_numeric_to_double
 const void *pelton_settings(void);
 
 typedef struct pelton_table {

@@ -1,30 +1,10 @@
 /* What can go wrong in a transform, in the three ways that the host tells apart; the log; and crashes. */
 
-#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
 
 pelton_failure pelton_failed;
-
-pelton_text pelton_vformat(const char *format, va_list arguments) {
-    va_list again;
-    va_copy(again, arguments);
-    const int length = vsnprintf(NULL, 0, format, arguments);
-    if (length < 0) pelton_crash("a message can't be formatted; is an argument of the type that the format says?");
-    char *text = (char *)pelton_arena_alloc(&pelton_batch_arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, again);
-    va_end(again);
-    return (pelton_text){text, (size_t)length};
-}
-
-pelton_text pelton_format(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const pelton_text text = pelton_vformat(format, arguments);
-    va_end(arguments);
-    return text;
-}
 
 pelton_result pelton_fail(pelton_result how, const char *code, uint32_t after_ms, pelton_text message) {
     pelton_failed = (pelton_failure){pelton_text_of(code), message, after_ms};
@@ -72,22 +52,25 @@ void pelton__log(pelton_level level, const pelton_log_field *fields, size_t coun
     pelton_host_log(level, text, fields, count);
 }
 
-/* Logs where a crash is. What is short goes without the arena: it may be what is full. */
-static void pelton_log_crash(const char *file, int line, const char *message) {
-    char at[512], text[1024];
-    snprintf(at, sizeof(at), "%s:%d", file, line);
-    snprintf(text, sizeof(text), "the transform panicked: %s", message);
-    const pelton_log_field field = {"at", pelton_text_of(at)};
-    pelton_host_log(PELTON_ERROR, pelton_text_of(text), &field, 1);
+PELTON__PRINTF(3, 4) static pelton_text pelton_place(char *room, size_t size, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const size_t length = pelton_format_into(room, size, format, arguments);
+    va_end(arguments);
+    return (pelton_text){room, length < size ? length : size};
 }
 
+/* What is logged takes no memory that could be lacking: that may be why. */
 _Noreturn void pelton__crash(const char *file, int line, const char *message, ...) {
-    char text[900];
+    char text[1024] = "the transform panicked: ", at[512];
+    const size_t head = strlen(text);
     va_list arguments;
     va_start(arguments, message);
-    vsnprintf(text, sizeof(text), message, arguments);
+    size_t length = head + pelton_format_into(text + head, sizeof(text) - head, message, arguments);
     va_end(arguments);
-    pelton_log_crash(file, line, text);
+    if (length > sizeof(text)) length = sizeof(text);
+    const pelton_log_field field = {"at", pelton_place(at, sizeof(at), "%s:%d", file, line)};
+    pelton_host_log(PELTON_ERROR, (pelton_text){text, length}, &field, 1);
     __builtin_trap();
 }
 

@@ -6,7 +6,8 @@
 #include "internal.h"
 
 /* Reads a text into a setting; the words are those of every SDK. */
-static const char *pelton_read_setting(pelton_type type, pelton_text text, void *to) {
+static const char *pelton_read_setting(const pelton_field *field, pelton_text text, void *to) {
+    const pelton_type type = field->type;
     int64_t number;
     switch (type) {
     case PELTON__TYPE_boolean: {
@@ -28,7 +29,7 @@ static const char *pelton_read_setting(pelton_type type, pelton_text text, void 
     case PELTON__TYPE_real:
     case PELTON__TYPE_double_precision: {
         double value;
-        if (pelton_numeric_to_double((pelton_numeric){text}, &value) != PELTON_OK) return "a number";
+        if (field->number((pelton_numeric){text}, &value) != PELTON_OK) return "a number";
         pelton_store(type, (pelton_raw){.is = PELTON_RAW_FLOAT, .number = value}, to);
         return NULL;
     }
@@ -53,7 +54,7 @@ static pelton_result pelton_settings_read(pelton_settings_fields settings, const
         }
         char *copy = (char *)pelton_must(malloc(text.len + 1));
         memcpy(copy, text.ptr, text.len);
-        const char *expected = pelton_read_setting(field->type, (pelton_text){copy, text.len}, (uint8_t *)to + field->offset);
+        const char *expected = pelton_read_setting(field, (pelton_text){copy, text.len}, (uint8_t *)to + field->offset);
         /* Not the text itself: a setting may be a secret. */
         if (expected != NULL) {
             free(copy);
