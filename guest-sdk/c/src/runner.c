@@ -79,11 +79,7 @@ pelton_result pelton_runner_start(const pelton_transform *transform, const pelto
         runner->out.schemas[runner->out.schemas_count] = transform->publishes[runner->out.schemas_count]();
         runner->out.schemas_count++;
     }
-    if (transform->settings != NULL) {
-        const pelton_settings_fields settings = transform->settings();
-        runner->settings = pelton_must(calloc(1, settings.size));
-        PELTON_TRY(pelton_settings_read(settings, start, runner->settings));
-    }
+    if (transform->settings != NULL) PELTON_TRY(pelton_settings_read(transform->settings(), start, &runner->settings));
     pelton_current_settings = runner->settings;
     if (transform->init != NULL) {
         const pelton_context context = {start->instance, start->instances};

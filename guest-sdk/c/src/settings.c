@@ -39,28 +39,35 @@ static const char *pelton_read_setting(const pelton_field *field, pelton_text te
     }
 }
 
-/* Fills the author's struct; what is text is copied, for it outlives the call. */
-static pelton_result pelton_settings_read(pelton_settings_fields settings, const pelton_start *start, void *to) {
+/* Returns a setting's text as it was given, or its preset, or no text. */
+static pelton_text pelton_setting_text(const pelton_field *field, const pelton_start *start) {
+    for (size_t i = 0; i < start->settings_count; i++)
+        if (pelton_text_is(start->settings[i].name, pelton_field_name(field))) return start->settings[i].value;
+    return pelton_text_of(field->preset);
+}
+
+/* Makes the author's struct, with the texts behind it, for they outlive the call that brings them. */
+static pelton_result pelton_settings_read(pelton_settings_fields settings, const pelton_start *start, void **made) {
+    size_t size = settings.size;
+    for (size_t i = 0; i < settings.fields_count; i++) size += pelton_setting_text(&settings.fields[i], start).len;
+    uint8_t *to = (uint8_t *)pelton_must(calloc(1, size));
+    char *texts = (char *)to + settings.size;
+    *made = to;
     for (size_t i = 0; i < settings.fields_count; i++) {
         const pelton_field *field = &settings.fields[i];
         const char *name = pelton_field_name(field);
-        pelton_text text = pelton_text_of(field->preset);
-        for (size_t k = 0; k < start->settings_count; k++)
-            if (pelton_text_is(start->settings[k].name, name)) text = start->settings[k].value;
+        pelton_text text = pelton_setting_text(field, start);
         if (text.ptr == NULL) {
             if (!pelton_field_nullable(field))
                 return pelton_fatal("setting `%s` is missing: %s", name, field->doc == NULL ? "" : field->doc);
             continue;
         }
-        char *copy = (char *)pelton_must(malloc(text.len + 1));
-        memcpy(copy, text.ptr, text.len);
-        const char *expected = pelton_read_setting(field, (pelton_text){copy, text.len}, (uint8_t *)to + field->offset);
+        if (text.len > 0) memcpy(texts, text.ptr, text.len);
+        text.ptr = texts;
+        texts += text.len;
+        const char *expected = pelton_read_setting(field, text, to + field->offset);
         /* Not the text itself: a setting may be a secret. */
-        if (expected != NULL) {
-            free(copy);
-            return pelton_fatal("setting `%s` must be %s", name, expected);
-        }
-        if (pelton_types[field->type].kind <= PELTON_KIND_FLOAT64) free(copy);
+        if (expected != NULL) return pelton_fatal("setting `%s` must be %s", name, expected);
         if (pelton_field_nullable(field)) *pelton_is_of(field, to) = PELTON_VALUE;
     }
     return PELTON_OK;

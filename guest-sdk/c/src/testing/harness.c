@@ -145,7 +145,7 @@ pelton_result pelton_host_scan(pelton_bytes prefix, const pelton_bytes *after, u
     if (after != NULL && test_is_at(state, at, *after)) at++;
     for (; at < state->count && *count < limit; at++) {
         const test_entry *entry = &state->entries[at];
-        if (entry->key.len < prefix.len || memcmp(entry->key.ptr, prefix.ptr, prefix.len) != 0) break;
+        if (entry->key.len < prefix.len || (prefix.len > 0 && memcmp(entry->key.ptr, prefix.ptr, prefix.len) != 0)) break;
         /* Copied, for the transform may put while it looks at what was found. */
         const test_entry copy = {entry->key, entry->value};
         uint8_t *bytes = (uint8_t *)pelton_alloc(copy.key.len + copy.value.len);
