@@ -307,14 +307,14 @@ typedef struct pelton_change {
     } row##_change;                                                                                                  \
     PELTON__FUNCTION const pelton_source *row##_source(void) {                                                       \
         typedef row pelton__row;                                                                                     \
-        static const pelton_field fields[] = {FIELDS(PELTON__FIELD)};                                                \
-        static const pelton_source source = {.table = table_,                                                        \
+        static const pelton_field fields_[] = {FIELDS(PELTON__FIELD)};                                               \
+        static const pelton_source source_ = {.table = table_,                                                       \
                                              .message = message_,                                                    \
-                                             .fields = fields,                                                       \
-                                             .fields_count = sizeof(fields) / sizeof(fields[0]),                     \
+                                             .fields = fields_,                                                      \
+                                             .fields_count = sizeof(fields_) / sizeof(fields_[0]),                   \
                                              .row_size = sizeof(row),                                                \
                                              __VA_ARGS__};                                                           \
-        return &source;                                                                                              \
+        return &source_;                                                                                             \
     }
 
 /* --- Public rows ------------------------------------------------------------------------------------------------- */
@@ -341,24 +341,24 @@ typedef struct pelton_schema {
     typedef struct row { FIELDS(PELTON__MEMBER) } row;                                                               \
     PELTON__FUNCTION const pelton_schema *row##_schema(void) {                                                       \
         typedef row pelton__row;                                                                                     \
-        static const pelton_field fields[] = {FIELDS(PELTON__FIELD)};                                                \
-        static const pelton_schema schema = {name_, major_, minor_, PELTON__FIELDS(fields), sizeof(row)};         \
-        return &schema;                                                                                              \
+        static const pelton_field fields_[] = {FIELDS(PELTON__FIELD)};                                               \
+        static const pelton_schema schema_ = {name_, major_, minor_, PELTON__FIELDS(fields_), sizeof(row)};          \
+        return &schema_;                                                                                             \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_insert(pelton_out *out, const row *it) {                                             \
-        pelton__publish(out, row##_schema(), PELTON_INSERT, it, NULL);                                               \
+    PELTON__FUNCTION void row##_insert(pelton_out *out_, const row *it_) {                                           \
+        pelton__publish(out_, row##_schema(), PELTON_INSERT, it_, NULL);                                             \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_update(pelton_out *out, const row *it) {                                             \
-        pelton__publish(out, row##_schema(), PELTON_UPDATE, it, NULL);                                               \
+    PELTON__FUNCTION void row##_update(pelton_out *out_, const row *it_) {                                           \
+        pelton__publish(out_, row##_schema(), PELTON_UPDATE, it_, NULL);                                             \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_update_from(pelton_out *out, const row *old, const row *it) {                        \
-        pelton__publish(out, row##_schema(), PELTON_UPDATE, it, old);                                                \
+    PELTON__FUNCTION void row##_update_from(pelton_out *out_, const row *old_, const row *it_) {                     \
+        pelton__publish(out_, row##_schema(), PELTON_UPDATE, it_, old_);                                             \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_delete(pelton_out *out, const row *key) {                                            \
-        pelton__publish(out, row##_schema(), PELTON_DELETE, key, NULL);                                              \
+    PELTON__FUNCTION void row##_delete(pelton_out *out_, const row *key_) {                                          \
+        pelton__publish(out_, row##_schema(), PELTON_DELETE, key_, NULL);                                            \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_truncate(pelton_out *out) {                                                          \
-        pelton__publish(out, row##_schema(), PELTON_TRUNCATE, NULL, NULL);                                           \
+    PELTON__FUNCTION void row##_truncate(pelton_out *out_) {                                                         \
+        pelton__publish(out_, row##_schema(), PELTON_TRUNCATE, NULL, NULL);                                          \
     }
 void pelton__publish(pelton_out *out, const pelton_schema *schema, pelton_op op, const void *row, const void *old);
 
@@ -390,14 +390,14 @@ const pelton_span *pelton_out_span(const pelton_out *out);
  * `key(const source *, row *)`, which makes the public key of the source's key fields. */
 #define PELTON_MAP(name, source, row, map) PELTON__MAP(name, source, row, map, NULL)
 #define PELTON_MAP_WITH_KEY(name, source, row, key, map)                                                             \
-    static void name##__key(const void *from, void *to) { key((const source *)from, (row *)to); }                    \
+    static void name##__key(const void *from_, void *to_) { key((const source *)from_, (row *)to_); }                \
     PELTON__MAP(name, source, row, map, name##__key)
 #define PELTON__MAP(name, source, row, map, key)                                                                     \
-    static pelton_result name##__map(const void *from, void *to) { return map((const source *)from, (row *)to); }    \
-    static pelton_result name(const source##_change *change, pelton_out *out) {                                      \
-        row rows[2] = {0};                                                                                           \
-        const pelton_change any = {change->op, change->new_row, change->old_row, change->old_key};                   \
-        return pelton__map(&any, out, source##_source(), row##_schema(), key, name##__map, &rows[0], &rows[1]);      \
+    static pelton_result name##__map(const void *from_, void *to_) { return map((const source *)from_, (row *)to_); }\
+    static pelton_result name(const source##_change *change_, pelton_out *out_) {                                    \
+        row rows_[2] = {0};                                                                                          \
+        const pelton_change any_ = {change_->op, change_->new_row, change_->old_row, change_->old_key};              \
+        return pelton__map(&any_, out_, source##_source(), row##_schema(), key, name##__map, &rows_[0], &rows_[1]);  \
     }
 pelton_result pelton__map(const pelton_change *change, pelton_out *out, const pelton_source *source,
                           const pelton_schema *schema, void (*key)(const void *, void *),
@@ -433,82 +433,82 @@ typedef struct pelton_state_map {
     typedef struct row##_key { KEY(PELTON__MEMBER) } row##_key;                                                      \
     typedef struct row { VALUE(PELTON__MEMBER) } row;                                                                \
     typedef struct row##_entry { row##_key key; row value; } row##_entry;                                            \
-    PELTON__FUNCTION const pelton_field *row##__key_fields(size_t *count) {                                          \
+    PELTON__FUNCTION const pelton_field *row##__key_fields(size_t *count_) {                                         \
         typedef row##_key pelton__row;                                                                               \
-        static const pelton_field fields[] = {KEY(PELTON__FIELD)};                                                   \
-        *count = sizeof(fields) / sizeof(fields[0]);                                                                 \
-        return fields;                                                                                               \
+        static const pelton_field fields_[] = {KEY(PELTON__FIELD)};                                                  \
+        *count_ = sizeof(fields_) / sizeof(fields_[0]);                                                              \
+        return fields_;                                                                                              \
     }                                                                                                                \
     PELTON__FUNCTION pelton_state_map row##__map(void) {                                                             \
         typedef row pelton__row;                                                                                     \
-        static const pelton_field fields[] = {VALUE(PELTON__FIELD)};                                                 \
-        pelton_state_map map = {.name = name_,                                                                       \
-                                .value = fields,                                                                     \
-                                .value_count = sizeof(fields) / sizeof(fields[0]),                                   \
+        static const pelton_field fields_[] = {VALUE(PELTON__FIELD)};                                                \
+        pelton_state_map map_ = {.name = name_,                                                                      \
+                                .value = fields_,                                                                    \
+                                .value_count = sizeof(fields_) / sizeof(fields_[0]),                                 \
                                 .key_size = sizeof(row##_key),                                                       \
                                 .value_size = sizeof(row),                                                           \
                                 __VA_ARGS__};                                                                        \
-        map.key = row##__key_fields(&map.key_count);                                                                 \
-        return map;                                                                                                  \
+        map_.key = row##__key_fields(&map_.key_count);                                                               \
+        return map_;                                                                                                 \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result row##_get(const row##_key *key, const row **value) {                              \
-        const pelton_state_map map = row##__map();                                                                   \
-        const void *found = NULL;                                                                                    \
-        const pelton_result got = pelton__state_get(&map, key, 1, &found);                                           \
-        *value = (const row *)found;                                                                                 \
-        return got;                                                                                                  \
+    PELTON__FUNCTION pelton_result row##_get(const row##_key *key_, const row **value_) {                            \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        const void *found_ = NULL;                                                                                   \
+        const pelton_result got_ = pelton__state_get(&map_, key_, 1, &found_);                                       \
+        *value_ = (const row *)found_;                                                                               \
+        return got_;                                                                                                 \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result row##_get_many(const row##_key *keys, size_t count, const row **values) {         \
-        const pelton_state_map map = row##__map();                                                                   \
-        const void **found = (const void **)pelton_alloc(count * sizeof(void *));                                    \
-        const pelton_result got = pelton__state_get(&map, keys, count, found);                                       \
-        for (size_t i = 0; i < count; i++) values[i] = (const row *)found[i];                                        \
-        return got;                                                                                                  \
+    PELTON__FUNCTION pelton_result row##_get_many(const row##_key *keys_, size_t count_, const row **values_) {      \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        const void **found_ = (const void **)pelton_alloc(count_ * sizeof(void *));                                  \
+        const pelton_result got_ = pelton__state_get(&map_, keys_, count_, found_);                                  \
+        for (size_t i_ = 0; i_ < count_; i_++) values_[i_] = (const row *)found_[i_];                                \
+        return got_;                                                                                                 \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result row##_put(const row##_key *key, const row *value) {                               \
-        const pelton_state_map map = row##__map();                                                                   \
-        return pelton__state_put(&map, key, value);                                                                  \
+    PELTON__FUNCTION pelton_result row##_put(const row##_key *key_, const row *value_) {                             \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        return pelton__state_put(&map_, key_, value_);                                                               \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result row##_remove(const row##_key *key) {                                              \
-        const pelton_state_map map = row##__map();                                                                   \
-        return pelton__state_put(&map, key, NULL);                                                                   \
+    PELTON__FUNCTION pelton_result row##_remove(const row##_key *key_) {                                             \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        return pelton__state_put(&map_, key_, NULL);                                                                 \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result row##_scan(const row##_key *after, uint32_t limit, const row##_entry **entries,   \
-                                              size_t *count) {                                                       \
-        const pelton_state_map map = row##__map();                                                                   \
-        void *found = NULL;                                                                                          \
-        *count = 0;                                                                                                  \
-        const pelton_result scanned =                                                                                \
-            pelton__state_scan(&map, after, limit, sizeof(row##_entry), offsetof(row##_entry, value), &found, count); \
-        *entries = (const row##_entry *)found;                                                                       \
-        return scanned;                                                                                              \
+    PELTON__FUNCTION pelton_result row##_scan(const row##_key *after_, uint32_t limit_, const row##_entry **entries_,\
+                                              size_t *count_) {                                                      \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        void *found_ = NULL;                                                                                         \
+        *count_ = 0;                                                                                                 \
+        const pelton_result scanned_ =                                                                               \
+            pelton__state_scan(&map_, after_, limit_, sizeof(row##_entry), offsetof(row##_entry, value), &found_, count_);\
+        *entries_ = (const row##_entry *)found_;                                                                     \
+        return scanned_;                                                                                             \
     }                                                                                                                \
     PELTON__FUNCTION pelton_result row##_for_each(                                                                   \
-        pelton_result (*each)(const row##_key *key, const row *value, void *context), void *context) {               \
-        const row##_entry *entries = NULL;                                                                           \
-        const row##_key *after = NULL;                                                                               \
-        size_t count;                                                                                                \
+        pelton_result (*each_)(const row##_key *key_, const row *value_, void *context_), void *context_) {          \
+        const row##_entry *entries_ = NULL;                                                                          \
+        const row##_key *after_ = NULL;                                                                              \
+        size_t count_;                                                                                               \
         do {                                                                                                         \
-            PELTON_TRY(row##_scan(after, PELTON__SCAN, &entries, &count));                                           \
-            for (size_t i = 0; i < count; i++) PELTON_TRY(each(&entries[i].key, &entries[i].value, context));        \
-            after = count == 0 ? NULL : &entries[count - 1].key;                                                     \
-        } while (count == PELTON__SCAN);                                                                             \
+            PELTON_TRY(row##_scan(after_, PELTON__SCAN, &entries_, &count_));                                        \
+            for (size_t i_ = 0; i_ < count_; i_++) PELTON_TRY(each_(&entries_[i_].key, &entries_[i_].value, context_));\
+            after_ = count_ == 0 ? NULL : &entries_[count_ - 1].key;                                                 \
+        } while (count_ == PELTON__SCAN);                                                                            \
         return PELTON_OK;                                                                                            \
     }                                                                                                                \
     PELTON__FUNCTION pelton_result row##_clear(void) {                                                               \
-        const row##_entry *entries = NULL;                                                                           \
-        const row##_key *after = NULL;                                                                               \
-        size_t count;                                                                                                \
+        const row##_entry *entries_ = NULL;                                                                          \
+        const row##_key *after_ = NULL;                                                                              \
+        size_t count_;                                                                                               \
         do {                                                                                                         \
-            PELTON_TRY(row##_scan(after, PELTON__SCAN, &entries, &count));                                           \
-            for (size_t i = 0; i < count; i++) PELTON_TRY(row##_remove(&entries[i].key));                            \
-            after = count == 0 ? NULL : &entries[count - 1].key;                                                     \
-        } while (count == PELTON__SCAN);                                                                             \
+            PELTON_TRY(row##_scan(after_, PELTON__SCAN, &entries_, &count_));                                        \
+            for (size_t i_ = 0; i_ < count_; i_++) PELTON_TRY(row##_remove(&entries_[i_].key));                      \
+            after_ = count_ == 0 ? NULL : &entries_[count_ - 1].key;                                                 \
+        } while (count_ == PELTON__SCAN);                                                                            \
         return PELTON_OK;                                                                                            \
     }                                                                                                                \
-    PELTON__FUNCTION void row##_ahead(pelton_ahead *ahead, const row##_key *key) {                                   \
-        const pelton_state_map map = row##__map();                                                                   \
-        pelton__ahead_read(ahead, &map, key);                                                                        \
+    PELTON__FUNCTION void row##_ahead(pelton_ahead *ahead_, const row##_key *key_) {                                 \
+        const pelton_state_map map_ = row##__map();                                                                  \
+        pelton__ahead_read(ahead_, &map_, key_);                                                                     \
     }
 #define PELTON__SCAN 256
 pelton_result pelton__state_get(const pelton_state_map *map, const void *keys, size_t count, const void **values);
@@ -524,17 +524,17 @@ void pelton__ahead_read(pelton_ahead *ahead, const pelton_state_map *map, const 
 #define PELTON_ENUM(name, LABELS)                                                                                    \
     typedef enum name { LABELS(name, PELTON__ENUM_CASE) name##__count } name;                                        \
     PELTON__FUNCTION const pelton_text *name##__labels(void) {                                                       \
-        static const pelton_text labels[] = {LABELS(name, PELTON__ENUM_LABEL)};                                      \
-        return labels;                                                                                               \
+        static const pelton_text labels_[] = {LABELS(name, PELTON__ENUM_LABEL)};                                     \
+        return labels_;                                                                                              \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_result name##_read(pelton_enumeration value, name *to) {                                 \
-        unsigned found = 0;                                                                                          \
-        PELTON_TRY(pelton__enum_read(value, #name, name##__labels(), name##__count, &found));                        \
-        *to = (name)found;                                                                                           \
+    PELTON__FUNCTION pelton_result name##_read(pelton_enumeration value_, name *to_) {                               \
+        unsigned found_ = 0;                                                                                         \
+        PELTON_TRY(pelton__enum_read(value_, #name, name##__labels(), name##__count, &found_));                      \
+        *to_ = (name)found_;                                                                                         \
         return PELTON_OK;                                                                                            \
     }                                                                                                                \
-    PELTON__FUNCTION pelton_enumeration name##_label(name value) {                                                   \
-        return (pelton_enumeration){name##__labels()[value]};                                                        \
+    PELTON__FUNCTION pelton_enumeration name##_label(name value_) {                                                  \
+        return (pelton_enumeration){name##__labels()[value_]};                                                       \
     }
 #define PELTON__ENUM_CASE(name, case_, label) name##_##case_,
 #define PELTON__ENUM_LABEL(name, case_, label) {label, sizeof(label) - 1},
@@ -554,8 +554,8 @@ typedef struct pelton_settings_fields {
     typedef struct name { FIELDS(PELTON__MEMBER) } name;                                                             \
     PELTON__FUNCTION pelton_settings_fields name##_settings(void) {                                                  \
         typedef name pelton__row;                                                                                    \
-        static const pelton_field fields[] = {FIELDS(PELTON__SETTING)};                                              \
-        return (pelton_settings_fields){PELTON__FIELDS(fields), sizeof(name)};                                    \
+        static const pelton_field fields_[] = {FIELDS(PELTON__SETTING)};                                             \
+        return (pelton_settings_fields){PELTON__FIELDS(fields_), sizeof(name)};                                      \
     }
 /* Only a transform with a float among its settings brings along what reads one. */
 #define PELTON__SETTING(role, type, field, ...) PELTON__FIELD(role, type, field, .number = PELTON__NUMBER_##type, __VA_ARGS__)
@@ -580,17 +580,17 @@ typedef struct pelton_table {
 /* Also names `names(const source_change *, pelton_ahead *)`: it is called for every change of a batch before the first is
  * transformed, and names the state that the change will need, so that the host is asked once. It is a hint and no more. */
 #define PELTON_TABLE_AHEAD(source_, function, names)                                                                 \
-    static void function##__ahead(const pelton_change *any, pelton_ahead *ahead) {                                   \
-        const source_##_change change = {any->op, (const source_ *)any->new_row, (const source_ *)any->old_row,      \
-                                         (const source_ *)any->old_key};                                             \
-        names(&change, ahead);                                                                                       \
+    static void function##__ahead(const pelton_change *any_, pelton_ahead *ahead_) {                                 \
+        const source_##_change change_ = {any_->op, (const source_ *)any_->new_row, (const source_ *)any_->old_row,  \
+                                         (const source_ *)any_->old_key};                                            \
+        names(&change_, ahead_);                                                                                     \
     }                                                                                                                \
     PELTON__TABLE(source_, function, function##__ahead)
 #define PELTON__TABLE(source_, function, ahead_)                                                                     \
-    static pelton_result function##__run(const pelton_change *any, pelton_out *out) {                                \
-        const source_##_change change = {any->op, (const source_ *)any->new_row, (const source_ *)any->old_row,      \
-                                         (const source_ *)any->old_key};                                             \
-        return function(&change, out);                                                                               \
+    static pelton_result function##__run(const pelton_change *any_, pelton_out *out_) {                              \
+        const source_##_change change_ = {any_->op, (const source_ *)any_->new_row, (const source_ *)any_->old_row,  \
+                                         (const source_ *)any_->old_key};                                            \
+        return function(&change_, out_);                                                                             \
     }                                                                                                                \
     static const pelton_table function##_table = {source_##_source, function##__run, ahead_};
 
