@@ -1,4 +1,4 @@
-//! What cargo knows of a crate, and what it makes of it.
+//! Rust: cargo compiles the crate for wasm32-unknown-unknown into a core module that says which world it is of.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,29 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::error::BuildError;
-use super::toolchain::{TARGET, Toolchain};
+use super::rust_toolchain::{self, Toolchain};
+use super::{Code, Compiled};
+use crate::cli::build::error::BuildError;
+
+pub use super::rust_toolchain::TARGET;
+
+/// Compiles the crate in `dir`.
+///
+/// # Errors
+/// Without a Rust that has the target, or when cargo refuses the crate.
+pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
+    let library = find_library(dir)?;
+    let toolchain = rust_toolchain::find(dir)?;
+    let module = compile_library(&library, &toolchain)?;
+    Ok(Compiled { name: library.name, code: Code::Module(super::read(&module)?) })
+}
 
 /// A crate's library, which becomes the component.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Library {
-    pub dir: PathBuf,
-    pub package: String,
-    pub name: String,
+struct Library {
+    dir: PathBuf,
+    package: String,
+    name: String,
 }
 
 fn cargo() -> OsString {
@@ -29,12 +43,9 @@ fn start(source: std::io::Error) -> BuildError {
 /// Finds the library of the crate in `dir`.
 ///
 /// # Errors
-/// When there is no crate, cargo can't read it, or it has no library of the type cdylib.
-pub fn find_library(dir: &Path) -> Result<Library, BuildError> {
+/// When cargo can't read the crate, or it has no library of the type cdylib.
+fn find_library(dir: &Path) -> Result<Library, BuildError> {
     let manifest = dir.join("Cargo.toml");
-    if !manifest.is_file() {
-        return Err(BuildError::NotACrate { dir: dir.to_path_buf() });
-    }
     let output = Command::new(cargo())
         .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
         .arg(&manifest)
@@ -43,7 +54,7 @@ pub fn find_library(dir: &Path) -> Result<Library, BuildError> {
         .map_err(start)?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(BuildError::BadManifest { manifest, message });
+        return Err(BuildError::BadManifest { manifest, tool: "cargo", message });
     }
     let manifest = manifest.canonicalize().map_err(|source| BuildError::Read { path: manifest, source })?;
     choose(dir, &manifest, &output.stdout)
@@ -75,8 +86,11 @@ impl Package {
 }
 
 fn choose(dir: &Path, manifest: &Path, metadata: &[u8]) -> Result<Library, BuildError> {
-    let metadata: Metadata = serde_json::from_slice(metadata)
-        .map_err(|e| BuildError::BadManifest { manifest: manifest.to_path_buf(), message: e.to_string() })?;
+    let metadata: Metadata = serde_json::from_slice(metadata).map_err(|e| BuildError::BadManifest {
+        manifest: manifest.to_path_buf(),
+        tool: "cargo",
+        message: e.to_string(),
+    })?;
     let Some(package) = metadata.packages.iter().find(|package| package.manifest_path == manifest) else {
         let transforms = metadata.packages.iter().filter(|package| package.cdylib().is_some());
         let members = transforms.filter_map(|p| Some(p.manifest_path.parent()?.display().to_string())).collect();
@@ -92,7 +106,7 @@ fn choose(dir: &Path, manifest: &Path, metadata: &[u8]) -> Result<Library, Build
 ///
 /// # Errors
 /// When it does not compile.
-pub fn compile(library: &Library, toolchain: &Toolchain) -> Result<PathBuf, BuildError> {
+fn compile_library(library: &Library, toolchain: &Toolchain) -> Result<PathBuf, BuildError> {
     let output = Command::new(cargo())
         .args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"])
         .args(["--package", &library.package, "--manifest-path"])
@@ -103,7 +117,7 @@ pub fn compile(library: &Library, toolchain: &Toolchain) -> Result<PathBuf, Buil
         .output()
         .map_err(start)?;
     if !output.status.success() {
-        return Err(BuildError::Compile { package: library.package.clone(), status: output.status });
+        return Err(BuildError::Compile { name: library.package.clone(), tool: "cargo", status: output.status });
     }
     artefact(library, &output.stdout).ok_or_else(|| BuildError::NoArtefact { package: library.package.clone() })
 }

@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::error::BuildError;
+use crate::cli::build::cache;
+use crate::cli::build::error::BuildError;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -28,11 +29,11 @@ pub fn find(dir: &Path) -> Result<Toolchain, BuildError> {
         Ok(false) => {}
         // Cargo without rustc is no toolchain, but the one in the cache has its own.
         Err(source) => {
-            return fallback(cache().as_deref())
+            return fallback(cached().as_deref())
                 .ok_or(BuildError::Start { program: rustc.to_string_lossy().into_owned(), source });
         }
     }
-    fallback(cache().as_deref()).ok_or(BuildError::NoTarget)
+    fallback(cached().as_deref()).ok_or(BuildError::NoTarget)
 }
 
 fn has_target(rustc: &OsString, dir: &Path) -> std::io::Result<bool> {
@@ -42,12 +43,8 @@ fn has_target(rustc: &OsString, dir: &Path) -> std::io::Result<bool> {
 }
 
 /// Where `scripts/wasm-target.sh` puts it.
-fn cache() -> Option<PathBuf> {
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
-    };
-    Some(cache.join("pelton/wasm-target"))
+fn cached() -> Option<PathBuf> {
+    Some(cache::folder()?.join("wasm-target"))
 }
 
 fn fallback(cache: Option<&Path>) -> Option<Toolchain> {
