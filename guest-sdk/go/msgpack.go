@@ -326,12 +326,26 @@ func (w *writer) longInt(value int64) {
 	}
 }
 
+// There is one NaN; Go has others.
+const (
+	nan32 = 0x7fc00000
+	nan64 = 0x7ff8000000000000
+)
+
 func (w *writer) float32(value float32) {
-	w.data = binary.BigEndian.AppendUint32(append(w.data, markFloat32), math.Float32bits(value))
+	bits := math.Float32bits(value)
+	if value != value {
+		bits = nan32
+	}
+	w.data = binary.BigEndian.AppendUint32(append(w.data, markFloat32), bits)
 }
 
 func (w *writer) float64(value float64) {
-	w.data = binary.BigEndian.AppendUint64(append(w.data, markFloat64), math.Float64bits(value))
+	bits := math.Float64bits(value)
+	if value != value {
+		bits = nan64
+	}
+	w.data = binary.BigEndian.AppendUint64(append(w.data, markFloat64), bits)
 }
 
 func (w *writer) text(value string) {
