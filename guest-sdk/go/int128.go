@@ -39,12 +39,18 @@ func (a Int128) Int64() (int64, bool) {
 
 // Add returns the sum.
 func (a Int128) Add(b Int128) Int128 {
-	lo, carry := bits.Add64(a.lo, b.lo, 0)
-	sum := Int128{a.hi + b.hi + int64(carry), lo}
-	if (a.hi^b.hi) >= 0 && (a.hi^sum.hi) < 0 {
+	sum, ok := a.CheckedAdd(b)
+	if !ok {
 		panic("pelton: an Int128 overflows")
 	}
 	return sum
+}
+
+// CheckedAdd returns the sum; false when it has more than 128 bits.
+func (a Int128) CheckedAdd(b Int128) (sum Int128, ok bool) {
+	lo, carry := bits.Add64(a.lo, b.lo, 0)
+	sum = Int128{a.hi + b.hi + int64(carry), lo}
+	return sum, (a.hi^b.hi) < 0 || (a.hi^sum.hi) >= 0
 }
 
 // Sub returns the difference.

@@ -24,7 +24,7 @@ func (i Interval) Parts() (IntervalParts, error) {
 }
 
 func parseInterval(text string) (parts IntervalParts, ok bool) {
-	words := strings.Fields(text)
+	words := strings.Split(text, " ")
 	for len(words) > 0 {
 		number, sign := signed(words[0])
 		if strings.Contains(number, ":") {
@@ -37,19 +37,19 @@ func parseInterval(text string) (parts IntervalParts, ok bool) {
 			return parts, false
 		}
 		value *= sign
-		switch strings.TrimSuffix(words[1], "s") {
-		case "year":
+		switch words[1] {
+		case "year", "years":
 			parts.Months += value * 12
-		case "mon":
+		case "mon", "mons":
 			parts.Months += value
-		case "day":
+		case "day", "days":
 			parts.Days += value
 		default:
 			return parts, false
 		}
 		words = words[2:]
 	}
-	return parts, text != ""
+	return parts, true
 }
 
 func signed(number string) (digits string, sign int64) {

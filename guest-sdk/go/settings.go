@@ -3,6 +3,7 @@ package pelton
 import (
 	"encoding"
 	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -54,7 +55,7 @@ func settingsOf(settings any) ([]setting, error) {
 				return nil, Fatal("setting `%s` has a default, so it is never absent: make it a plain field", name)
 			}
 			if err := parseSetting(reflect.New(value).Elem(), def); err != nil {
-				return nil, Fatal("the default of setting `%s` can't be read: %s", name, err)
+				return nil, Fatal("the default of setting `%s` %s", name, err)
 			}
 			s.def = &def
 		}
@@ -92,7 +93,7 @@ func readSettings(settings any, given []Attr) error {
 		}
 		if err := parseSetting(field, *text); err != nil {
 			// Not the text itself: a setting may be a secret.
-			return Fatal("setting `%s` can't be read: %s", s.name, err)
+			return Fatal("setting `%s` %s", s.name, err)
 		}
 	}
 	return nil
@@ -112,48 +113,43 @@ func isSetting(typ reflect.Type) bool {
 }
 
 // parseSetting reads a text into a field. Its errors, the same in every SDK, do not show the text.
-func parseSetting(field reflect.Value, text string) error {
+func parseSetting(field reflect.Value, text string) (err error) {
 	if own, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return own.UnmarshalText([]byte(text))
+		if err := own.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("can't be read: %w", err)
+		}
+		return nil
 	}
-	switch field.Kind() {
+	expected := ""
+	switch bits := field.Type().Bits; field.Kind() {
 	case reflect.String:
 		field.SetString(text)
 	case reflect.Bool:
 		if text != "true" && text != "false" {
-			return errors.New("provided string was not `true` or `false`")
+			return errors.New("must be true or false")
 		}
 		field.SetBool(text == "true")
 	case reflect.Float32, reflect.Float64:
-		value, err := strconv.ParseFloat(text, field.Type().Bits())
-		if errors.Is(err, strconv.ErrSyntax) {
-			return errors.New("invalid float literal")
+		var value float64
+		value, err = strconv.ParseFloat(text, bits())
+		if errors.Is(err, strconv.ErrRange) {
+			err = nil
 		}
 		field.SetFloat(value)
+		expected = "a number"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		value, err := strconv.ParseInt(text, 10, field.Type().Bits())
-		if err != nil {
-			return integerError(text, err)
-		}
+		var value int64
+		value, err = strconv.ParseInt(text, 10, bits())
 		field.SetInt(value)
+		expected = "an integer"
 	default:
-		value, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 10, field.Type().Bits())
-		if err != nil {
-			return integerError(text, err)
-		}
+		var value uint64
+		value, err = strconv.ParseUint(strings.TrimPrefix(text, "+"), 10, bits())
 		field.SetUint(value)
+		expected = "an integer, and not negative"
+	}
+	if err != nil {
+		return errors.New("must be " + expected)
 	}
 	return nil
-}
-
-func integerError(text string, err error) error {
-	switch {
-	case text == "":
-		return errors.New("cannot parse integer from empty string")
-	case !errors.Is(err, strconv.ErrRange):
-		return errors.New("invalid digit found in string")
-	case text[0] == '-':
-		return errors.New("number too small to fit in target type")
-	}
-	return errors.New("number too large to fit in target type")
 }

@@ -1,6 +1,7 @@
 package pelton
 
 import (
+	"math"
 	"strings"
 	"time"
 )
@@ -80,9 +81,9 @@ func moment(text, what string, at func(text string, bc bool) (int64, bool)) (Mom
 	return Moment{}, unreadable(what)
 }
 
-// parseNumber reads up to 9 digits and nothing else.
+// parseNumber reads up to 10 digits, which are the most that Postgres prints, and nothing else.
 func parseNumber(digits string) (int64, bool) {
-	if digits == "" || len(digits) > 9 {
+	if digits == "" || len(digits) > 10 {
 		return 0, false
 	}
 	value := int64(0)
@@ -162,7 +163,11 @@ func parseClock(text string) (int64, bool) {
 	if !ok || len(fraction) > 6 {
 		return 0, false
 	}
-	micros := ((hours*60+minutes)*60 + seconds) * 1_000_000
+	seconds += hours*3600 + minutes*60
+	if seconds > math.MaxInt64/1_000_000 {
+		return 0, false
+	}
+	micros := seconds * 1_000_000
 	if found {
 		part, ok := parseNumber(fraction)
 		if !ok {
@@ -173,7 +178,7 @@ func parseClock(text string) (int64, bool) {
 		}
 		micros += part
 	}
-	return micros, true
+	return micros, micros >= 0
 }
 
 // parseZone reads +hh, -hh:mm or +hh:mm:ss as seconds.
