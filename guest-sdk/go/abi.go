@@ -143,7 +143,7 @@ func liftValue(m memory, from []byte) []byte {
 }
 
 func liftEntry(m memory, from []byte) entry {
-	return entry{liftString(m, from, 0), liftBytes(m, from, 8)}
+	return entry{key: liftString(m, from, 0), value: liftBytes(m, from, 8)}
 }
 
 // --- to the host ---

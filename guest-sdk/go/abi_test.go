@@ -118,7 +118,7 @@ func TestErrorsAndOutputsCrossAsTheContractSays(t *testing.T) {
 	})
 	same(t, "rejections", rejections, []string{"2codemessage"})
 
-	entries := lowerItems(m, []entry{{"k", []byte("v")}, {"gone", nil}, {"empty", []byte{}}}, entrySize, lowerEntry)
+	entries := lowerItems(m, []entry{{key: "k", value: []byte("v")}, {key: "gone"}, {key: "empty", value: []byte{}}}, entrySize, lowerEntry)
 	read := liftItems(m, entries, 3, entrySize, func(m memory, from []byte) string {
 		return fmt.Sprintf("%s=%q", text(m, from, 0), liftValue(m, from[8:]))
 	})

@@ -1,17 +1,12 @@
 package pelton
 
-import "slices"
-
 // Reading ahead: the state that a whole batch will need, with one call to the host.
 
 // aheadBytesMax is how many bytes of keys are asked for at once.
 const aheadBytesMax = 1 << 20
 
 // Ahead takes the keys that a batch will read; [ReadAhead] names them.
-type Ahead struct {
-	keys  []string
-	bytes int
-}
+type Ahead struct{ bytes int }
 
 // ReadAhead names a key that will be read. A transform that reads one key a change asks its host once a change, and the
 // host may have to ask a database; see [TableHandler.ReadAhead].
@@ -19,26 +14,5 @@ func ReadAhead[K, V any](ahead *Ahead, m *StateMap[K, V], key K) {
 	if m.err != nil || ahead.bytes >= aheadBytesMax {
 		return
 	}
-	bytes := m.keyBytes(&key)
-	ahead.bytes += len(bytes)
-	ahead.keys = append(ahead.keys, string(bytes))
-}
-
-// fetch reads them all.
-func (a *Ahead) fetch() error {
-	slices.Sort(a.keys)
-	keys := slices.Compact(a.keys)
-	if len(keys) == 0 {
-		return nil
-	}
-	values, err := state.fetch(keys)
-	if err != nil {
-		return err
-	}
-	for i, key := range keys {
-		if err := state.keep(key, values[i], false); err != nil {
-			return err
-		}
-	}
-	return nil
+	ahead.bytes += len(state.entries[state.at(m.keyBytes(key))].key)
 }

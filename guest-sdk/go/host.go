@@ -62,7 +62,7 @@ func hostScan(prefix string, after []byte, limit uint32) ([]entry, error) {
 	var entries []entry
 	for key, value := range host.state {
 		if strings.HasPrefix(key, prefix) && (after == nil || key > string(after)) {
-			entries = append(entries, entry{key, value})
+			entries = append(entries, entry{key: key, value: value})
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })

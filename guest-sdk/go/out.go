@@ -101,20 +101,35 @@ func Map[S, P any](out *Out, change Change[S], to func(*S) (*P, error)) error {
 	if err := s.takesKeysOf(change.table); err != nil {
 		return err
 	}
-	return mapped(out, s, &change, func(row *S) (*P, error) {
+	checked := func(row *S) (*P, error) {
 		public, err := to(row)
 		if err == nil && public != nil && !sameKey(s.columns, change.table.columns, unsafe.Pointer(public), unsafe.Pointer(row)) {
 			err = Fatal("public schema `%s` has other keys than table %s; use MapWithKey", s.name, change.table)
 		}
 		return public, err
-	}, func(row *S) *P {
+	}
+	key := func(row *S) *P {
 		key := new(P)
 		for i, j := nextKey(s.columns, 0), nextKey(change.table.columns, 0); i < len(s.columns); {
 			copyField(&s.columns[i], &change.table.columns[j], unsafe.Pointer(key), unsafe.Pointer(row))
 			i, j = nextKey(s.columns, i+1), nextKey(change.table.columns, j+1)
 		}
 		return key
-	})
+	}
+	if change.Op == OpUpdate && change.old == nil {
+		// Most of what happens: the key is as it was, so the old one is asked for only where the row is taken back.
+		public, err := checked(change.New)
+		switch {
+		case err != nil:
+			return err
+		case public != nil:
+			Update(out, public)
+		default:
+			Delete(out, key(change.New))
+		}
+		return nil
+	}
+	return mapped(out, s, &change, checked, key)
 }
 
 // MapWithKey does as [Map], with a function that makes the public key of the source key: of the row that it is given and

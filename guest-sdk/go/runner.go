@@ -21,6 +21,7 @@ type runner struct {
 	// By the relation's id: its function and where its columns go.
 	routes []route
 	ahead  bool
+	in     input
 	out    Out
 }
 
@@ -139,13 +140,14 @@ func (r *runner) readAhead(reader reader, count uint32) error {
 		if route.handler.readsAhead() {
 			// Where a rejected change ends is not known, nor where this one does when it is not looked at.
 			change := reader
-			_ = route.handler.ahead(&input{&change, op, route.plan}, &ahead)
+			r.in = input{&change, op, route.plan}
+			_ = route.handler.ahead(&r.in, &ahead)
 		}
 		if !reader.skipRow() || !reader.skipRow() {
 			return errMalformed
 		}
 	}
-	return ahead.fetch()
+	return state.fetch()
 }
 
 // head reads what stands before a change's rows.
@@ -181,7 +183,8 @@ func (r *runner) change(reader *reader, rejections *[]Rejection) error {
 		return err
 	}
 	start, before, rows := reader.at, len(r.out.rows.data), r.out.count
-	err = route.handler.run(&input{reader, op, route.plan}, &r.out)
+	r.in = input{reader, op, route.plan}
+	err = route.handler.run(&r.in, &r.out)
 	if err != nil {
 		// It may have ended anywhere inside of the change.
 		reader.at = start

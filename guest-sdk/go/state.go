@@ -1,8 +1,8 @@
 package pelton
 
 import (
+	"bytes"
 	"reflect"
-	"slices"
 	"strings"
 	"unsafe"
 )
@@ -16,25 +16,27 @@ import (
 // overlayBytesMax is what is kept of a batch before it goes to the host, and is read again after that.
 const overlayBytesMax = 4 << 20
 
+// overlayEntriesKept is how many entries keep their room from one batch to the next.
+const overlayEntriesKept = 1 << 14
+
 // overlay is what is known of the state while a batch is transformed.
 type overlay struct {
 	isOpen  bool
-	entries map[string]*kept
-	written []string
-	bytes   int
-	key     []byte
+	index   map[string]int
+	entries []entry
+	// Which entries are not known, and which are written.
+	unknown, written []int
+	bytes            int
+	scratch          writer
 }
 
-type kept struct {
-	// nil: the key has no value.
-	value   []byte
-	written bool
-}
-
-// entry is a key of the state and its value; nil removes it.
+// entry is a key of the state and its value; nil is none.
 type entry struct {
 	key   string
 	value []byte
+	// The value is what the host has, or will have. What is only named by Ahead is not known.
+	known   bool
+	written bool
 }
 
 var state overlay
@@ -51,11 +53,12 @@ func (o *overlay) close() {
 }
 
 func (o *overlay) forget() {
-	clear(o.entries)
-	if o.entries == nil || o.bytes > overlayBytesMax/4 {
-		o.entries = map[string]*kept{}
+	if o.index == nil || len(o.entries) > overlayEntriesKept {
+		o.index, o.entries = map[string]int{}, nil
 	}
-	o.written, o.bytes = o.written[:0], 0
+	clear(o.index)
+	clear(o.entries)
+	o.entries, o.unknown, o.written, o.bytes = o.entries[:0], o.unknown[:0], o.written[:0], 0
 }
 
 // check refuses what belongs to no batch: it would be committed with none, and seen in some runs only.
@@ -66,33 +69,62 @@ func (o *overlay) check() error {
 	return Fatal("the transform uses its state outside of a batch, as in `Init`: read and write it in the functions that take changes")
 }
 
-// flush hands what was written to the host.
-func (o *overlay) flush() error {
-	if len(o.written) == 0 {
-		return nil
+// at returns the index of a key's entry, which is made if there is none.
+func (o *overlay) at(key []byte) int {
+	i, ok := o.index[string(key)]
+	if !ok {
+		own := string(key)
+		i = len(o.entries)
+		o.index[own] = i
+		o.entries = append(o.entries, entry{key: own})
+		o.unknown = append(o.unknown, i)
+		o.bytes += len(key)
 	}
-	slices.Sort(o.written)
-	entries := make([]entry, len(o.written))
-	for i, key := range o.written {
-		kept := o.entries[key]
-		kept.written = false
-		entries[i] = entry{key, kept.value}
-	}
-	o.written = o.written[:0]
-	return hostPut(entries)
+	return i
 }
 
-func (o *overlay) keep(key string, value []byte, written bool) error {
-	o.bytes += len(key) + len(value)
-	known := o.entries[key]
-	if known == nil {
-		known = &kept{}
-		o.entries[key] = known
+// fetch asks the host for the entries that are not known, with one call.
+func (o *overlay) fetch() error {
+	var keys []string
+	unknown := o.unknown[:0]
+	for _, i := range o.unknown {
+		if !o.entries[i].known {
+			keys, unknown = append(keys, o.entries[i].key), append(unknown, i)
+		}
 	}
-	if written && !known.written {
-		o.written = append(o.written, key)
+	o.unknown = unknown
+	if len(keys) == 0 {
+		return nil
 	}
-	known.value, known.written = value, written
+	values, err := hostGet(keys)
+	if err != nil {
+		return err
+	}
+	if len(values) != len(keys) {
+		return Fatal("the host returned another number of state values than was asked for")
+	}
+	for next, i := range unknown {
+		o.entries[i].value, o.entries[i].known = values[next], true
+		o.bytes += len(values[next])
+	}
+	o.unknown = o.unknown[:0]
+	return nil
+}
+
+// set gives a key a value.
+func (o *overlay) set(key, value []byte) error {
+	i := o.at(key)
+	entry := &o.entries[i]
+	if !entry.written {
+		o.written = append(o.written, i)
+	}
+	entry.value, entry.known, entry.written = value, true, true
+	o.bytes += len(value)
+	return o.shrink()
+}
+
+// shrink forgets what has become too much, once it is written.
+func (o *overlay) shrink() error {
 	if o.bytes <= overlayBytesMax {
 		return nil
 	}
@@ -103,13 +135,18 @@ func (o *overlay) keep(key string, value []byte, written bool) error {
 	return nil
 }
 
-// fetch reads keys that are not known yet.
-func (o *overlay) fetch(keys []string) ([][]byte, error) {
-	values, err := hostGet(keys)
-	if err == nil && len(values) != len(keys) {
-		err = Fatal("the host returned another number of state values than was asked for")
+// flush hands what was written to the host.
+func (o *overlay) flush() error {
+	if len(o.written) == 0 {
+		return nil
 	}
-	return values, err
+	written := make([]entry, len(o.written))
+	for next, i := range o.written {
+		written[next] = o.entries[i]
+		o.entries[i].written = false
+	}
+	o.written = o.written[:0]
+	return hostPut(written)
 }
 
 // StateMap is a part of the state, with keys and values of one type each. [NewMap] makes it.
@@ -118,6 +155,9 @@ type StateMap[K, V any] struct {
 	key   codec
 	value codec
 	err   error
+	// What is encoded stands here, so that it need not be allocated.
+	lastKey   K
+	lastValue V
 }
 
 // NewMap names a part of the state; two maps of one transform have different names. Make it a variable of the package:
@@ -154,20 +194,17 @@ func (m *StateMap[K, V]) Get(key K) (*V, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	bytes := m.keyBytes(&key)
-	if known := state.entries[string(bytes)]; known != nil {
-		return m.read(known.value)
+	entry := state.at(m.keyBytes(key))
+	if !state.entries[entry].known {
+		if err := state.fetch(); err != nil {
+			return nil, err
+		}
 	}
-	own := string(bytes)
-	values, err := state.fetch([]string{own})
+	value, err := m.read(state.entries[entry].value)
 	if err != nil {
 		return nil, err
 	}
-	value, err := m.read(values[0])
-	if err != nil {
-		return nil, err
-	}
-	return value, state.keep(own, values[0], false)
+	return value, state.shrink()
 }
 
 // GetMany returns the values of many keys, in their order, with one call to the host.
@@ -175,43 +212,21 @@ func (m *StateMap[K, V]) GetMany(keys []K) ([]*V, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	encoded, unknown := make([]string, len(keys)), []string(nil)
-	for i := range keys {
-		encoded[i] = string(m.keyBytes(&keys[i]))
-		if state.entries[encoded[i]] == nil {
-			unknown = append(unknown, encoded[i])
-		}
+	for _, key := range keys {
+		state.at(m.keyBytes(key))
 	}
-	slices.Sort(unknown)
-	unknown = slices.Compact(unknown)
-	fetched := map[string][]byte{}
-	if len(unknown) > 0 {
-		values, err := state.fetch(unknown)
-		if err != nil {
-			return nil, err
-		}
-		for i, key := range unknown {
-			fetched[key] = values[i]
-		}
+	if err := state.fetch(); err != nil {
+		return nil, err
 	}
 	values := make([]*V, len(keys))
-	for i, key := range encoded {
-		value, ok := fetched[key]
-		if !ok {
-			value = state.entries[key].value
-		}
-		read, err := m.read(value)
+	for i, key := range keys {
+		value, err := m.read(state.entries[state.at(m.keyBytes(key))].value)
 		if err != nil {
 			return nil, err
 		}
-		values[i] = read
+		values[i] = value
 	}
-	for _, key := range unknown {
-		if err := state.keep(key, fetched[key], false); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
+	return values, state.shrink()
 }
 
 // Put sets the value of a key.
@@ -219,11 +234,14 @@ func (m *StateMap[K, V]) Put(key K, value V) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	w := writer{data: make([]byte, 0, 32)}
-	if err := m.value.write(&w, unsafe.Pointer(&value)); err != nil {
+	m.lastValue = value
+	w := &state.scratch
+	w.data = w.data[:0]
+	if err := m.value.write(w, unsafe.Pointer(&m.lastValue)); err != nil {
 		return err
 	}
-	return m.keep(&key, w.data)
+	bytes := append([]byte{}, w.data...)
+	return state.set(m.keyBytes(key), bytes)
 }
 
 // Remove removes a key.
@@ -231,7 +249,7 @@ func (m *StateMap[K, V]) Remove(key K) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	return m.keep(&key, nil)
+	return state.set(m.keyBytes(key), nil)
 }
 
 // Scan returns up to limit entries in key order, beginning behind after, or at the first where it is nil.
@@ -245,7 +263,7 @@ func (m *StateMap[K, V]) Scan(after *K, limit int) ([]Entry[K, V], error) {
 	prefix := m.name + "\x00"
 	var behind []byte
 	if after != nil {
-		behind = []byte(string(m.keyBytes(after)))
+		behind = bytes.Clone(m.keyBytes(*after))
 	}
 	found, err := hostScan(prefix, behind, uint32(limit))
 	if err != nil {
@@ -309,16 +327,13 @@ func (m *StateMap[K, V]) check() error {
 	return state.check()
 }
 
-func (m *StateMap[K, V]) keep(key *K, value []byte) error {
-	return state.keep(string(m.keyBytes(key)), value, true)
-}
-
-// keyBytes encodes a key; the bytes are good until the next call.
-func (m *StateMap[K, V]) keyBytes(key *K) []byte {
-	w := writer{data: append(append(state.key[:0], m.name...), 0)}
+// keyBytes encodes a key; the bytes are good until something else is encoded.
+func (m *StateMap[K, V]) keyBytes(key K) []byte {
+	m.lastKey = key
+	w := &state.scratch
+	w.data = append(append(w.data[:0], m.name...), 0)
 	// Keys hold nothing that can't be written.
-	_ = m.key.write(&w, unsafe.Pointer(key))
-	state.key = w.data
+	_ = m.key.write(w, unsafe.Pointer(&m.lastKey))
 	return w.data
 }
 
