@@ -2,9 +2,10 @@
 
 import { fatal } from "./error.js";
 
-/** One declared setting: how its text is read, and whether it may be left out. */
+/** One declared setting: what it must be, how its text is read (`undefined`: it can't be), and whether it may be left out. */
 class Setting {
-  constructor(read, { default: standard, optional = false, doc = "" } = {}) {
+  constructor(expected, read, { default: standard, optional = false, doc = "" } = {}) {
+    this.expected = expected;
     this.read = read;
     this.default = standard === undefined ? undefined : String(standard);
     this.required = standard === undefined && !optional;
@@ -13,52 +14,36 @@ class Setting {
   }
 }
 
-class Unreadable extends Error {}
-
-function unreadable(why) {
-  throw new Unreadable(why);
-}
-
-function integer(text, min, max) {
-  if (text === "") unreadable("cannot parse integer from empty string");
-  if (!/^[+-]?\d+$/.test(text)) unreadable("invalid digit found in string");
-  const value = BigInt(text.replace(/^\+/, ""));
-  if (value > max) unreadable("number too large to fit in target type");
-  if (value < min) unreadable("number too small to fit in target type");
-  return value;
-}
-
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
-function float(text) {
-  if (text === "") unreadable("cannot parse float from empty string");
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) unreadable("invalid float literal");
-  return Number(text);
+/** Reads an integer; `undefined` for a text that is none, or too large for its type. */
+function integer(text, min, max) {
+  const value = /^[+-]?\d+$/.test(text) ? BigInt(text.replace(/^\+/, "")) : undefined;
+  return value !== undefined && value >= min && value <= max ? value : undefined;
 }
 
-function boolean(text) {
-  if (text !== "true" && text !== "false") unreadable("provided string was not `true` or `false`");
-  return text === "true";
+function safeInteger(text) {
+  const value = integer(text, -SAFE, SAFE);
+  return value === undefined ? undefined : Number(value);
 }
+
+const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)$/;
 
 /** What a setting can be: `setting.integer({ default: 10, doc: "How many." })`. */
 export const setting = Object.freeze({
-  text: (options) => new Setting((text) => text, options),
-  integer: (options) => new Setting((text) => Number(integer(text, -SAFE, SAFE)), options),
-  bigint: (options) => new Setting((text) => integer(text, -(1n << 63n), (1n << 63n) - 1n), options),
-  number: (options) => new Setting(float, options),
-  boolean: (options) => new Setting(boolean, options),
+  text: (options) => new Setting("a text", (text) => text, options),
+  integer: (options) => new Setting("an integer", safeInteger, options),
+  bigint: (options) => new Setting("an integer", (text) => integer(text, -(1n << 63n), (1n << 63n) - 1n), options),
+  number: (options) => new Setting("a number", (text) => (NUMBER.test(text) ? Number(text) : undefined), options),
+  boolean: (options) => new Setting("true or false", (text) => (text === "true" ? true : text === "false" ? false : undefined), options),
 });
 
 /** Holds what an author declared to be settings. */
 export function checkSettings(settings) {
   for (const [name, declared] of Object.entries(settings)) {
     if (!(declared instanceof Setting)) throw new TypeError(`setting \`${name}\` is none; they are made by \`setting\``);
-    if (declared.default === undefined) continue;
-    try {
-      declared.read(declared.default);
-    } catch (error) {
-      throw new TypeError(`the default of setting \`${name}\` can't be read: ${error.message}`);
+    if (declared.default !== undefined && declared.read(declared.default) === undefined) {
+      throw new TypeError(`the default of setting \`${name}\` must be ${declared.expected}`);
     }
   }
   return settings;
@@ -73,13 +58,9 @@ export function readSettings(declared, given) {
     if (text === undefined && setting.required) {
       fatal(`setting \`${name}\` is missing: ${setting.doc}`);
     }
-    try {
-      settings[name] = text === undefined ? undefined : setting.read(text);
-    } catch (error) {
-      if (!(error instanceof Unreadable)) throw error;
-      // Not the text itself: a setting may be a secret.
-      fatal(`setting \`${name}\` can't be read: ${error.message}`);
-    }
+    settings[name] = text === undefined ? undefined : setting.read(text);
+    // Without the text itself: a setting may be a secret.
+    if (text !== undefined && settings[name] === undefined) fatal(`setting \`${name}\` must be ${setting.expected}`);
   }
   return settings;
 }

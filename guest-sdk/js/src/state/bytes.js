@@ -1,50 +1,59 @@
 // Bytes on their way in and out of the state.
+//
+// An engine that interprets is slow at each step and fast inside of its own functions: so integers go through a DataView,
+// and all that is written goes through one buffer.
 
-/** Bytes that grow. */
-export class Bytes {
-  length = 0;
-  #array = new Uint8Array(256);
+let array = new Uint8Array(1024);
+let view = new DataView(array.buffer);
+let length = 0;
 
-  /** Makes room for `count` more bytes, and returns where they begin. */
-  #grow(count) {
-    const at = this.length;
-    this.length += count;
-    if (this.length > this.#array.length) {
-      const larger = new Uint8Array(this.length * 2);
-      larger.set(this.#array);
-      this.#array = larger;
-    }
-    return at;
+/** Makes room for `count` more bytes, and returns where they begin. */
+function grow(count) {
+  const at = length;
+  length += count;
+  if (length > array.length) {
+    const larger = new Uint8Array(length * 2);
+    larger.set(array);
+    array = larger;
+    view = new DataView(array.buffer);
   }
+  return at;
+}
 
-  push(byte) {
-    this.#array[this.#grow(1)] = byte;
-  }
-
+/** Takes bytes, one value behind the other. There is one, and what it holds is taken before the next begins. */
+export const to = {
+  u8(byte) {
+    const at = grow(1);
+    array[at] = byte;
+  },
+  u16(value) {
+    const at = grow(2);
+    view.setUint16(at, value);
+  },
+  u32(value) {
+    const at = grow(4);
+    view.setUint32(at, value);
+  },
+  u64(value) {
+    const at = grow(8);
+    view.setBigUint64(at, value);
+  },
+  f64(value) {
+    const at = grow(8);
+    view.setFloat64(at, value);
+  },
   append(bytes) {
-    const at = this.#grow(bytes.length);
-    this.#array.set(bytes, at);
-  }
+    const at = grow(bytes.length);
+    array.set(bytes, at);
+  },
+};
 
-  /** Appends the low `size` bytes of `value`, the greatest first. */
-  integer(value, size) {
-    const end = this.#grow(size) + size;
-    if (typeof value === "bigint") {
-      for (let at = end - 1; at >= end - size; at--, value >>= 8n) this.#array[at] = Number(value & 0xffn);
-    } else {
-      for (let at = end - 1; at >= end - size; at--, value >>= 8) this.#array[at] = value;
-    }
-  }
-
-  float64(value) {
-    const view = new DataView(new ArrayBuffer(8));
-    view.setFloat64(0, value);
-    this.append(new Uint8Array(view.buffer));
-  }
-
-  take() {
-    return this.#array.slice(0, this.length);
-  }
+/** Returns what `write` has written into {@link to}. */
+export function written(write, value, before) {
+  length = 0;
+  if (before !== undefined) to.append(before);
+  write(value);
+  return array.slice(0, length);
 }
 
 /** Thrown for bytes that are not what is read of them. */
@@ -52,41 +61,47 @@ export class Malformed extends Error {}
 
 /** Bytes that are read front to back. */
 export class Reader {
-  #at = 0;
-
   constructor(bytes) {
     this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.at = 0;
   }
 
   get isEmpty() {
-    return this.#at === this.bytes.length;
+    return this.at === this.bytes.length;
   }
 
-  byte() {
-    if (this.#at >= this.bytes.length) throw new Malformed();
-    return this.bytes[this.#at++];
+  /** Steps over `count` bytes, and returns where they begin. */
+  step(count) {
+    const at = this.at;
+    this.at = at + count;
+    if (this.at > this.bytes.length) throw new Malformed();
+    return at;
+  }
+
+  u8() {
+    return this.bytes[this.step(1)];
+  }
+
+  u16() {
+    return this.view.getUint16(this.step(2));
+  }
+
+  u32() {
+    return this.view.getUint32(this.step(4));
+  }
+
+  u64() {
+    return this.view.getBigUint64(this.step(8));
+  }
+
+  i64() {
+    return this.view.getBigInt64(this.step(8));
   }
 
   take(count) {
-    const end = this.#at + count;
-    if (end > this.bytes.length) throw new Malformed();
-    const taken = this.bytes.subarray(this.#at, end);
-    this.#at = end;
-    return taken;
-  }
-
-  /** Takes an unsigned integer of up to 4 bytes. */
-  unsigned(size) {
-    let value = 0;
-    for (const byte of this.take(size)) value = value * 256 + byte;
-    return value;
-  }
-
-  /** Takes an unsigned integer of any size. */
-  unsignedBig(size) {
-    let value = 0n;
-    for (const byte of this.take(size)) value = (value << 8n) | BigInt(byte);
-    return value;
+    const at = this.step(count);
+    return this.bytes.subarray(at, at + count);
   }
 }
 

@@ -3,8 +3,8 @@
 // Their bytes are those of every SDK, so a transform goes on with its state when it is rewritten in another language.
 // Keys sort as their bytes do: a scan is in key order. Values are MessagePack, a struct an array of its fields.
 //
-//   key(value), readKey(reader)     a key as a string of one letter a byte, and back
-//   write(to, value), read(reader)  a value
+//   key(value), readKey(reader)  a key
+//   write(value), read(reader)   a value
 
 import { Decimal } from "../text/decimal.js";
 import { PgArray } from "../text/array.js";
@@ -12,7 +12,7 @@ import { Interval } from "../text/interval.js";
 import { Json, Jsonb } from "../text/json.js";
 import { PgDate, Time, Timestamp, Timestamptz, Timetz } from "../text/time.js";
 import { Uuid } from "../text/uuid.js";
-import { Malformed, textOf, utf8 } from "./bytes.js";
+import { Malformed, textOf, to, utf8 } from "./bytes.js";
 import * as msgpack from "./msgpack.js";
 
 /** A type of keys, values or both. */
@@ -29,75 +29,80 @@ function refuse(name, value) {
   throw new TypeError(`the state takes ${name} here, not ${found}`);
 }
 
-/** The letters of the low `bits` bits of an integer. */
-function letters(value, bits) {
-  if (bits > 32) return letters(value >> 32n, bits - 32) + letters(BigInt.asUintN(32, value), 32);
-  const low = Number(BigInt.asUintN(32, BigInt(value)));
-  return bits === 32
-    ? String.fromCharCode(low >>> 24, (low >>> 16) & 255, (low >>> 8) & 255, low & 255)
-    : String.fromCharCode((low >>> 8) & 255, low & 255);
-}
+// With the sign bit flipped, negative numbers sort first.
+const KEYS = {
+  16: [(value) => to.u16(value), (from) => from.u16()],
+  32: [(value) => to.u32(value), (from) => from.u32()],
+  64: [(value) => to.u64(value), (from) => from.u64()],
+  128: [
+    (value) => {
+      to.u64(value >> 64n);
+      to.u64(value);
+    },
+    (from) => (from.u64() << 64n) | from.u64(),
+  ],
+};
 
 /** Integers: numbers up to 32 bits, bigints beyond. */
 function integer(bits, signed) {
   const name = `${signed ? "int" : "uint"}${bits}`;
-  const size = bits / 8;
-  const half = signed ? 1n << BigInt(bits - 1) : 0n;
-  const [min, max] = [-half, (1n << BigInt(bits)) - half - 1n];
   const big = bits > 32;
+  const native = (value) => (big ? value : Number(value));
+  const half = native(signed ? 1n << BigInt(bits - 1) : 0n);
+  const [min, max] = [-half, native((1n << BigInt(bits)) - 1n) - half];
   const check = (value) => {
     const fits = big ? typeof value === "bigint" : Number.isInteger(value);
     if (!fits) refuse(`an ${name} as a ${big ? "bigint" : "number"}`, value);
     if (value < min || value > max) throw new TypeError(`the state takes an ${name} here, and the integer has more bits`);
     return value;
   };
-  const native = (value) => (big ? value : Number(value));
+  const [writeKey, readKey] = KEYS[bits];
   const keys = {
-    // With the sign bit flipped, negative numbers sort first.
-    key: (value) => letters(BigInt(check(value)) + half, bits),
-    readKey: (from) => native(from.unsignedBig(size) - half),
+    key: (value) => writeKey(check(value) + half),
+    readKey: (from) => readKey(from) - half,
   };
   if (name === "uint128") return new Codec(name, keys);
   if (name === "uint64" || name === "int128") {
     // What an int64 can't hold travels as bytes.
-    const write = (to, value) => {
+    const size = bits / 8;
+    const write = (value) => {
       check(value);
-      to.push(0xc4);
-      to.push(size);
-      to.integer(value, size);
+      to.u8(0xc4);
+      to.u8(size);
+      writeKey(value);
     };
     const read = (from) => {
-      if (from.byte() !== 0xc4 || from.byte() !== size) throw new Malformed();
-      const value = from.unsignedBig(size);
-      return signed ? BigInt.asIntN(bits, value) : value;
+      if (from.u8() !== 0xc4 || from.u8() !== size) throw new Malformed();
+      const value = readKey(from);
+      return value > max ? BigInt.asIntN(bits, value) : value;
     };
     return new Codec(name, { ...keys, write, read });
   }
-  const write = (to, value) => msgpack.writeInt(to, check(value));
+  const write = (value) => msgpack.writeInt(check(value));
   const read = (from) => {
     const value = msgpack.readInt(from);
     if (value < min || value > max) throw new Malformed();
-    return native(value);
+    return big ? BigInt(value) : value;
   };
   return new Codec(name, { ...keys, write, read });
 }
 
-/** The letters of bytes: a zero byte becomes 0 255, and the end is 0 0, so that it sorts before whatever may follow. */
+/** Writes bytes as a key: a zero byte becomes 0 255, and the end is 0 0, so that it sorts before whatever may follow. */
 function bytesKey(bytes) {
-  let key = "";
-  for (const byte of bytes) key += byte === 0 ? "\0\xff" : String.fromCharCode(byte);
-  return key + "\0\0";
+  if (!bytes.includes(0)) to.append(bytes);
+  else for (const byte of bytes) byte === 0 ? to.u16(0x00ff) : to.u8(byte);
+  to.u16(0);
 }
 
 function readBytesKey(from) {
   const bytes = [];
   for (;;) {
-    const byte = from.byte();
+    const byte = from.u8();
     if (byte !== 0) {
       bytes.push(byte);
       continue;
     }
-    const next = from.byte();
+    const next = from.u8();
     if (next === 0) return Uint8Array.from(bytes);
     if (next !== 0xff) throw new Malformed();
     bytes.push(0);
@@ -107,7 +112,7 @@ function readBytesKey(from) {
 const string = (name, toText, fromText) => ({
   key: (value) => bytesKey(utf8(toText(value))),
   readKey: (from) => fromText(textOf(readBytesKey(from))),
-  write: (to, value) => msgpack.writeText(to, utf8(toText(value))),
+  write: (value) => msgpack.writeText(utf8(toText(value))),
   read: (from) => fromText(textOf(msgpack.readText(from))),
 });
 
@@ -120,26 +125,28 @@ const plain = (type) => (value) => (typeof value === type ? value : refuse(`a ${
 const [asString, asBoolean, asNumber] = [plain("string"), plain("boolean"), plain("number")];
 const asBytes = (value) => (value instanceof Uint8Array ? value : refuse("a Uint8Array", value));
 
-/** Several types one behind the other; `parts` are [name, codec], a struct's by name and a tuple's by index. */
-function sequence(name, parts, empty) {
+/** Several types one behind the other; `names` are a struct's members or a tuple's indexes. */
+function sequence(name, names, parts, empty) {
   const operations = {};
-  if (parts.every(([, part]) => part.write)) {
-    operations.write = (to, value) => {
-      msgpack.writeArray(to, parts.length);
-      for (const [field, part] of parts) part.write(to, value[field]);
+  if (parts.every((part) => part.write)) {
+    operations.write = (value) => {
+      msgpack.writeArray(parts.length);
+      for (let i = 0; i < parts.length; i++) parts[i].write(value[names[i]]);
     };
     operations.read = (from) => {
       if (msgpack.readArray(from) !== parts.length) throw new Malformed();
       const value = empty();
-      for (const [field, part] of parts) value[field] = part.read(from);
+      for (let i = 0; i < parts.length; i++) value[names[i]] = parts[i].read(from);
       return value;
     };
   }
-  if (parts.every(([, part]) => part.key)) {
-    operations.key = (value) => parts.map(([field, part]) => part.key(value[field])).join("");
+  if (parts.every((part) => part.key)) {
+    operations.key = (value) => {
+      for (let i = 0; i < parts.length; i++) parts[i].key(value[names[i]]);
+    };
     operations.readKey = (from) => {
       const value = empty();
-      for (const [field, part] of parts) value[field] = part.readKey(from);
+      for (let i = 0; i < parts.length; i++) value[names[i]] = parts[i].readKey(from);
       return value;
     };
   }
@@ -149,13 +156,13 @@ function sequence(name, parts, empty) {
 /** The types of keys and values of the state. */
 export const codec = Object.freeze({
   boolean: new Codec("boolean", {
-    key: (value) => (asBoolean(value) ? "\x01" : "\0"),
+    key: (value) => to.u8(asBoolean(value) ? 1 : 0),
     readKey: (from) => {
-      const byte = from.byte();
+      const byte = from.u8();
       if (byte > 1) throw new Malformed();
       return byte === 1;
     },
-    write: (to, value) => msgpack.writeBool(to, asBoolean(value)),
+    write: (value) => msgpack.writeBool(asBoolean(value)),
     read: msgpack.readBool,
   }),
   int16: integer(16, true),
@@ -167,14 +174,14 @@ export const codec = Object.freeze({
   uint64: integer(64, false),
   uint128: integer(128, false),
   float64: new Codec("float64", {
-    write: (to, value) => msgpack.writeFloat(to, asNumber(value)),
+    write: (value) => msgpack.writeFloat(asNumber(value)),
     read: msgpack.readFloat,
   }),
   text: new Codec("text", string("text", asString, String)),
   bytes: new Codec("bytes", {
     key: (value) => bytesKey(asBytes(value)),
     readKey: readBytesKey,
-    write: (to, value) => msgpack.writeBin(to, asBytes(value)),
+    write: (value) => msgpack.writeBin(asBytes(value)),
     read: (from) => msgpack.readBin(from).slice(),
   }),
   decimal: text(Decimal, "decimal"),
@@ -191,9 +198,9 @@ export const codec = Object.freeze({
 
   /** `true` alone: the value of a map that is a set, or the one key of the state of a whole transform. */
   unit: new Codec("unit", {
-    key: () => "",
+    key: () => {},
     readKey: () => true,
-    write: (to) => msgpack.writeNil(to),
+    write: () => msgpack.writeNil(),
     read: (from) => {
       msgpack.readNil(from);
       return true;
@@ -204,9 +211,9 @@ export const codec = Object.freeze({
   optional: (inner) =>
     new Codec("optional", {
       // An array of none or one.
-      write: (to, value) => {
-        msgpack.writeArray(to, value === undefined ? 0 : 1);
-        if (value !== undefined) inner.write(to, value);
+      write: (value) => {
+        msgpack.writeArray(value === undefined ? 0 : 1);
+        if (value !== undefined) inner.write(value);
       },
       read: (from) => {
         const count = msgpack.readArray(from);
@@ -217,15 +224,15 @@ export const codec = Object.freeze({
 
   list: (inner) =>
     new Codec("list", {
-      write: (to, value) => {
-        msgpack.writeArray(to, value.length);
-        for (const item of value) inner.write(to, item);
+      write: (value) => {
+        msgpack.writeArray(value.length);
+        for (const item of value) inner.write(item);
       },
       read: (from) => Array.from({ length: msgpack.readArray(from) }, () => inner.read(from)),
     }),
 
-  tuple: (...parts) => sequence("tuple", [...parts.entries()], () => []),
+  tuple: (...parts) => sequence("tuple", [...parts.keys()], parts, () => []),
 
   /** An object with these members: as a value an array of them in this order, as a key one behind the other. */
-  struct: (members) => sequence("struct", Object.entries(members), () => ({})),
+  struct: (members) => sequence("struct", Object.keys(members), Object.values(members), () => ({})),
 });

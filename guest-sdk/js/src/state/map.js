@@ -4,7 +4,7 @@
 // whatever must survive goes here, never into fields. It is used in the functions that take changes, never in `init`.
 
 import { fatal } from "../error.js";
-import { Bytes, Malformed, Reader, utf8 } from "./bytes.js";
+import { Malformed, Reader, utf8, written } from "./bytes.js";
 import * as overlay from "./overlay.js";
 
 /** How many entries are read at once. */
@@ -22,7 +22,7 @@ export class StateMap {
     this.name = name;
     this.key = key;
     this.value = value;
-    this.#prefix = String.fromCharCode(...utf8(name), 0);
+    this.#prefix = utf8(`${name}\0`);
   }
 
   /** Returns the value of a key, `undefined` if there is none. */
@@ -46,9 +46,7 @@ export class StateMap {
   /** Sets the value of a key. */
   put(key, value) {
     overlay.checkOpen();
-    const to = new Bytes();
-    this.value.write(to, value);
-    overlay.put(this.keyOf(key), to.take());
+    overlay.put(this.keyOf(key), written(this.value.write, value));
   }
 
   /** Removes a key. */
@@ -80,9 +78,9 @@ export class StateMap {
     for (const [key] of this.entries()) this.remove(key);
   }
 
-  /** Returns the whole key, a letter a byte: the map's name, a zero byte and the key. */
+  /** Returns the whole key: the map's name, a zero byte and the key. */
   keyOf(key) {
-    return this.#prefix + this.key.key(key);
+    return written(this.key.key, key, this.#prefix);
   }
 
   #readKey(bytes) {

@@ -7,7 +7,7 @@ import { host } from "../host.js";
 /** What is kept of this batch before it goes to the host, and is read again after that. */
 const KEPT_BYTES_MAX = 4 << 20;
 
-/** By key, a letter a byte: `{ value: Uint8Array | undefined, written }`. */
+/** By the key's letters, one a byte: `{ key, value: Uint8Array | undefined, written }`. */
 let entries = new Map();
 let bytes = 0;
 let isOpen = false;
@@ -38,75 +38,82 @@ function forget() {
   bytes = 0;
 }
 
-/** Hands what was written to the host. */
+/** A key's letters, which sort as its bytes do. The host's own bound keeps keys short enough for one call. */
+const letters = (key) => String.fromCharCode.apply(null, key);
+
+/** Hands what was written to the host, in the order of the keys. */
 export function flush() {
-  const written = [];
-  for (const [key, entry] of entries) {
-    if (!entry.written) continue;
+  const dirty = [];
+  for (const [text, entry] of entries) if (entry.written) dirty.push(text);
+  if (dirty.length === 0) return;
+  dirty.sort();
+  const puts = [];
+  for (const text of dirty) {
+    const entry = entries.get(text);
     entry.written = false;
-    written.push([key, entry.value]);
+    puts.push([entry.key, entry.value]);
   }
-  if (written.length === 0) return;
-  written.sort(([a], [b]) => (a < b ? -1 : 1));
-  host().put(written.map(([key, value]) => [toBytes(key), value]));
+  host().put(puts);
 }
 
 /** Returns the value of a key, `undefined` if there is none. */
 export function get(key) {
-  const entry = entries.get(key);
+  const text = letters(key);
+  const entry = entries.get(text);
   if (entry !== undefined) return entry.value;
   const value = ask([key])[0];
-  keep(key, value, false);
+  keep(text, key, value, false);
   return value;
 }
 
 /** Returns the values of many keys, with one call to the host. */
 export function getMany(keys) {
-  const fetched = fetch(keys);
-  return keys.map((key) => (fetched.has(key) ? fetched.get(key) : entries.get(key)?.value));
+  const texts = keys.map(letters);
+  // What is fetched is kept, and what is kept may be handed to the host and forgotten: so what is known is taken first.
+  const known = new Map(texts.map((text) => [text, entries.get(text)?.value]));
+  for (const [text, value] of fetch(keys, texts)) known.set(text, value);
+  return texts.map((text) => known.get(text));
 }
 
-/** Reads what is not known yet, and keeps it; returns it too, for what is kept may be handed to the host and forgotten. */
-export function fetch(keys) {
-  const unknown = [...new Set(keys)].filter((key) => !entries.has(key)).sort();
-  const known = new Map(keys.filter((key) => entries.has(key)).map((key) => [key, entries.get(key).value]));
-  if (unknown.length === 0) return known;
-  const values = ask(unknown);
-  unknown.forEach((key, i) => {
-    known.set(key, values[i]);
-    keep(key, values[i], false);
+/** Reads what is not known yet, and keeps it; returns the values by their keys' letters. */
+export function fetch(keys, texts = keys.map(letters)) {
+  const unknown = new Map();
+  texts.forEach((text, i) => {
+    if (!entries.has(text)) unknown.set(text, keys[i]);
   });
-  return known;
+  const fetched = new Map();
+  if (unknown.size === 0) return fetched;
+  const wanted = [...unknown.keys()].sort();
+  const values = ask(wanted.map((text) => unknown.get(text)));
+  wanted.forEach((text, i) => {
+    fetched.set(text, values[i]);
+    keep(text, unknown.get(text), values[i], false);
+  });
+  return fetched;
 }
 
 /** Sets a value; `undefined` removes it. */
 export function put(key, value) {
-  keep(key, value, true);
+  keep(letters(key), key, value, true);
 }
 
 /** Returns up to `limit` entries whose keys begin with `prefix`, in key order, beginning behind `after`. */
 export function scan(prefix, after, limit) {
   flush();
-  return host().scan(toBytes(prefix), after === undefined ? undefined : toBytes(after), limit);
+  return host().scan(prefix, after, limit);
 }
 
 function ask(keys) {
-  const values = host().get(keys.map(toBytes));
+  const values = host().get(keys);
   if (values.length !== keys.length) fatal("the host returned another number of state values than was asked for");
   return values;
 }
 
-function keep(key, value, written) {
-  bytes += key.length + (value?.length ?? 0);
-  entries.set(key, { value, written });
+function keep(text, key, value, written) {
+  bytes += key.length + (value === undefined ? 0 : value.length);
+  entries.set(text, { key, value, written });
   if (bytes > KEPT_BYTES_MAX) {
     flush();
     forget();
   }
-}
-
-function toBytes(key) {
-  const bytes = new Uint8Array(key.length);
-  for (let i = 0; i < key.length; i++) bytes[i] = key.charCodeAt(i);
-  return bytes;
 }

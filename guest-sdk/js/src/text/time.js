@@ -59,7 +59,7 @@ function date(text, bc) {
 }
 
 function clock(text) {
-  const parts = /^(\d{1,9}):(\d{1,9}):(\d{1,9})(?:\.(\d{0,6}))?$/.exec(text);
+  const parts = /^(\d{1,9}):(\d{1,9}):(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text);
   if (!parts) return undefined;
   const seconds = Number(parts[1]) * 3600 + Number(parts[2]) * 60 + Number(parts[3]);
   return BigInt(seconds) * 1_000_000n + BigInt((parts[4] ?? "").padEnd(6, "0"));
