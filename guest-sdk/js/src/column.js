@@ -166,8 +166,9 @@ export const pg = Object.freeze({
   timestamptz: text("timestamptz", Timestamptz, "timestamptz"),
   interval: text("interval", Interval, "interval"),
 
-  /** An enum: its values are these strings. */
+  /** An enum: its values are these strings, or any where none are named. */
   enumeration: (...labels) => {
+    if (labels.length === 0) return new Column(string({ tag: "enumeration" }));
     const known = new Set(labels);
     return new Column(
       string(

@@ -52,6 +52,8 @@ export declare const pg: {
   readonly timestamp: Column<Timestamp>;
   readonly timestamptz: Column<Timestamptz>;
   readonly interval: Column<Interval>;
+  /** An enum whose labels are not named: any string. */
+  enumeration(): Column<string>;
   /** An enum: its values are these strings. A source row with another label is rejected. */
   enumeration<const Labels extends readonly string[]>(...labels: Labels): Column<Labels[number]>;
   /** An array: `pg.array(pg.integer)`. */
