@@ -2,7 +2,7 @@
 export interface Setting<T> {
   readonly required: boolean;
   readonly doc: string;
-  readonly __value?: T;
+  readonly __value?: () => T;
 }
 
 interface Options<T> {

@@ -12,14 +12,12 @@ import type {
   Uuid,
 } from "./text.js";
 
-/** A type of values of the state; `K` is "key" for those that can be keys as well. */
+/** A type of the state; `K` says whether it can be that of keys, of values or of both. */
 export interface Codec<T, K extends "key" | "value" = "key" | "value"> {
   readonly name: string;
-  readonly __type?: { value: T; use: K };
+  readonly __type?: { value: T; use: (as: K) => void };
 }
 
-type KeyCodec<T> = Codec<T, "key"> | Codec<T>;
-type ValueCodec<T> = Codec<T, "value"> | Codec<T>;
 type TypeOf<C> = C extends Codec<infer T, any> ? T : never;
 
 /**
@@ -53,8 +51,8 @@ export declare const codec: {
   /** `true` alone: the value of a map that is a set, or the one key of the state of a whole transform. */
   readonly unit: Codec<true>;
   /** A value, or `undefined`. */
-  optional<T>(inner: ValueCodec<T>): Codec<T | undefined, "value">;
-  list<T>(inner: ValueCodec<T>): Codec<T[], "value">;
+  optional<T>(inner: Codec<T, "value">): Codec<T | undefined, "value">;
+  list<T>(inner: Codec<T, "value">): Codec<T[], "value">;
   tuple<const C extends Codec<any, any>[]>(...parts: C): Codec<{ [I in keyof C]: TypeOf<C[I]> }>;
   /** An object with these members, in this order: stored as an array of them, as a struct of the other SDKs is. */
   struct<const C extends Record<string, Codec<any, any>>>(members: C): Codec<{ [N in keyof C]: TypeOf<C[N]> }>;
@@ -71,7 +69,7 @@ export declare const codec: {
  */
 export declare class StateMap<K, V> {
   /** Names a part of the state; two maps of one transform have different names. */
-  constructor(name: string, key: KeyCodec<K>, value: ValueCodec<V>);
+  constructor(name: string, key: Codec<K, "key">, value: Codec<V, "value">);
   readonly name: string;
   /** Returns the value of a key, `undefined` if there is none. */
   get(key: K): V | undefined;
