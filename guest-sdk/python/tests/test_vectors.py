@@ -50,7 +50,7 @@ def fields(columns: list[Any]) -> list[Field]:
         kind = KINDS.get(kind, kind) if isinstance(kind, str) else "other"
         native = kind if kind in NATIVE else "text"
         made.append(
-            Field(f"f{i}", column["name"], column["key"], kind, not column["key"], not column["key"], TYPES.get(kind, str), native)
+            Field(f"f{i}", column["name"], column["key"], kind, True, True, TYPES.get(kind, str), native)
         )
     return made
 

@@ -8,6 +8,7 @@ author's.
 # `wit_world` is made by componentize-py, out of wit/transform.wit.
 
 import gc
+import os
 
 import wit_world.exports
 from componentize_py_types import Err
@@ -86,7 +87,8 @@ def _answered(act):
         error = wit.Error_Fatal(_text(fatal.message))
     except BaseException as crashed:
         crash.report(crashed)
-        raise
+        # Python's own end of it would look for files, and the trap that follows tell of that.
+        os.abort()
     raise Err(error)
 
 
