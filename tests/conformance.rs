@@ -15,13 +15,20 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The languages that have guests: their names in `tests/guests`, Rust first, whose own lie there by themselves.
-fn languages() -> Vec<String> {
-    let folder = std::fs::read_dir(root().join("tests/guests")).expect("there are guests");
-    let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut others: Vec<String> =
-        names.filter(|name| root().join("tests/guests").join(name).join("conformance").is_dir()).collect();
+/// The languages that a transform is there in: Rust first, then the folders of the others.
+fn languages(transform: &str) -> Vec<String> {
+    let names = |folder: &str| {
+        let folder = std::fs::read_dir(root().join(folder)).expect("the folder is there");
+        folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect::<Vec<_>>()
+    };
+    let mut others = names("tests/guests");
+    others.retain(|name| root().join("tests/guests").join(name).join("conformance").is_dir());
+    if transform == "orders" {
+        // JavaScript, whose guests are TypeScript's, has the example too.
+        others.extend(names("examples").iter().filter_map(|name| name.strip_prefix("orders-")).map(str::to_owned));
+    }
     others.sort();
+    others.dedup();
     let all = std::iter::once("rust".to_owned()).chain(others);
     match std::env::var("PELTON_CONFORMANCE") {
         Ok(only) => all.filter(|name| only.split(',').any(|wanted| wanted == name)).collect(),
@@ -45,7 +52,9 @@ fn component(host: &Host, language: &str, name: &str) -> Component {
     let built = build_component(&project(language, name), Some(&out)).unwrap_or_else(|error| {
         let tools = if language == "ts" { "js" } else { language };
         let hint = error.hint().unwrap_or_default();
-        panic!("{language}/{name} does not build: {error}\n{hint}\nHint: scripts/toolchain-{tools}.sh fetches the tools")
+        panic!(
+            "{language}/{name} does not build: {error}\n{hint}\nHint: scripts/toolchain-{tools}.sh fetches the tools"
+        )
     });
     let bytes = std::fs::read(&built.path).expect("it was just written");
     host.load(&bytes, name, Limits::default()).unwrap_or_else(|error| panic!("{language}/{name}: {error}"))
@@ -57,7 +66,7 @@ fn conforms(name: &str, fixtures: &[&str]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut reference: Option<Descriptor> = None;
     let mut wrong = Vec::new();
-    for language in languages() {
+    for language in languages(name) {
         if language != "rust" && !project(&language, name).is_dir() {
             wrong.push(format!("{language} has no {}", project(&language, name).display()));
             continue;

@@ -177,13 +177,21 @@ impl<'a> Checker<'a> {
         let mut subscriptions = descriptor.subscriptions.iter().filter(its).peekable();
         subscriptions.peek()?;
         let subscriptions: Vec<_> = subscriptions.collect();
-        let is_read = |name: &str| subscriptions.iter().any(|s| s.columns.is_empty() || s.columns.iter().any(|c| c == name));
+        let is_read =
+            |name: &str| subscriptions.iter().any(|s| s.columns.is_empty() || s.columns.iter().any(|c| c == name));
         (*relation.schema != *Relation::MESSAGE_SCHEMA)
             .then(|| relation.columns.iter().map(|column| is_read(&column.name)).collect())
     }
 
     /// Makes an insert, an update and a delete of a row with one column as it is to be tried.
-    fn tried(&self, index: usize, relation: &Arc<Relation>, row: &Tuple, column: usize, unchanged: bool) -> Vec<Transaction> {
+    fn tried(
+        &self,
+        index: usize,
+        relation: &Arc<Relation>,
+        row: &Tuple,
+        column: usize,
+        unchanged: bool,
+    ) -> Vec<Transaction> {
         let relation_index = index as u32;
         let with = |value: Value<'_>| {
             let mut writer = TupleWriter::default();
@@ -197,9 +205,7 @@ impl<'a> Checker<'a> {
         let old = |row: Tuple| if full { Old::Full(row) } else { Old::Key(row) };
         let change = |op, new, old| Change { op, relation: relation_index, new, old };
         let inserted = if unchanged { row.clone() } else { other.clone() };
-        let mut changes = vec![
-            change(Op::Insert, Some(inserted.clone()), None),
-        ];
+        let mut changes = vec![change(Op::Insert, Some(inserted.clone()), None)];
         let identified = full || relation.columns.iter().any(|column| column.key);
         if identified {
             changes.push(change(Op::Update, Some(other), full.then(|| old(inserted.clone()))));

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::state::{Entries, Memory};
 use crate::change::{Batch, Relation};
-use crate::wasm::{Component, GuestError, Limits, Options, Output, SettingProblem, StateStore, Transform, check_settings};
+use crate::wasm::{
+    Component, GuestError, Limits, Options, Output, SettingProblem, StateStore, Transform, check_settings,
+};
 
 /// What a transform is started with.
 #[derive(Clone)]
@@ -56,7 +58,15 @@ impl Rehearsal {
             relations: setup.relations.clone(),
         };
         let transform = Transform::start(component, options.clone()).await?;
-        Ok(Rehearsal { component: component.clone(), options, memory, transform: Some(transform), next_id: 0, written: Vec::new(), errors: Vec::new() })
+        Ok(Rehearsal {
+            component: component.clone(),
+            options,
+            memory,
+            transform: Some(transform),
+            next_id: 0,
+            written: Vec::new(),
+            errors: Vec::new(),
+        })
     }
 
     pub fn component(&self) -> &Component {

@@ -7,7 +7,7 @@ use crate::cli::build::Language;
 use crate::cli::report::Failure;
 use crate::fixture::Fixture;
 use crate::manifest::nearest;
-use crate::wasm::Component;
+use crate::wasm::{Descriptor, Subscription};
 
 /// A project with the fixtures to run.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ fn project_of(fixture: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Refuses a fixture without the tables and columns that the transform reads, all at once.
-pub fn fits(component: &Component, fixture: &Fixture, file: &str) -> Result<(), Failure> {
+pub fn fits(descriptor: &Descriptor, fixture: &Fixture, file: &str) -> Result<(), Failure> {
     let mut lines = Vec::new();
-    for wanted in &component.descriptor().subscriptions {
+    for wanted in &descriptor.subscriptions {
         if wanted.schema == Relation::MESSAGE_SCHEMA {
             continue;
         }
@@ -101,20 +101,18 @@ pub fn fits(component: &Component, fixture: &Fixture, file: &str) -> Result<(), 
             if relation.column(name).is_none() {
                 let near = nearest(name, relation.columns.iter().map(|column| &*column.name));
                 let near = near.map(|near| format!("; it has `{near}`")).unwrap_or_default();
-                lines.push(format!("the transform reads column `{name}` of {table}, which the fixture does not have{near}"));
+                lines.push(format!(
+                    "the transform reads column `{name}` of {table}, which the fixture does not have{near}"
+                ));
             }
         }
     }
     let read = |relation: &Relation| {
-        component
-            .descriptor()
-            .subscriptions
-            .iter()
-            .any(|wanted| *wanted.schema == *relation.schema && *wanted.table == *relation.name)
+        let its = |wanted: &Subscription| *wanted.schema == *relation.schema && *wanted.table == *relation.name;
+        descriptor.subscriptions.iter().any(its)
     };
     if lines.is_empty() && !fixture.relations.is_empty() && !fixture.relations.iter().any(|relation| read(relation)) {
-        let reads: Vec<String> =
-            component.descriptor().subscriptions.iter().map(|s| format!("{}.{}", s.schema, s.table)).collect();
+        let reads: Vec<String> = descriptor.subscriptions.iter().map(|s| format!("{}.{}", s.schema, s.table)).collect();
         lines.push(format!("the fixture has no table that the transform reads: it reads {}", reads.join(", ")));
     }
     if lines.is_empty() {
@@ -122,4 +120,68 @@ pub fn fits(component: &Component, fixture: &Fixture, file: &str) -> Result<(), 
     }
     let hint = "describe the table under `tables` as it is at the source, or correct the transform";
     Err(Failure::new(format!("{file} does not fit the transform: {}", lines.join("; ")), Some(hint.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::read;
+    use crate::wasm::Encoding;
+
+    /// What is wrong with a fixture of `public.orders (id, customer)` for a transform that reads these tables and columns.
+    fn refusal(reads: &[(&str, &[&str])]) -> Option<String> {
+        let subscription = |(table, columns): &(&str, &[&str])| Subscription {
+            schema: "public".to_owned(),
+            table: (*table).to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            ops: Vec::new(),
+            attrs: Vec::new(),
+        };
+        let descriptor = Descriptor {
+            name: "orders".to_owned(),
+            version: "1".to_owned(),
+            encoding: Encoding::Json,
+            subscriptions: reads.iter().map(subscription).collect(),
+            public_schemas: Vec::new(),
+            settings: Vec::new(),
+            parallel: false,
+            whole_transactions: false,
+            stateful: false,
+            state_version: 0,
+            attrs: Vec::new(),
+        };
+        let text = "tables: { orders: { columns: { id: int key, customer: text } } }\ntransactions: []\n";
+        let fixture = read(text, "t.yaml").unwrap();
+        fits(&descriptor, &fixture, "t.yaml").err().map(|failure| format!("{failure:?}"))
+    }
+
+    #[test]
+    fn tables_and_columns_that_do_not_exist_are_named_with_the_nearest() {
+        assert_eq!(refusal(&[("orders", &["id", "customer"]), ("refunds", &[])]), None);
+        let told = refusal(&[("orders", &["id", "custmer", "colour"])]).unwrap();
+        assert!(
+            told.contains("column `custmer` of public.orders, which the fixture does not have; it has `customer`"),
+            "{told}"
+        );
+        assert!(told.contains("column `colour` of public.orders, which the fixture does not have"), "{told}");
+        let told = refusal(&[("order", &[])]).unwrap();
+        assert!(told.contains("reads table public.order, and the fixture has `public.orders`"), "{told}");
+        let told = refusal(&[("people", &[])]).unwrap();
+        assert!(told.contains("no table that the transform reads: it reads public.people"), "{told}");
+    }
+
+    #[test]
+    fn paths_that_hold_nothing_to_test_say_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |path: &Path| format!("{:?}", jobs(&[path.to_path_buf()], None).unwrap_err());
+        assert!(told(&folder.path().join("none")).contains("there is no file or folder"));
+        assert!(told(folder.path()).contains("has no fixtures"));
+        std::fs::create_dir(folder.path().join("tests")).unwrap();
+        for name in ["b.json", "a.yaml", "c.rs"] {
+            std::fs::write(folder.path().join("tests").join(name), "").unwrap();
+        }
+        let found = jobs(&[folder.path().to_path_buf()], None).unwrap();
+        let names: Vec<_> = found[0].fixtures.iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["a.yaml", "b.json"]);
+    }
 }

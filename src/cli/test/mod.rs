@@ -121,7 +121,7 @@ async fn test(component: &Component, path: &Path, accept: bool) -> Result<Tested
         .map_err(|error| Failure::new(format!("the fixture {file} can't be read: {error}"), hint()))?;
     let fixture = fixture::read(&text, &file).map_err(|problems| wrong(&problems))?;
     check_skips(&fixture, &file)?;
-    find::fits(component, &fixture, &file)?;
+    find::fits(component.descriptor(), &fixture, &file)?;
     let mut found = verdict(component, &fixture).await;
     let mut accepted = None;
     if accept && found.unstarted.is_none() {
