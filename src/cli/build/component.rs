@@ -1,15 +1,26 @@
-//! From a core module to a component, in this process.
+//! From what a language's tools made to a component, in this process.
 //!
-//! The module's custom section holds the world that it was written for, put there by the SDK's bindings. Whatever it
-//! imports beyond that world has nobody to answer it: it is refused here, rather than when it is deployed.
+//! A core module's custom section holds the world that it was written for, put there by the SDK's bindings or, where a
+//! language's linker can't, by us. What it asks of WASI preview 1 is answered by the adapter of wasmtime's authors,
+//! which asks WASI 0.2 in turn; the sandbox serves that, with nothing behind it. Whatever else it imports has nobody to
+//! answer it: it is refused here, rather than when it is deployed.
 
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 use wit_parser::{Resolve, WorldItem, WorldKey};
 
 use super::error::BuildError;
+use super::lang::{Code, Language};
+
+/// The contract that transforms are written for.
+const WIT: &str = include_str!("../../../wit/transform.wit");
 
 /// What the exports of a transform begin with.
 const CONTRACT: &str = "pelton:transform/";
+
+/// The module that stock toolchains import for WASI preview 1.
+const PREVIEW_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A component, and the interfaces that it imports.
 #[derive(Debug)]
@@ -18,27 +29,24 @@ pub struct Made {
     pub imports: Vec<String>,
 }
 
-/// Makes a component of the core module `module`.
+/// Makes a component of what was compiled.
 ///
 /// # Errors
 /// When it was written for no world, or another one, or imports what the sandbox does not serve.
-pub fn of_module(library: &str, module: &[u8]) -> Result<Made, BuildError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| BuildError::Component {
-        library: library.to_owned(),
-        source,
+pub fn of_code(name: &str, language: Language, code: Code) -> Result<Made, BuildError> {
+    let failed = |source: Cause| BuildError::Component { library: name.to_owned(), source };
+    let refused = |imports| BuildError::Imports { library: name.to_owned(), language, imports };
+    let bytes = match code {
+        Code::Component(bytes) => bytes,
+        Code::Module(module) => encoded(&module, refused, failed)?,
+        Code::ModuleOf(world, mut module) => {
+            embed(world, &mut module).map_err(failed)?;
+            encoded(&module, refused, failed)?
+        }
     };
-    let strangers = strangers(module).map_err(|e| failed(e.into()))?;
-    if !strangers.is_empty() {
-        return Err(BuildError::Imports { library: library.to_owned(), imports: strangers });
-    }
-    let bytes = ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|e| failed(e.into()))?;
     let decoded = wit_component::decode(&bytes).map_err(|e| failed(e.into()))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
-        return Err(BuildError::NoWorld { library: library.to_owned() });
+        return Err(BuildError::NoWorld { library: name.to_owned(), language });
     };
     let names = |items: &mut dyn Iterator<Item = (&WorldKey, &WorldItem)>| -> Vec<String> {
         items.map(|(key, _)| name_of(&resolve, key)).collect()
@@ -47,31 +55,64 @@ pub fn of_module(library: &str, module: &[u8]) -> Result<Made, BuildError> {
     let (imports, exports) = (names(&mut world.imports.iter()), names(&mut world.exports.iter()));
     let exported = |interface: &str| exports.iter().any(|name| name.starts_with(&format!("{CONTRACT}{interface}@")));
     if !exported("lifecycle") || !(exported("packed") || exported("typed")) {
-        return Err(BuildError::NoWorld { library: library.to_owned() });
+        return Err(BuildError::NoWorld { library: name.to_owned(), language });
     }
-    Ok(Made { bytes, imports })
+    let strangers: Vec<_> = imports.iter().filter(|import| !is_served(import)).cloned().collect();
+    if strangers.is_empty() { Ok(Made { bytes, imports }) } else { Err(refused(strangers)) }
+}
+
+/// Writes into the module that it is one of the world `world`.
+fn embed(world: &str, module: &mut Vec<u8>) -> Result<(), Cause> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("transform.wit", WIT)?;
+    let world = resolve.select_world(&[package], Some(world))?;
+    wit_component::embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(())
+}
+
+fn encoded(
+    module: &[u8],
+    refused: impl FnOnce(Vec<String>) -> BuildError,
+    failed: impl Fn(Cause) -> BuildError,
+) -> Result<Vec<u8>, BuildError> {
+    let imports = modules_imported(module).map_err(|e| failed(e.into()))?;
+    let strange = imports.iter().filter(|(module, _)| *module != PREVIEW_1 && !is_served(module));
+    let strangers: Vec<_> = strange.map(|(_, import)| import.clone()).collect();
+    if !strangers.is_empty() {
+        return Err(refused(strangers));
+    }
+    let encoder = ComponentEncoder::default().validate(true).module(module);
+    let encoded = encoder.and_then(|encoder| {
+        let mut encoder = match imports.iter().any(|(module, _)| *module == PREVIEW_1) {
+            // Its memory grows for what the host hands to the adapter: the guest's own allocator may not run yet.
+            true => encoder
+                .adapter(PREVIEW_1, wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
+                .realloc_via_memory_grow(true),
+            false => encoder,
+        };
+        encoder.encode()
+    });
+    encoded.map_err(|e| failed(e.into()))
 }
 
 fn name_of(resolve: &Resolve, key: &WorldKey) -> String {
     resolve.name_world_key(key)
 }
 
-/// Returns what the module imports from elsewhere than an interface that the sandbox serves.
-fn strangers(module: &[u8]) -> Result<Vec<String>, wasmparser::BinaryReaderError> {
-    let mut strangers = Vec::new();
+/// Returns what the module imports: from which module, and the whole name, each once.
+fn modules_imported(module: &[u8]) -> Result<Vec<(&str, String)>, wasmparser::BinaryReaderError> {
+    let mut imports = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(module) {
         let wasmparser::Payload::ImportSection(section) = payload? else { continue };
         for import in section.into_imports() {
             let import = import?;
-            if !is_served(import.module) {
-                let name = format!("{}.{}", import.module, import.name);
-                if !strangers.contains(&name) {
-                    strangers.push(name);
-                }
+            let named = (import.module, format!("{}.{}", import.module, import.name));
+            if !imports.contains(&named) {
+                imports.push(named);
             }
         }
     }
-    Ok(strangers)
+    Ok(imports)
 }
 
 /// WASI 0.2 is there with nothing behind it, except for what could only be meant to reach a network.

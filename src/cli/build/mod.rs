@@ -1,32 +1,39 @@
-//! `pelton build`: a Rust crate becomes a component that `pelton sync` can run.
+//! `pelton build`: a project becomes a component that `pelton sync` can run, whatever language it is written in.
 //!
-//! Cargo compiles the crate for wasm32-unknown-unknown into a core module, whose custom section says which world it
-//! was written for; making a component of the two is a library call. So authors install cargo and nothing else.
+//! ```text
+//! folder → language → its tools (lang) → core module or component → component of the contract (component) → described
+//! ```
 //!
-//! The component is written to `DIR/<library name>.wasm`, beside `Cargo.toml`, unless `--out` says otherwise.
+//! The component is written to `DIR/<name>.wasm` unless `--out` says otherwise.
 
-mod cargo;
+mod cache;
 mod component;
 mod error;
+mod lang;
 #[cfg(test)]
 mod tests;
-mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use error::BuildError;
+pub use lang::Language;
+
+use lang::Compiled;
 
 use crate::wasm::{Descriptor, Host, HostOptions, Limits};
 
-/// Builds Rust transforms into components.
+/// Builds transforms into components: Rust, TypeScript, JavaScript, Python, Go or C.
+///
+/// What a folder holds is told by its Cargo.toml, package.json, pyproject.toml, go.mod or C sources. The language's own
+/// compiler is used as it is installed; where one is missing, this says what to install.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of the transforms' crates
+    /// Folders of the transforms' projects
     #[arg(value_name = "DIR", default_value = ".")]
     dirs: Vec<PathBuf>,
 
-    /// Where the component goes [default: DIR/<library name>.wasm]
+    /// Where the component goes [default: DIR/<name>.wasm]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -38,45 +45,44 @@ pub struct Args {
 /// A component that was built.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The library's name.
+    /// The project's name.
     pub name: String,
+    pub language: Language,
     pub path: PathBuf,
     pub bytes: u64,
     /// The interfaces that it imports, such as `pelton:transform/host@0.1.0`.
     pub imports: Vec<String>,
     /// What it says of itself: the tables that it reads, the public schemas that it publishes, its settings.
     pub descriptor: Descriptor,
-    /// How long cargo took.
+    /// How long the language's tools took.
     pub compiled_in: Duration,
     /// How long making the component and checking it took.
     pub componentised_in: Duration,
 }
 
-/// Builds the crate in `dir` and writes its component to `out`, by default `DIR/<library name>.wasm`.
+/// Builds the project in `dir` and writes its component to `out`, by default `DIR/<name>.wasm`.
 ///
-/// Cargo's own messages go to stderr. Blocks for as long as cargo works.
+/// The tools' own messages go to stderr. Blocks for as long as they work.
 ///
 /// # Errors
 /// [`BuildError`] for whatever keeps it from being a component that the sandbox will run.
 pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
-    let library = cargo::find_library(dir)?;
-    let toolchain = toolchain::find(dir)?;
+    let language = Language::of(dir)?;
     let started = Instant::now();
-    let module = cargo::compile(&library, &toolchain)?;
+    let Compiled { name, code } = language.compile(dir)?;
     let compiled_in = started.elapsed();
 
     let started = Instant::now();
-    let read = std::fs::read(&module);
-    let module = read.map_err(|source| BuildError::Read { path: module, source })?;
-    let made = component::of_module(&library.name, &module)?;
-    let descriptor = describe(&library.name, &made.bytes)?;
+    let made = component::of_code(&name, language, code)?;
+    let descriptor = describe(&name, &made.bytes)?;
     let path = match out {
         Some(path) => path.to_path_buf(),
-        None => library.dir.join(&library.name).with_extension("wasm"),
+        None => dir.join(&name).with_extension("wasm"),
     };
     write(&path, &made.bytes)?;
     Ok(Built {
-        name: library.name,
+        name,
+        language,
         path,
         bytes: made.bytes.len() as u64,
         imports: made.imports,
@@ -119,7 +125,7 @@ fn readable_by_all(file: &std::fs::File) -> std::io::Result<()> {
 /// Runs the command.
 ///
 /// # Errors
-/// [`BuildError`] of the first crate that does not build; those before it are built.
+/// [`BuildError`] of the first project that does not build; those before it are built.
 pub fn run(args: Args) -> Result<(), BuildError> {
     if args.out.is_some() && args.dirs.len() > 1 {
         return Err(BuildError::OneOutForMany { dirs: args.dirs.len() });
@@ -153,6 +159,7 @@ impl Built {
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "name": self.name,
+            "language": self.language.to_string(),
             "path": self.path,
             "bytes": self.bytes,
             "imports": self.imports,

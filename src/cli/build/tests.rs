@@ -49,9 +49,9 @@ fn the_example_becomes_a_component_with_the_contracts_imports_alone() {
 }
 
 #[test]
-fn a_folder_without_a_crate_is_named() {
+fn a_folder_without_a_project_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(error_of(folder.path()), BuildError::NotACrate { dir } if dir == folder.path()));
+    assert!(matches!(error_of(folder.path()), BuildError::NotAProject { dir } if dir == folder.path()));
 }
 
 #[test]
@@ -70,13 +70,13 @@ fn a_crate_that_is_no_cdylib_is_told_to_become_one() {
 #[test]
 fn a_crate_that_does_not_compile_is_no_component() {
     let error = error_of(a_crate(CDYLIB, "fn f() -> u8 { \"\" }").path());
-    assert!(matches!(&error, BuildError::Compile { package, .. } if package.starts_with("guest_")), "{error}");
+    assert!(matches!(&error, BuildError::Compile { name, .. } if name.starts_with("guest_")), "{error}");
 }
 
 #[test]
 fn a_crate_that_is_no_transform_is_told_what_it_lacks() {
     let error = error_of(a_crate(CDYLIB, "#[unsafe(no_mangle)] pub extern \"C\" fn f() {}").path());
-    assert!(matches!(&error, BuildError::NoWorld { library } if library.starts_with("guest_")), "{error}");
+    assert!(matches!(&error, BuildError::NoWorld { library, .. } if library.starts_with("guest_")), "{error}");
 }
 
 #[test]

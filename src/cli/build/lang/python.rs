@@ -1,0 +1,76 @@
+//! Python: the SDK's own module makes a component of the project.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::{Code, Compiled};
+use crate::cli::build::cache::{self, Key};
+use crate::cli::build::error::BuildError;
+
+/// The SDK's module: `DIR --out FILE` makes the component, `DIR --ingredients` lists what goes into it.
+const MODULE: [&str; 2] = ["-m", "pelton_sdk.componentize"];
+
+/// Compiles the project in `dir`.
+///
+/// # Errors
+/// Without a Python that has the SDK, or when it refuses the project.
+pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
+    let python = find(dir)?;
+    let name = super::folder_name(dir);
+    let key = ingredients(&python, dir, &name)?;
+    let component = cache::component(key, || {
+        let scratch = super::scratch()?;
+        let component = scratch.path().join("component.wasm");
+        let status = super::run(Command::new(&python).args(MODULE).arg(dir).arg("--out").arg(&component))?;
+        if !status.success() {
+            return Err(failed(&name, status));
+        }
+        super::read(&component)
+    })?;
+    Ok(Compiled { name, code: Code::Component(component) })
+}
+
+fn failed(name: &str, status: ExitStatus) -> BuildError {
+    BuildError::Compile { name: name.to_owned(), tool: "python", status }
+}
+
+/// All that the component is made of. The module tells it line by line: the files of the project and of what it imports,
+/// and the versions of tools.
+fn ingredients(python: &Path, dir: &Path, name: &str) -> Result<Key, BuildError> {
+    let mut command = Command::new(python);
+    command.args(MODULE).arg(dir).arg("--ingredients").stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|source| super::start(command.get_program(), source))?;
+    if !output.status.success() {
+        return Err(failed(name, output.status));
+    }
+    String::from_utf8_lossy(&output.stdout).lines().try_fold(Key::default().and("python"), |key, line| {
+        let (key, file) = (key.and(line), Path::new(line));
+        if file.is_file() { Ok(key.and(super::read(file)?)) } else { Ok(key) }
+    })
+}
+
+/// Finds the Python that has the SDK and componentize-py: the project's, the one on `PATH`, or the one that
+/// `scripts/toolchain-python.sh` puts together.
+fn find(dir: &Path) -> Result<PathBuf, BuildError> {
+    let own = Some(dir.join(".venv/bin/python")).filter(|file| file.is_file());
+    let fetched = super::fetched("python").map(|folder| folder.join("bin/python")).filter(|file| file.is_file());
+    let candidates: Vec<_> = own.into_iter().chain(super::on_path("python3")).chain(fetched).collect();
+    if candidates.is_empty() {
+        return Err(BuildError::NoToolchain {
+            what: "Python",
+            install: "install Python 3.11 or newer, and have python3 on PATH",
+        });
+    }
+    candidates.into_iter().find(|python| has_the_sdk(python)).ok_or_else(|| BuildError::NoSdk {
+        dir: dir.to_path_buf(),
+        sdk: "pelton_sdk with componentize-py",
+        install: "python3 -m venv .venv && .venv/bin/pip install 'pelton-sdk[build]'",
+    })
+}
+
+fn has_the_sdk(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", "import pelton_sdk.componentize, componentize_py"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
