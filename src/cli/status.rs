@@ -196,32 +196,34 @@ fn group_status(
         };
         match rows {
             Err(trouble) => (out.problem, out.hint) = (Some(trouble.what.clone()), trouble.hint.clone()),
-            Ok(Kept { flows: rows, backfills, violations, .. }) => match rows.iter().find(|row| row.flow == flow.name) {
-                None => out.state = "new",
-                Some(row) => {
-                    out.state = match (&row.problem, row.backfill.is_some()) {
-                        _ if row.released => "released",
-                        (Some(_), _) if row.paused => "paused",
-                        (Some(_), _) => "stopped",
-                        (None, true) => "backfill",
-                        (None, false) => "live",
-                    };
-                    out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
-                    let of_flow =
-                        |one: &&ViolationRow| one.public_schema == row.public_schema && one.major == row.major;
-                    out.violations = violations.iter().filter(of_flow).cloned().collect();
-                    out.problem = row.problem.clone();
-                    out.hint = row.hint.clone();
-                    if row.released {
-                        (out.problem, out.hint) = released(row);
-                    } else if let Some(found) = &status.found {
-                        let lag = found.position.bytes_since(row.lsn);
-                        out.lag_bytes = Some(lag);
-                        out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
+            Ok(Kept { flows: rows, backfills, violations, .. }) => {
+                match rows.iter().find(|row| row.flow == flow.name) {
+                    None => out.state = "new",
+                    Some(row) => {
+                        out.state = match (&row.problem, row.backfill.is_some()) {
+                            _ if row.released => "released",
+                            (Some(_), _) if row.paused => "paused",
+                            (Some(_), _) => "stopped",
+                            (None, true) => "backfill",
+                            (None, false) => "live",
+                        };
+                        out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
+                        let of_flow =
+                            |one: &&ViolationRow| one.public_schema == row.public_schema && one.major == row.major;
+                        out.violations = violations.iter().filter(of_flow).cloned().collect();
+                        out.problem = row.problem.clone();
+                        out.hint = row.hint.clone();
+                        if row.released {
+                            (out.problem, out.hint) = released(row);
+                        } else if let Some(found) = &status.found {
+                            let lag = found.position.bytes_since(row.lsn);
+                            out.lag_bytes = Some(lag);
+                            out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
+                        }
+                        out.row = Some(row.clone());
                     }
-                    out.row = Some(row.clone());
                 }
-            },
+            }
         }
         out
     });

@@ -260,8 +260,7 @@ pub fn other_state_version(transform: &str, found: i32, reads: u32) -> EngineErr
 }
 
 /// What brings a component to run that can't go on with what its transform remembers.
-pub const STATE_ANEW: &str =
-    "deploy a component of the former state version; or start its flows anew with this one as the manifest's `component`, \
+pub const STATE_ANEW: &str = "deploy a component of the former state version; or start its flows anew with this one as the manifest's `component`, \
      which copies their tables again: stop `pelton sync`, delete their rows from rejot_data_store.flow, .backfill, \
      .transform and .transform_state at the destination, empty their tables, and start it again";
 

@@ -203,7 +203,8 @@ async fn run_once(
     let mut watching = JoinSet::new();
     for group in plan.groups.iter().filter(|group| away.iter().all(|(slug, _)| *slug != group.slug)) {
         let published = source.tables.clone();
-        let watched = Watched { source: plan.slug.clone(), group: group.clone(), published, relations: source.relations() };
+        let watched =
+            Watched { source: plan.slug.clone(), group: group.clone(), published, relations: source.relations() };
         if watched.has_components() {
             watching.spawn(deploy::watch(context.clone(), watched, swaps.clone()));
         }

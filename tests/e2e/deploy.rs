@@ -128,7 +128,10 @@ async fn a_component_takes_over_between_transactions_and_is_rolled_back() {
     has_rows(&line, 200).await;
     let seen = letters(&line.destination, 200).await;
     let before = seen.find('b').expect("the new one has made rows");
-    assert!(before >= 3 && seen[..before].chars().all(|c| c == 'a') && seen[before..].chars().all(|c| c == 'b'), "{seen}");
+    assert!(
+        before >= 3 && seen[..before].chars().all(|c| c == 'a') && seen[before..].chars().all(|c| c == 'b'),
+        "{seen}"
+    );
     // The recorded position is the boundary: what was committed before it went through the first.
     line.destination.wait_until("(SELECT count(*) FROM u) = 1").await;
 
@@ -187,7 +190,9 @@ async fn what_was_deployed_runs_after_a_restart_whatever_the_file_is() {
     has_rows(&line, 7).await;
     let file = same.folder().join("t.wasm");
     std::fs::write(file, writes('c').component()).expect("a file can be written");
-    line.destination.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pelton line%'").await;
+    line.destination
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pelton line%'")
+        .await;
     insert(&line, 8..=8).await;
     has_rows(&line, 8).await;
     same.kill().await;
@@ -367,10 +372,12 @@ async fn each_destination_takes_it_at_a_position_of_its_own() {
     insert(&line, 1..=3).await;
     has_rows(&line, 3).await;
     second.wait_until("(SELECT count(*) FROM t) = 3").await;
-    let (code, stdout, stderr) = deploy(&manifest, &[("b.wasm", writes('b').component())], &["t", "b.wasm", "--json"]).await;
+    let (code, stdout, stderr) =
+        deploy(&manifest, &[("b.wasm", writes('b').component())], &["t", "b.wasm", "--json"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
     let told: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
-    let states: Vec<&str> = told.as_array().unwrap().iter().map(|one| one["deployment"]["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        told.as_array().unwrap().iter().map(|one| one["deployment"]["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["taken", "taken"]);
     insert(&line, 4..=5).await;
     has_rows(&line, 5).await;

@@ -52,9 +52,16 @@ async fn what_a_candidate_makes_otherwise_is_counted_and_not_written() {
     let counted = "(SELECT compared >= 4 FROM rejot_data_store.shadow)";
     line.destination.wait_until(counted).await;
     let found = shadow(&manifest).await;
-    assert_eq!((&found["compared"], &found["different"], &found["skipped"]), (&4.into(), &2.into(), &0.into()), "{found}");
+    assert_eq!(
+        (&found["compared"], &found["different"], &found["skipped"]),
+        (&4.into(), &2.into(), &0.into()),
+        "{found}"
+    );
     let sample = &found["samples"][0];
-    assert_eq!((&sample["table"], &sample["op"], &sample["key"][0]), (&"public.t".into(), &"insert".into(), &"id".into()));
+    assert_eq!(
+        (&sample["table"], &sample["op"], &sample["key"][0]),
+        (&"public.t".into(), &"insert".into(), &"id".into())
+    );
     assert!(sample["what"].as_str().unwrap().ends_with("(key: id): column v in t@1"), "{sample}");
     // Neither here nor there is anything of it but names.
     assert!(!found.to_string().contains("secret") && !sync.stderr().contains("secret"));
@@ -62,7 +69,11 @@ async fn what_a_candidate_makes_otherwise_is_counted_and_not_written() {
     assert_eq!(rows, "1a 3a");
     let mut status = Pelton::new(["status"]).file("pelton.yaml", &manifest);
     assert_eq!(status.run().await.code(), Some(0));
-    assert!(status.stdout().contains(": 4 changes compared, 2 differ, 0 skipped\n  insert on public.t, change 0"), "{}", status.stdout());
+    assert!(
+        status.stdout().contains(": 4 changes compared, 2 differ, 0 skipped\n  insert on public.t, change 0"),
+        "{}",
+        status.stdout()
+    );
 
     // What is found of the same pair goes on being counted, and what is found of another one begins anew.
     sync.terminate();
@@ -153,7 +164,9 @@ async fn a_candidate_goes_on_with_the_state_of_its_version() {
         let sql = format!("(SELECT {condition} FROM rejot_data_store.shadow WHERE component_digest = '{digest}')");
         line.destination.wait_until(&sql).await;
     };
-    line.destination.wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')")).await;
+    line.destination
+        .wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')"))
+        .await;
     beside(4, "compared = 1 AND different = 0").await;
     beside(5, "compared = 2 AND different = 0").await;
     sync.kill().await;
@@ -164,7 +177,9 @@ async fn a_candidate_goes_on_with_the_state_of_its_version() {
     std::fs::write(sync.folder().join("candidate.wasm"), other.component()).expect("a file can be written");
     sync.start();
     let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(other.component()));
-    line.destination.wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')")).await;
+    line.destination
+        .wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')"))
+        .await;
     line.source("INSERT INTO t VALUES (6, 'a')").await;
     line.destination.wait_until("(SELECT compared = 1 AND different = 1 FROM rejot_data_store.shadow)").await;
     sync.kill().await;

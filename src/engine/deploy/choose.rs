@@ -178,8 +178,14 @@ impl Chosen {
             return Ok(());
         }
         let bytes = Some(self.bytes.as_slice()).filter(|bytes| bytes.len() <= COMPONENT_BYTES_MAX);
-        let began =
-            Began { transform, digest: &self.digest, file_digest: self.file_digest.as_deref(), state_version, lsn, bytes };
+        let began = Began {
+            transform,
+            digest: &self.digest,
+            file_digest: self.file_digest.as_deref(),
+            state_version,
+            lsn,
+            bytes,
+        };
         crate::fault::point("before-component");
         let began = datastore::begin_component(client, owned, &began).await;
         began.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })?;

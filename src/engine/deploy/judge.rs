@@ -34,13 +34,13 @@ pub fn judge(candidate: &Candidate<'_>) -> Result<(), EngineError> {
     if let Some(old) = running.filter(|old| old.name != new.name) {
         return refuse(
             format!("the component is `{}`, and transform `{}` is component `{}`", new.name, transform.name, old.name),
-            "deploy it to the transform that it belongs to; for a new one, add its public schemas to the manifest".to_owned(),
+            "deploy it to the transform that it belongs to; for a new one, add its public schemas to the manifest"
+                .to_owned(),
         );
     }
     for flow in &transform.flows {
-        let is_it = |public: &&crate::change::PublicSchema| {
-            *public.name == *flow.public_schema && public.major == flow.major
-        };
+        let is_it =
+            |public: &&crate::change::PublicSchema| *public.name == *flow.public_schema && public.major == flow.major;
         let Some(is) = new.public_schemas.iter().find(is_it) else {
             return Err(load::no_such_public_schema(transform, flow, &new.public_schemas));
         };

@@ -188,7 +188,10 @@ impl Found {
                     bytes.len() >> 20,
                     COMPONENT_BYTES_MAX >> 20
                 ),
-                hint: Some("build it smaller; or put it in the place of the manifest's file and restart `pelton sync`".to_owned()),
+                hint: Some(
+                    "build it smaller; or put it in the place of the manifest's file and restart `pelton sync`"
+                        .to_owned(),
+                ),
             });
         }
         let (transform, digest) = (&self.target.transform.name, digest(bytes));

@@ -246,8 +246,7 @@ pub async fn refuse(
         hint = hint.as_deref().unwrap_or("-"),
         "the deployment is refused, and what ran goes on: {problem}"
     );
-    let refused =
-        datastore::refuse_deployment(client, scope, transform, wish.number, &problem, hint.as_deref()).await;
+    let refused = datastore::refuse_deployment(client, scope, transform, wish.number, &problem, hint.as_deref()).await;
     refused.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })
 }
 
@@ -259,12 +258,7 @@ impl wasm::StateStore for Nothing {
         Ok(vec![None; keys.len()])
     }
 
-    fn scan(
-        &self,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: u32,
-    ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, wasm::StateError> {
+    fn scan(&self, _: &[u8], _: Option<&[u8]>, _: u32) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, wasm::StateError> {
         Ok(Vec::new())
     }
 }

@@ -341,7 +341,8 @@ impl Opening<'_> {
             chosen.begin(context, self.client, &plan.slug, owned, &transform.name, from).await?;
         }
         // Flows that are not at the same point have an instance each; one is enough to compare with.
-        if let (Some(running), TransformKind::Wasm(config), Some(part)) = (&chosen, &transform.kind, parts.first_mut()) {
+        if let (Some(running), TransformKind::Wasm(config), Some(part)) = (&chosen, &transform.kind, parts.first_mut())
+        {
             let state = StateTable { scope: owned.scope.clone(), transform: transform.name.clone() };
             let (relations, tables) = (source.relations(), &source.tables[..]);
             let (client, group) = (&*self.client, plan);

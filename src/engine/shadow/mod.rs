@@ -331,7 +331,11 @@ impl Work {
                 self.failures += 1;
                 self.guest = None;
                 let (problem, hint) = (error.told(), error.hint());
-                tracing::warn!(destination = self.group.slug, transform = self.transform, "the candidate failed: {problem}");
+                tracing::warn!(
+                    destination = self.group.slug,
+                    transform = self.transform,
+                    "the candidate failed: {problem}"
+                );
                 (self.found.problem, self.found.hint) = (Some(problem), hint);
                 if self.failures >= FAILURES_MAX { Err(error) } else { Ok(()) }
             }
