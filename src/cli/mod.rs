@@ -30,6 +30,7 @@ mod standing;
 mod status;
 mod sync;
 mod teardown;
+mod test;
 mod violations;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ enum Command {
     New(new::Args),
     Generate(generate::Args),
     Build(build::Args),
+    Test(test::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
             Command::New(args) => new::run(args).await,
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Test(args) => test::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
