@@ -1,7 +1,7 @@
 //! The tree of a YAML or JSON text, every node with its place.
 //!
 //! JSON is YAML but for two things, which [`as_yaml`] evens out: a tab behind a colon, and characters beyond the
-//! basic plane as two escapes. Everything is bounded, since a manifest may come from anybody: size, depth, and the
+//! basic plane as two escapes. Everything is bounded, since a text may come from anybody: size, depth, and the
 //! number of nodes once aliases are put in, so that a few lines of aliases can't become billions of nodes.
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use super::json_text::{as_yaml, is_json, json_error};
 use super::problem::{Code, Place};
 use super::report::{Report, quoted};
 
-/// The size of a manifest. A workspace of a thousand schemas stays far below it.
+/// The size of a file. A manifest of a thousand schemas stays far below it.
 pub(crate) const BYTES_MAX: usize = 8 << 20;
 const DEPTH_MAX: usize = 64;
 const NODES_MAX: usize = 200_000;
@@ -103,7 +103,7 @@ pub(crate) fn read(text: &str, json_file: bool, report: &mut Report) -> Option<N
         if let Event::DocumentStart(_) = event {
             documents += 1;
             if documents > 1 {
-                let hint = Some("a manifest is one document; put the others into files of their own".to_owned());
+                let hint = Some("a file is one document; put the others into files of their own".to_owned());
                 let message = "a second YAML document begins here".to_owned();
                 builder.report.error(place(&span.start), "", Code::Syntax, message, hint);
                 return None;
@@ -145,7 +145,7 @@ fn syntax_error(text: &str, at: Place, info: &str) -> (String, &'static str) {
     (format!("this is not valid YAML: {info}"), hint)
 }
 
-const TOO_DEEP_HINT: &str = "no field of a manifest lies that deep; look for a missing bracket";
+const TOO_DEEP_HINT: &str = "no field lies that deep; look for a missing bracket";
 
 type Refused = (Place, String, String);
 
@@ -220,8 +220,8 @@ impl Builder<'_> {
     fn count(&mut self, nodes: usize, depth: usize, at: Place) -> Result<(), Refused> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > NODES_MAX {
-            let hint = "split the manifest, or repeat less by aliases".to_owned();
-            return Err((at, format!("the manifest holds more than {NODES_MAX} values"), hint));
+            let hint = "split the file, or repeat less by aliases".to_owned();
+            return Err((at, format!("the file holds more than {NODES_MAX} values"), hint));
         }
         if self.open.len() + depth > DEPTH_MAX {
             let message = format!("values are nested more than {DEPTH_MAX} deep");

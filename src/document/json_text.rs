@@ -6,7 +6,7 @@ use super::problem::Place;
 
 /// Returns true for a text that is JSON as a whole.
 pub(crate) fn is_json(text: &str) -> bool {
-    // Most manifests are YAML: look at the first character before all of them.
+    // Most texts are YAML: look at the first character before all of them.
     text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a manifest: where, what, and what to do about it.
+//! What is wrong with a text: where, what, and what to do about it.
 
 use std::fmt;
 
@@ -118,7 +118,7 @@ impl Code {
     }
 }
 
-/// One thing that is wrong with a manifest.
+/// One thing that is wrong with a manifest or a fixture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file as it was named.
@@ -126,7 +126,7 @@ pub struct Problem {
     pub at: Place,
     pub severity: Severity,
     pub code: Code,
-    /// Where in the manifest, such as `publicSchemas[0].config.component`; empty for the whole.
+    /// Where in it, such as `publicSchemas[0].config.component`; empty for the whole.
     pub path: String,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
@@ -166,7 +166,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a manifest, in the order of the file: at least one error, and the warnings beside it.
+/// All that is wrong with a manifest or a fixture, in the order of the file: at least one error, and the warnings beside it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -186,7 +186,7 @@ impl fmt::Display for Problems {
 }
 
 impl Problem {
-    /// Returns true for what keeps a manifest from being used.
+    /// Returns true for what keeps the file from being used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -1,6 +1,6 @@
 //! The known name that somebody meant.
 
-/// A manifest may have thousands of names, and as many that are wrong.
+/// A file may have thousands of names, and as many that are wrong.
 const KNOWN_MAX: usize = 200;
 
 /// Returns the name among `known` that is nearest to `written`, if one is near enough to be meant.
