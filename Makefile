@@ -19,7 +19,7 @@ TEST_ALL := cargo test --workspace --no-fail-fast
 TEST_E2E := cargo test --workspace --no-fail-fast --test e2e
 endif
 
-.PHONY: help demo test test-matrix bench check-deps lint fmt
+.PHONY: help demo test test-sdks test-matrix guests bench check-deps toolchains lint fmt
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,13 +27,20 @@ help: ## lists the targets
 demo: check-deps ## runs a small shop through Pelton, from one throwaway PostgreSQL into another
 	cargo run --quiet -- demo $(ARGS)
 
-test: lint check-deps ## formatting, lints, every test, and the end-to-end tests on PostgreSQL 18 too
+test: lint check-deps toolchains test-sdks ## formatting, lints, every test, and the end-to-end tests on PostgreSQL 18 too
 	$(TEST_ALL)
 	@for version in $(ON); do \
 	  bin=$$(scripts/fetch-postgres.sh $$version); \
 	  echo "==> end-to-end tests on PostgreSQL $$version"; \
 	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
 	done
+
+test-sdks: toolchains ## each SDK's own tests, and those of its examples, in its own language
+	@scripts/test-sdks.sh
+
+guests: check-deps toolchains ## builds every example and every guest of the tests, in every language
+	cargo build --quiet --bin pelton
+	@scripts/build-guests.sh
 
 test-matrix: check-deps ## the end-to-end tests on PostgreSQL 14 to 18
 	@for version in 14 15 16 17 18; do \
@@ -47,6 +54,9 @@ bench: check-deps ## speed, latency and memory beside a native subscription on t
 
 check-deps: ## installs what is missing (as root), or says what to install
 	@scripts/check-deps.sh
+
+toolchains: ## brings what transforms in JavaScript, Python, Go and C are built with, once, into the user's cache folder
+	@for language in js python go c; do scripts/toolchain-$$language.sh >/dev/null; done
 
 lint: ## formatting and clippy, as the tests want them
 	cargo fmt --all --check

@@ -8,13 +8,15 @@
 //!
 //! `ARCHITECTURE.md` states the floors (a file imports lower floors only) and the invariants; a test holds the floors.
 
-// Floor 0: what flows. No tokio, no I/O, no serde.
+// Floor 0: what flows, and texts with places. No tokio, no I/O.
 pub mod change;
+mod document;
 pub mod fault;
 pub mod lsn;
 
 // Floor 1: pure logic.
 pub mod batch;
+pub mod fixture;
 pub mod manifest;
 pub mod pgoutput;
 pub mod progress;
@@ -26,8 +28,9 @@ pub mod postgres;
 pub mod sink;
 pub mod wasm;
 
-// Floor 3: the log that any number of consumers read.
+// Floor 3: the log that any number of consumers read; transforms run apart from the line.
 pub mod eventstore;
+pub mod rehearse;
 
 // Floor 4: the log of another manifest, over HTTP.
 pub mod service;

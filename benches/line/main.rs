@@ -13,6 +13,7 @@ mod events;
 #[path = "../../src/wasm/tests/guest.rs"]
 mod guest;
 mod guests;
+mod languages;
 mod latency;
 mod memory;
 mod pipe;
@@ -46,7 +47,7 @@ struct Args {
     #[arg(long)]
     rounds: Option<usize>,
     /// What to measure [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = ["stream", "single", "pgbench", "backfill", "latency", "memory", "guests", "events"])]
+    #[arg(long, value_delimiter = ',', value_parser = ["stream", "single", "pgbench", "backfill", "latency", "memory", "guests", "languages", "events"])]
     only: Vec<String>,
     /// Measures this `pelton` too, in the same run: the one from before a change
     #[arg(long, value_name = "PROGRAM")]
@@ -93,6 +94,9 @@ async fn main() {
         events::measure(&site, &mut report, rows, 1_000, rounds).await;
         events::measure(&site, &mut report, rows / 5, 1, rounds).await;
         events::latency(&site, &mut report, if args.quick { 200 } else { 500 }).await;
+    }
+    if wanted("languages") {
+        languages::measure(&site, &mut report, rounds).await;
     }
     if wanted("guests") {
         guests::measure(&site, &mut report, rounds).await;

@@ -81,6 +81,11 @@ impl Kind {
         BUILT_IN.iter().find(|(_, n, _)| *n == name).map(|(.., kind)| kind.clone())
     }
 
+    /// Returns the OID of a built-in scalar type, the first of those that share the kind; 0 for any other type.
+    pub fn oid(&self) -> u32 {
+        BUILT_IN.iter().find(|(.., kind)| kind == self).map_or(0, |(oid, ..)| *oid)
+    }
+
     /// Returns the Postgres type that a column of this kind is made with, as it stands in `CREATE TABLE`.
     ///
     /// Enums have no built-in type: their labels travel as text.

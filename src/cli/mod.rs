@@ -12,12 +12,14 @@ pub mod demo;
 mod doctor;
 mod events;
 mod files;
+mod generate;
 mod http;
 mod init;
 mod log;
 mod manifest;
 mod migrations;
 mod mirrors;
+mod new;
 mod progress;
 mod repair;
 mod report;
@@ -57,6 +59,8 @@ enum Command {
     Manifest(manifest::Args),
     Collect(collect::Args),
     Workspace(manifest::WorkspaceArgs),
+    New(new::Args),
+    Generate(generate::Args),
     Build(build::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
@@ -104,6 +108,8 @@ pub fn main() -> ExitCode {
             Command::Collect(args) => collect::run(args).await,
             Command::Manifest(args) => manifest::run(args),
             Command::Workspace(args) => manifest::run_workspace(args),
+            Command::New(args) => new::run(args).await,
+            Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,

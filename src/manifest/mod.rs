@@ -23,16 +23,11 @@ mod fields;
 mod init;
 mod join;
 mod json_schema;
-mod json_text;
 mod lent;
 mod model;
-mod nearest;
-mod node;
 mod parse;
-mod problem;
 #[cfg(test)]
 mod reference;
-mod report;
 mod scalar;
 mod secret;
 mod service;
@@ -44,6 +39,11 @@ mod workspace;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use crate::document::nearest::nearest;
+pub use crate::document::problem::{Code, Excerpt, Place, Problem, Problems, Severity};
+pub use crate::document::report::without_password;
+use crate::document::{json_text, nearest, node, problem, report};
 
 pub use compatible::output_schema_breaks;
 pub use connection::{PostgresConnection, Secret, SslMode};
@@ -58,10 +58,7 @@ pub use model::{
     SqlOperation, SqlTransformation, TableDestination, TableProjection, Tables, Transform, Version, WasmConfig,
     WasmLimits, WorkspaceMember,
 };
-pub(crate) use nearest::nearest;
 pub use parse::{LoadError, Origin, load, parse};
-pub use problem::{Code, Excerpt, Place, Problem, Problems, Severity};
-pub use report::without_password;
 pub use service::{BadServiceUrl, DEFAULT_PORT, Resolver, ServiceUrl, SyncService, service_variable};
 pub use table_name::{BadTableName, TableName};
 pub use together::check_together;

@@ -147,8 +147,16 @@ pub enum GuestError {
     /// Another bound, which no setting raises.
     #[error("transform `{transform}` went over a limit {call}: {what}")]
     Limit { transform: String, what: String, call: Call, place: Option<Box<Place>> },
-    #[error("transform `{transform}` crashed {call}: {message}{}", frames(.backtrace))]
-    Trap { transform: String, message: String, backtrace: Vec<String>, call: Call, place: Option<Box<Place>> },
+    /// With what it said before, line by line, and the frames of its own code.
+    #[error("transform `{transform}` crashed {call}: {message}{}{}", last_words(.said), frames(.backtrace))]
+    Trap {
+        transform: String,
+        message: String,
+        said: Vec<String>,
+        backtrace: Vec<String>,
+        call: Call,
+        place: Option<Box<Place>>,
+    },
     #[error("transform `{transform}` returned a wrong result: {fault}")]
     Output { transform: String, fault: Box<OutputFault>, place: Option<Box<Place>> },
     #[error("transform `{transform}` asks to be called again in {} ms: {message}", grouped(u64::from(*.after_ms)))]
@@ -273,6 +281,16 @@ impl GuestError {
             GuestError::Retryable { .. } | GuestError::State { .. } | GuestError::OutOfOrder { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+fn last_words(said: &[String]) -> String {
+    match said {
+        [] => String::new(),
+        [first, rest @ ..] => {
+            let rest: String = rest.iter().map(|line| format!("\n    {line}")).collect();
+            format!("; it said: {first}{rest}")
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::error::Call;
 use super::host::{Component, Pre};
 use super::input::{self, BadColumn, MessagePack, Write};
 use super::limits::MESSAGE_BYTES_MAX;
+use super::log::Log;
 use super::output::{self, OutputFault};
 use super::part::Part;
 use super::relation::Plan;
@@ -123,7 +124,7 @@ impl Instance {
             Pre::Typed(pre) => pre.instantiate(&mut store).map(Exports::Typed),
         };
         drop(running);
-        let exports = exports.map_err(|error| explain(transform, limits, Call::Start, error))?;
+        let exports = exports.map_err(|error| explain(transform, limits, Call::Start, error, &store.data().log))?;
         Ok(Instance {
             component: component.clone(),
             transform: transform.clone(),
@@ -155,7 +156,7 @@ impl Instance {
         }
         result.map_err(|error| {
             self.dead = true;
-            explain(&self.transform, self.limits, call, error)
+            explain(&self.transform, self.limits, call, error, &self.store.data().log)
         })
     }
 
@@ -357,8 +358,8 @@ fn bad_value(plan: &Plan, bad: BadColumn) -> GuestError {
     }
 }
 
-/// Says in our words why a call ended.
-fn explain(transform: &str, limits: Limits, call: Call, error: wasmtime::Error) -> GuestError {
+/// Says in our words why a call ended, and what the guest said before, according to its `log`.
+fn explain(transform: &str, limits: Limits, call: Call, error: wasmtime::Error, log: &Log) -> GuestError {
     let transform = transform.to_owned();
     let place = None;
     if let Some(hit) = error.downcast_ref::<Hit>() {
@@ -387,7 +388,8 @@ fn explain(transform: &str, limits: Limits, call: Call, error: wasmtime::Error) 
         _ => error.root_cause().to_string(),
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-    GuestError::Trap { transform, message: printable(&message, MESSAGE_BYTES_MAX), backtrace, call, place }
+    let (message, said) = (printable(&message, MESSAGE_BYTES_MAX), log.last_words());
+    GuestError::Trap { transform, message, said, backtrace, call, place }
 }
 
 const FRAMES_MAX: usize = 16;

@@ -66,8 +66,9 @@ pub(super) const SCAN_ROWS_MAX: u32 = 10_000;
 /// Log lines of one call, and the bytes of one line.
 pub(super) const LOG_LINES_MAX: u32 = 200;
 pub(super) const LOG_LINE_BYTES_MAX: usize = 4096;
-/// Text of a guest that ends up in an error of ours.
+/// Text of a guest that ends up in an error of ours, and the lines of what it said before it crashed.
 pub(super) const MESSAGE_BYTES_MAX: usize = 2048;
+pub(super) const LAST_WORDS_LINES_MAX: usize = 16;
 /// Random bytes of one WASI call.
 pub(super) const RANDOM_BYTES_MAX: u64 = 1 << 20;
 

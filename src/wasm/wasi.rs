@@ -30,8 +30,8 @@ const RESOURCES_MAX: usize = 10_000;
 pub(super) fn context(log: &Log) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdin(NoInput)
-        .stdout(Lines::new(log.clone(), Level::Info))
-        .stderr(Lines::new(log.clone(), Level::Warn))
+        .stdout(Lines::new(log, |log, line| log.write(Level::Info, line, &[])))
+        .stderr(Lines::new(log, Log::write_stderr))
         .allow_tcp(false)
         .allow_udp(false)
         .build()
@@ -182,14 +182,14 @@ impl StdinStream for NoInput {
 #[derive(Clone)]
 struct Lines {
     log: Log,
-    level: Level,
+    say: fn(&Log, &str),
     /// The line that has no end yet.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Lines {
-    fn new(log: Log, level: Level) -> Lines {
-        Lines { log, level, line: Arc::default() }
+    fn new(log: &Log, say: fn(&Log, &str)) -> Lines {
+        Lines { log: log.clone(), say, line: Arc::default() }
     }
 }
 
@@ -219,7 +219,7 @@ impl OutputStream for Lines {
             }
             // A line without an end is cut.
             if byte == b'\n' || line.len() >= LOG_LINE_BYTES_MAX {
-                self.log.write(self.level, &String::from_utf8_lossy(&line), &[]);
+                (self.say)(&self.log, &String::from_utf8_lossy(&line));
                 line.clear();
             }
         }

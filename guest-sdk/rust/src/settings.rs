@@ -38,16 +38,17 @@ impl Settings for () {
 
 /// Reads one setting; called by what `#[derive(Settings)]` makes.
 #[doc(hidden)]
-pub fn read_setting<T>(given: &Attrs, setting: &Setting) -> Result<Option<T>>
+pub fn read_setting<T>(given: &Attrs, setting: &Setting, expected: Option<&str>) -> Result<Option<T>>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
     let text = given.iter().find(|(name, _)| name == setting.name).map(|(_, text)| text.as_str());
     match text.or(setting.default) {
-        Some(text) => text.parse().map(Some).map_err(|e| {
-            // Not the text itself: a setting may be a secret.
-            Error::fatal(format_args!("setting `{}` can't be read: {e}", setting.name))
+        // An error does not show the text itself: a setting may be a secret.
+        Some(text) => text.parse().map(Some).map_err(|e| match expected {
+            Some(expected) => Error::fatal(format_args!("setting `{}` must be {expected}", setting.name)),
+            None => Error::fatal(format_args!("setting `{}` can't be read: {e}", setting.name)),
         }),
         None if setting.required => {
             Err(Error::fatal(format_args!("setting `{}` is missing: {}", setting.name, setting.doc)))

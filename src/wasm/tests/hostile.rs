@@ -158,6 +158,28 @@ fn init_may_refuse_and_may_fail() {
     assert!(start("(loop $forever (br $forever))").contains(" ms in `init`; limit 200 ms"));
 }
 
+/// Logs the 32 bytes of its data at a level, 0 to 4, and traps.
+fn says_and_traps(level: &str) -> String {
+    let log = "(call $log (i32.const LEVEL) (i32.const 512) (i32.const 32) (i32.const 0) (i32.const 0)) unreachable";
+    fails(Guest {
+        imports: r#"(import "pelton:transform/host@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#,
+        process: log.replace("LEVEL", level).leak(),
+        data: r"oh no at=src/lib.rs:7:5\n  by f()",
+        ..Guest::default()
+    })
+}
+
+#[test]
+fn what_a_guest_said_before_it_crashed_is_told_with_the_crash() {
+    // Nobody listens to the log here: it is told all the same.
+    let text = says_and_traps("4");
+    let expected = "transform `orders` crashed on a batch of 1 change: it panicked or aborted (`unreachable` was executed); \
+                    it said: oh no at=src/lib.rs:7:5\n      by f()\n    at ";
+    assert!(text.starts_with(expected), "{text}");
+    let text = says_and_traps("3");
+    assert!(!text.contains("oh no"), "a warning is not what it crashed with: {text}");
+}
+
 #[test]
 fn a_flood_of_log_lines_is_bounded_and_cheap() {
     let guest = Guest {

@@ -29,7 +29,11 @@ pub fn expand(input: DeriveInput) -> Expansion {
         declared.push(quote! {
             ::pelton_sdk::settings::Setting { name: #name, required: #required, default: #default, doc: #doc }
         });
-        let value = quote!(::pelton_sdk::settings::read_setting(given, &Self::SETTINGS[#i])?);
+        let expected = match expected(inner.unwrap_or(&field.ty)) {
+            Some(words) => quote!(::core::option::Option::Some(#words)),
+            None => quote!(::core::option::Option::None),
+        };
+        let value = quote!(::pelton_sdk::settings::read_setting(given, &Self::SETTINGS[#i], #expected)?);
         read.push(match inner {
             Some(_) => quote!(#field_ident: #value),
             None => quote!(#field_ident: #value.expect("required, or has a default")),
@@ -86,6 +90,17 @@ fn option_of(ty: &Type) -> Option<&Type> {
             GenericArgument::Type(ty) => Some(ty),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// Returns what a setting of this type must be, in the words of every SDK; other types say it themselves.
+fn expected(ty: &Type) -> Option<&'static str> {
+    match ty.to_token_stream().to_string().as_str() {
+        "bool" => Some("true or false"),
+        "f32" | "f64" => Some("a number"),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => Some("an integer"),
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => Some("an integer, and not negative"),
         _ => None,
     }
 }

@@ -15,8 +15,10 @@ use crate::value::{FromColumn, ToColumn, Unfit, text};
 
 mod array;
 mod decimal;
+mod interval;
 mod time;
 
+pub use interval::Parts;
 pub use time::Moment;
 
 macro_rules! text_types {

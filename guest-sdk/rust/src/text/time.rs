@@ -1,6 +1,7 @@
 //! Dates and timestamps as numbers.
 
-use super::{Date, Timestamp, Timestamptz, unreadable};
+use super::interval::clock;
+use super::{Date, Time, Timestamp, Timestamptz, unreadable};
 use crate::error::Result;
 
 /// A point in time as Postgres knows them: there are two infinite ones.
@@ -18,6 +19,16 @@ impl<S: AsRef<str>> Date<S> {
     /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no date.
     pub fn unix_days(&self) -> Result<Moment<i64>> {
         moment(self.as_str(), date).ok_or_else(|| unreadable("date"))
+    }
+}
+
+impl<S: AsRef<str>> Time<S> {
+    /// Returns the microseconds since midnight: 86,400,000,000 for `24:00:00`.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`](crate::Error::Rejected) for a text that is no time.
+    pub fn micros(&self) -> Result<i64> {
+        clock(self.as_str()).ok_or_else(|| unreadable("time"))
     }
 }
 
@@ -123,6 +134,17 @@ mod tests {
         assert_eq!(Date::new("-infinity").unix_days(), Ok(Moment::MinusInfinity));
         for text in ["", "2000", "2000-13-01", "x-01-01", "2000-01-", "2000-01-01 12:00:00"] {
             assert!(Date::new(text).unix_days().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_microseconds_since_midnight() {
+        let cases = [("00:00:00", 0), ("23:59:59.999999", 86_399_999_999), ("24:00:00", 86_400_000_000)];
+        for (text, micros) in cases {
+            assert_eq!(Time::new(text).micros(), Ok(micros), "{text}");
+        }
+        for text in ["", "12", "12:00", "-12:00:00", "12:00:00.", "12:00:00+01", "infinity"] {
+            assert!(Time::new(text).micros().is_err(), "{text}");
         }
     }
 

@@ -1,0 +1,77 @@
+// A change of a source table, as its function gets it.
+
+import { Rejected, fatal } from "./error.js";
+
+/** What Postgres sent of the row that was updated or deleted. */
+class Old {
+  #table;
+  #key;
+
+  constructor(table, row, key) {
+    this.#table = table;
+    this.#key = key;
+    this.row = row;
+  }
+
+  get key() {
+    return (this.#key ??= this.#table.keyOf(this.row));
+  }
+}
+
+/** One change: `op` says which of `new` and `old` there are. */
+class Change {
+  constructor(table, row, old) {
+    this.table = table;
+    this.new = row;
+    this.old = old;
+  }
+
+  get newRow() {
+    return this.new;
+  }
+
+  get oldKey() {
+    if (this.old !== undefined) return this.old.key;
+    return this.op === "update" ? this.table.keyOf(this.new) : undefined;
+  }
+}
+
+class Insert extends Change {}
+class Update extends Change {}
+class Delete extends Change {}
+class Truncate extends Change {}
+Insert.prototype.op = "insert";
+Update.prototype.op = "update";
+Delete.prototype.op = "delete";
+Truncate.prototype.op = "truncate";
+
+
+/** Reads a change's rows into those of its table. */
+export function readChange(plan, op, newValues, oldValues) {
+  const { table } = plan;
+  switch (op) {
+    case 0:
+      return new Insert(table, plan.row(plan.values(newValues)));
+    case 1: {
+      const fills = plan.full && oldValues !== null ? plan.values(oldValues) : undefined;
+      return new Update(table, plan.row(plan.values(newValues), fills), readOld(plan, oldValues));
+    }
+    case 2: {
+      const old = readOld(plan, oldValues);
+      if (old === undefined) {
+        throw new Rejected("no-old-row", `a delete of table ${table} came without its old row`);
+      }
+      return new Delete(table, undefined, old);
+    }
+    case 3:
+      return new Truncate(table);
+    default:
+      return fatal(`the host sent the unknown operation ${op}`);
+  }
+}
+
+function readOld(plan, values) {
+  if (values === null) return undefined;
+  plan.values(values);
+  return plan.full ? new Old(plan.table, plan.row(values)) : new Old(plan.table, undefined, plan.key(values));
+}

@@ -1,0 +1,130 @@
+// The loop that hands a transform its changes: one running instance.
+
+import { readChange } from "./change.js";
+import { Rejected, fatal } from "./error.js";
+import { Out } from "./out.js";
+import { encode } from "./public.js";
+import { readSettings } from "./settings.js";
+import { Ahead } from "./state/ahead.js";
+import { flush, withState } from "./state/overlay.js";
+import { Plan, malformed } from "./table.js";
+import { checkDefinition } from "./transform.js";
+
+/** Ids are dense; one beyond this is a mistake that would only fill the memory. */
+const RELATIONS_MAX = 1 << 20;
+
+export class Runner {
+  /** By the relation's id: its function and where its columns go. */
+  #plans = [];
+
+  constructor(definition, context) {
+    checkDefinition(definition);
+    this.definition = definition;
+    this.instance = definition.init(readSettings(definition.settings, context.settings), context);
+    refusePromise(this.instance, "init");
+    for (const relation of context.relations) this.relationChanged(relation);
+  }
+
+  /** Takes a relation that is new or was altered. */
+  relationChanged(relation) {
+    if (relation.id >= RELATIONS_MAX) fatal(`the host numbers a relation ${relation.id}; ids must be dense`);
+    const isIts = ({ table }) => table.schema === relation.schema && table.name === relation.name;
+    const handler = this.definition.handlers.find(isIts);
+    this.#plans[relation.id] = handler && { handler, plan: new Plan(handler.table, relation) };
+  }
+
+  /** Transforms a batch; `json` is its payload as text. Returns `{ count, json, rejected }`. */
+  process(spans, count, json) {
+    const changes = parse(json);
+    if (changes.length !== count) fatal("the host's batch holds another number of changes than it says");
+    return withState(() => this.#process(spans, changes));
+  }
+
+  #process(spans, changes) {
+    if (this.definition.handlers.some((handler) => handler.ahead)) this.#readAhead(changes);
+    const out = new Out(this.definition.publishes);
+    const rejected = [];
+    let index = 0;
+    for (const span of spans) {
+      if (span.first !== index || changes.length - index < span.count) {
+        fatal("the spans of the host's batch do not cover its changes");
+      }
+      const end = index + span.count;
+      out.span = span;
+      for (; index < end; index++) {
+        out.source = index;
+        this.#change(changes[index], out, rejected);
+      }
+      if (span.complete && span.count > 0 && this.definition.endOfTransaction) {
+        const end = () => this.definition.endOfTransaction(this.instance, out);
+        settle(end, "endOfTransaction", out, rejected);
+      }
+    }
+    if (index !== changes.length) fatal("the host's batch has bytes or changes beyond its end");
+    flush();
+    return { count: out.rows.length, json: encode(out.rows), rejected };
+  }
+
+  /** Reads the state that the batch's changes will need. What can't be read of a change is reported when it is transformed. */
+  #readAhead(changes) {
+    const ahead = new Ahead();
+    for (const change of changes) {
+      const { handler, plan } = this.#head(change);
+      if (!handler.ahead) continue;
+      try {
+        handler.ahead(this.instance, readChange(plan, change[0], change[2], change[3]), ahead);
+      } catch (error) {
+        if (!(error instanceof Rejected)) throw error;
+      }
+    }
+    ahead.fetch();
+  }
+
+  #head(change) {
+    if (!Array.isArray(change)) malformed();
+    if (change.length !== 4) fatal("a change of the host's batch does not have its four parts");
+    const known = this.#plans[change[1]];
+    if (known !== undefined) return known;
+    return fatal(
+      `the host sent a change of relation ${change[1]}, which it has not announced or which is not subscribed`,
+    );
+  }
+
+  /** Hands one change to its function. */
+  #change(change, out, rejected) {
+    const { handler, plan } = this.#head(change);
+    const run = () => handler.run(this.instance, readChange(plan, change[0], change[2], change[3]), out);
+    settle(run, handler.name, out, rejected);
+  }
+}
+
+/** Calls a function: a rejected change leaves no rows behind. */
+function settle(run, name, out, rejected) {
+  const before = out.rows.length;
+  try {
+    refusePromise(run(), name);
+  } catch (error) {
+    if (!(error instanceof Rejected)) throw error;
+    out.rows.length = before;
+    // The end of a transaction speaks for its last change, which may have been rejected already.
+    if (rejected.at(-1)?.index !== out.source) {
+      rejected.push({ index: out.source, code: error.code, message: error.message });
+    }
+  }
+}
+
+function refusePromise(value, name) {
+  if (value !== undefined && typeof value?.then === "function") {
+    fatal(`\`${name}\` is async, and in a transform there is nothing to wait for: take \`async\` away`);
+  }
+}
+
+function parse(json) {
+  try {
+    const changes = JSON.parse(json);
+    return Array.isArray(changes) ? changes : malformed();
+  } catch (error) {
+    if (error instanceof SyntaxError) malformed();
+    throw error;
+  }
+}
