@@ -435,6 +435,8 @@ test("a value that its column can't take is named, and not shown", () => {
   assert.equal(error({ ...row, d: "4711" }), `${where("d")} takes a Decimal, not a string`);
   assert.equal(error({ ...row, n: 0.5 }), `${where("n")} takes an integer of 32 bits as a number, not a number with a fraction`);
   assert.equal(error({ ...row, n: 2 ** 31 }), `${where("n")} takes an integer of 32 bits as a number, not a number`);
+  assert.equal(error({ ...row, n: 1n }), `${where("n")} takes an integer of 32 bits as a number, not a bigint`);
+  assert.equal(error({ ...row, n: unchanged }), `${where("n")} is unchanged; mark the column toasted() if that may be`);
   assert.equal(error({ ...row, id: 2 ** 53 }), `${where("id")} takes a bigint of 64 bits, not a number`);
   assert.equal(error({ ...row, t: null }), `${where("t")} is null; mark the column nullable() if that may be`);
   assert.equal(error({ ...row, t: unchanged }), `${where("t")} is unchanged; mark the column toasted() if that may be`);

@@ -7,7 +7,8 @@ use super::{Code, Compiled};
 use crate::cli::build::cache::{self, Key};
 use crate::cli::build::error::BuildError;
 
-/// The SDK's module: `DIR --out FILE` makes the component, `DIR --ingredients` lists what goes into it.
+/// The SDK's module: `DIR --out FILE` makes the component; `DIR --ingredients` says what goes into it, one line each, the
+/// project's name first.
 const MODULE: [&str; 2] = ["-m", "pelton_sdk.componentize"];
 
 /// Compiles the project in `dir`.
@@ -16,8 +17,7 @@ const MODULE: [&str; 2] = ["-m", "pelton_sdk.componentize"];
 /// Without a Python that has the SDK, or when it refuses the project.
 pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     let python = find(dir)?;
-    let name = super::folder_name(dir);
-    let key = ingredients(&python, dir, &name)?;
+    let (name, key) = ingredients(&python, dir)?;
     let component = cache::component(key, || {
         let scratch = super::scratch()?;
         let component = scratch.path().join("component.wasm");
@@ -34,19 +34,22 @@ fn failed(name: &str, status: ExitStatus) -> BuildError {
     BuildError::Compile { name: name.to_owned(), tool: "python", status }
 }
 
-/// All that the component is made of. The module tells it line by line: the files of the project and of what it imports,
-/// and the versions of tools.
-fn ingredients(python: &Path, dir: &Path, name: &str) -> Result<Key, BuildError> {
+/// The project's name, and all that its component is made of: the files of the project and of the SDK, and the versions
+/// of tools and packages.
+fn ingredients(python: &Path, dir: &Path) -> Result<(String, Key), BuildError> {
     let mut command = Command::new(python);
     command.args(MODULE).arg(dir).arg("--ingredients").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(|source| super::start(command.get_program(), source))?;
     if !output.status.success() {
-        return Err(failed(name, output.status));
+        return Err(failed(&super::folder_name(dir), output.status));
     }
-    String::from_utf8_lossy(&output.stdout).lines().try_fold(Key::default().and("python"), |key, line| {
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let key = lines.lines().try_fold(Key::default().and("python"), |key, line| {
         let (key, file) = (key.and(line), Path::new(line));
         if file.is_file() { Ok(key.and(super::read(file)?)) } else { Ok(key) }
-    })
+    });
+    let name = lines.lines().next().map_or_else(|| super::folder_name(dir), str::to_owned);
+    Ok((name, key?))
 }
 
 /// Finds the Python that has the SDK and componentize-py: the project's, the one on `PATH`, or the one that
