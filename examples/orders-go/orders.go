@@ -5,7 +5,7 @@
 package main
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -73,7 +73,7 @@ func orders(change pelton.Change[Order], out *pelton.Out) error {
 			Price:      string(order.Amount) + " " + order.Currency,
 			Note:       order.Note,
 			OrderedAt:  order.PlacedAt,
-			Label:      fmt.Sprintf("%s #%d", order.CustomerName, order.ID),
+			Label:      order.CustomerName + " #" + strconv.FormatInt(order.ID, 10),
 		}, nil
 	})
 }

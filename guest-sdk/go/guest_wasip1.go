@@ -1,8 +1,23 @@
 package pelton
 
-import "unsafe"
+import (
+	"runtime/debug"
+	"unsafe"
+)
 
 // The component's exports and imports, in WebAssembly alone. What crosses stands in abi.go.
+
+// A batch leaves garbage and little else, so the collector has little to keep and runs seldom; but before the memory that
+// a transform has by default, 64 MiB, is full.
+const (
+	gcPercent   = 400
+	memoryLimit = 40 << 20
+)
+
+func init() {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+}
 
 // linear is the component's own memory.
 type linear struct{}

@@ -93,6 +93,7 @@ func (r *runner) process(spans []Span, count uint32, payload []byte) (output, er
 		return output{}, Fatal("the host's batch holds another number of changes than it says")
 	}
 	if r.ahead {
+		defer r.forget()
 		if err := r.readAhead(in, count); err != nil {
 			return output{}, err
 		}
@@ -137,17 +138,24 @@ func (r *runner) readAhead(reader reader, count uint32) error {
 		if err != nil {
 			return err
 		}
+		start := reader.at
 		if route.handler.readsAhead() {
-			// Where a rejected change ends is not known, nor where this one does when it is not looked at.
-			change := reader
-			r.in = input{&change, op, route.plan}
-			_ = route.handler.ahead(&r.in, &ahead)
+			r.in = input{&reader, op, route.plan}
+			route.handler.ahead(&r.in, &ahead)
 		}
+		// Where a rejected change ends is not known.
+		reader.at = start
 		if !reader.skipRow() || !reader.skipRow() {
 			return errMalformed
 		}
 	}
 	return state.fetch()
+}
+
+func (r *runner) forget() {
+	for _, handler := range r.transform.Tables {
+		handler.forget()
+	}
 }
 
 // head reads what stands before a change's rows.

@@ -52,7 +52,9 @@ type Handler interface {
 	run(in *input, out *Out) error
 	// readsAhead returns false when there is no function that names the state which a change will need.
 	readsAhead() bool
-	ahead(in *input, ahead *Ahead) error
+	ahead(in *input, ahead *Ahead)
+	// forget forgets the changes that were read ahead and not run.
+	forget()
 }
 
 // TableHandler is the function of a table whose rows are the struct Row.
@@ -61,7 +63,20 @@ type TableHandler[Row any] struct {
 	transform func(Change[Row], *Out) error
 	names     func(Change[Row], *Ahead)
 	rows      rows[Row]
+	// The changes that were read ahead, in their order; the next one to run is at next.
+	read []readAhead[Row]
+	next int
 }
+
+// readAhead is a change that was read before the first of its batch was transformed, and where its bytes end.
+type readAhead[Row any] struct {
+	change Change[Row]
+	end    int
+	err    error
+}
+
+// readAheadMax is how many changes are kept; the others are read once more.
+const readAheadMax = 1 << 14
 
 // Table hands the changes of `schema.table` to a function. Without a schema it is `public`. Names stand as they are, without
 // quotes.
@@ -108,6 +123,15 @@ func (h *TableHandler[Row]) ReadAhead(names func(Change[Row], *Ahead)) *TableHan
 func (h *TableHandler[Row]) source() *sourceTable { return &h.table }
 
 func (h *TableHandler[Row]) run(in *input, out *Out) error {
+	if h.next < len(h.read) {
+		known := &h.read[h.next]
+		h.next++
+		in.reader.at = known.end
+		if known.err != nil {
+			return known.err
+		}
+		return h.transform(known.change, out)
+	}
 	change, err := readChange(in, &h.rows)
 	if err != nil {
 		return err
@@ -117,12 +141,19 @@ func (h *TableHandler[Row]) run(in *input, out *Out) error {
 
 func (h *TableHandler[Row]) readsAhead() bool { return h.names != nil }
 
-func (h *TableHandler[Row]) ahead(in *input, ahead *Ahead) error {
+func (h *TableHandler[Row]) ahead(in *input, ahead *Ahead) {
 	change, err := readChange(in, &h.rows)
+	if len(h.read) < readAheadMax {
+		h.read = append(h.read, readAhead[Row]{change, in.reader.at, err})
+	}
 	if err == nil {
 		h.names(change, ahead)
 	}
-	return err
+}
+
+func (h *TableHandler[Row]) forget() {
+	clear(h.read)
+	h.read, h.next = h.read[:0], 0
 }
 
 func (t *Transform) isStateful() bool { return t.Stateful || t.StateVersion > 0 }

@@ -9,6 +9,7 @@ mod columns;
 mod consumers;
 mod databases;
 pub mod demo;
+mod deploy;
 mod doctor;
 mod events;
 mod files;
@@ -68,6 +69,7 @@ enum Command {
     Doctor(doctor::Args),
     Sync(sync::Args),
     Status(status::Args),
+    Deploy(deploy::Args),
     Repair(repair::Args),
     Migrations(migrations::Args),
     Events(events::Args),
@@ -118,6 +120,7 @@ pub fn main() -> ExitCode {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Deploy(args) => deploy::run(args).await,
             Command::Repair(args) => repair::run(args).await,
             Command::Migrations(args) => migrations::run(args).await,
             Command::Events(args) => events::run(args).await,

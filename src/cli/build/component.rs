@@ -2,8 +2,8 @@
 //!
 //! A core module's custom section holds the world that it was written for, put there by the SDK's bindings or, where a
 //! language's linker can't, by us. What it asks of WASI preview 1 is answered by the adapter of wasmtime's authors,
-//! which asks WASI 0.2 in turn; the sandbox serves that, with nothing behind it. Whatever else it imports has nobody to
-//! answer it: it is refused here, rather than when it is deployed.
+//! which asks WASI 0.2 in turn; the sandbox serves that, with nothing behind it. Go has an adapter of our own, `deny.wat`.
+//! Whatever else it imports has nobody to answer it: it is refused here, rather than when it is deployed.
 
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 use wit_parser::{Resolve, WorldItem, WorldKey};
@@ -19,6 +19,12 @@ const CONTRACT: &str = "pelton:transform/";
 
 /// The module that stock toolchains import for WASI preview 1.
 const PREVIEW_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
+
+/// What Go asks of WASI preview 1 is answered here, in a few functions without state.
+///
+/// Go's runtime grows its memory and takes what lies behind its heap for its own, whoever made it grow (`sbrk` in
+/// `runtime/mem_wasm.go`). The adapter of wasmtime's authors has its state in such memory, and would be overwritten.
+const DENY: &[u8] = include_bytes!("deny.wasm");
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,10 +44,10 @@ pub fn of_code(name: &str, language: Language, code: Code) -> Result<Made, Build
     let refused = |imports| BuildError::Imports { library: name.to_owned(), language, imports };
     let bytes = match code {
         Code::Component(bytes) => bytes,
-        Code::Module(module) => encoded(&module, refused, failed)?,
+        Code::Module(module) => encoded(&module, adapter(language), refused, failed)?,
         Code::ModuleOf(world, mut module) => {
             embed(world, &mut module).map_err(failed)?;
-            encoded(&module, refused, failed)?
+            encoded(&module, adapter(language), refused, failed)?
         }
     };
     let decoded = wit_component::decode(&bytes).map_err(|e| failed(e.into()))?;
@@ -70,13 +76,26 @@ fn embed(world: &str, module: &mut Vec<u8>) -> Result<(), Cause> {
     Ok(())
 }
 
+/// What answers WASI preview 1 for a language.
+fn adapter(language: Language) -> &'static [u8] {
+    match language {
+        Language::Go => DENY,
+        _ => wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    }
+}
+
 fn encoded(
     module: &[u8],
+    adapter: &[u8],
     refused: impl FnOnce(Vec<String>) -> BuildError,
     failed: impl Fn(Cause) -> BuildError,
 ) -> Result<Vec<u8>, BuildError> {
     let imports = modules_imported(module).map_err(|e| failed(e.into()))?;
-    let strange = imports.iter().filter(|(module, _)| *module != PREVIEW_1 && !is_served(module));
+    let is_strange = |module: &str, import: &str| match module {
+        PREVIEW_1 => import[PREVIEW_1.len()..].starts_with(".sock_"),
+        other => !is_served(other),
+    };
+    let strange = imports.iter().filter(|(module, import)| is_strange(module, import));
     let strangers: Vec<_> = strange.map(|(_, import)| import.clone()).collect();
     if !strangers.is_empty() {
         return Err(refused(strangers));
@@ -85,9 +104,7 @@ fn encoded(
     let encoded = encoder.and_then(|encoder| {
         let mut encoder = match imports.iter().any(|(module, _)| *module == PREVIEW_1) {
             // Its memory grows for what the host hands to the adapter: the guest's own allocator may not run yet.
-            true => encoder
-                .adapter(PREVIEW_1, wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
-                .realloc_via_memory_grow(true),
+            true => encoder.adapter(PREVIEW_1, adapter)?.realloc_via_memory_grow(true),
             false => encoder,
         };
         encoder.encode()
@@ -120,4 +137,28 @@ fn is_served(interface: &str) -> bool {
     let refused = ["wasi:sockets/", "wasi:http/"];
     interface.starts_with(CONTRACT)
         || (interface.starts_with("wasi:") && !refused.iter().any(|prefix| interface.starts_with(prefix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_adapter_is_made_of_its_text() {
+        assert!(wat::parse_str(include_str!("deny.wat")).unwrap() == DENY, "deny.wasm is not made of deny.wat");
+    }
+
+    #[test]
+    fn the_adapter_has_no_memory_and_no_state_that_a_runtime_could_overwrite() {
+        for payload in wasmparser::Parser::new(0).parse_all(DENY) {
+            let payload = payload.unwrap();
+            let has_state = matches!(
+                payload,
+                wasmparser::Payload::MemorySection(_)
+                    | wasmparser::Payload::GlobalSection(_)
+                    | wasmparser::Payload::DataSection(_)
+            );
+            assert!(!has_state, "{payload:?}");
+        }
+    }
 }
