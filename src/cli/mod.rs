@@ -9,6 +9,7 @@ mod columns;
 mod consumers;
 mod databases;
 pub mod demo;
+mod deploy;
 mod doctor;
 mod events;
 mod files;
@@ -29,6 +30,7 @@ mod standing;
 mod status;
 mod sync;
 mod teardown;
+mod test;
 mod violations;
 
 use std::process::ExitCode;
@@ -62,10 +64,12 @@ enum Command {
     New(new::Args),
     Generate(generate::Args),
     Build(build::Args),
+    Test(test::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
     Status(status::Args),
+    Deploy(deploy::Args),
     Repair(repair::Args),
     Migrations(migrations::Args),
     Events(events::Args),
@@ -111,10 +115,12 @@ pub fn main() -> ExitCode {
             Command::New(args) => new::run(args).await,
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Test(args) => test::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Deploy(args) => deploy::run(args).await,
             Command::Repair(args) => repair::run(args).await,
             Command::Migrations(args) => migrations::run(args).await,
             Command::Events(args) => events::run(args).await,

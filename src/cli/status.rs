@@ -7,13 +7,14 @@ use serde_json::json;
 
 use super::columns::{self, duration, size};
 use super::consumers::{self, Found};
+use super::deploy::{self, Report};
 use super::files;
 use super::mirrors;
 use super::report::Failure;
 use super::standing::{Trouble, ms_since};
 use super::violations;
-use crate::datastore::{self, BackfillRow, FlowRow, Scope, ViolationRow};
-use crate::engine::{GroupPlan, SourcePlan};
+use crate::datastore::{self, BackfillRow, Deployed, FlowRow, Scope, ShadowRow, ViolationRow};
+use crate::engine::{self, DeployTarget, GroupPlan, SourcePlan};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::postgres::{self, slot};
@@ -76,19 +77,43 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let plan = consumers::plan(&manifest)?;
     let mut sources = Vec::new();
     let mut flows = Vec::new();
+    let mut transforms = Vec::new();
+    let components = engine::deploy_targets(&plan);
     for source in &plan.sources {
         let status = source_status(&manifest, source).await;
         for group in &source.groups {
-            flows.extend(group_status(&manifest, source, group, &status).await);
+            let kept = ask_destination(&manifest, source, group).await;
+            flows.extend(group_status(source, group, &status, &kept));
+            let of_group = |target: &&DeployTarget| target.source == source.slug && target.group.slug == group.slug;
+            let deployed = |name: &str| kept.as_ref().ok()?.deployed.iter().find(|one| one.transform == name);
+            let shadow = |target: &DeployTarget| {
+                target.config.shadow.as_ref()?;
+                let found = kept.as_ref().ok()?.shadows.iter().find(|one| one.transform == target.transform.name);
+                Some(found.map(|one| one.found.clone()).unwrap_or_default())
+            };
+            let report = |target: &DeployTarget| Report {
+                shadow: shadow(target),
+                ..Report::new(target, deployed(&target.transform.name))
+            };
+            transforms.extend(components.iter().filter(of_group).map(report));
         }
         sources.push(status);
     }
     let consumers = consumers::look(&manifest, &plan).await;
     let mirrors = mirrors::look(&manifest, &plan).await;
     if args.json {
-        print_json(&manifest, &sources, &flows, &consumers, &mirrors)
+        print_json(&manifest, &sources, &flows, &transforms, &consumers, &mirrors)
     } else {
         print_text(&sources, &flows);
+        if !transforms.is_empty() {
+            println!();
+            deploy::print_text(&transforms);
+        }
+        for report in &transforms {
+            let name = format!("{} at {}", report.transform, report.destination);
+            report.shadow_lines().iter().for_each(|line| println!("{line}"));
+            report.refusal().iter().for_each(|trouble| trouble.print(&name));
+        }
         if !consumers.is_empty() {
             println!();
             consumers::print(&consumers);
@@ -148,13 +173,12 @@ async fn ask_source(manifest: &Manifest, source: &SourcePlan) -> Result<(SourceF
     Ok((found, unusable))
 }
 
-async fn group_status(
-    manifest: &Manifest,
+fn group_status(
     source: &SourcePlan,
     group: &GroupPlan,
     status: &SourceStatus,
+    rows: &Result<Kept, Trouble>,
 ) -> Vec<FlowStatus> {
-    let rows = ask_destination(manifest, source, group).await;
     let flows = group.transforms.iter().flat_map(|transform| &transform.flows);
     let status = flows.map(|flow| {
         let mut out = FlowStatus {
@@ -170,34 +194,36 @@ async fn group_status(
             problem: None,
             hint: None,
         };
-        match &rows {
+        match rows {
             Err(trouble) => (out.problem, out.hint) = (Some(trouble.what.clone()), trouble.hint.clone()),
-            Ok(Kept { flows: rows, backfills, violations }) => match rows.iter().find(|row| row.flow == flow.name) {
-                None => out.state = "new",
-                Some(row) => {
-                    out.state = match (&row.problem, row.backfill.is_some()) {
-                        _ if row.released => "released",
-                        (Some(_), _) if row.paused => "paused",
-                        (Some(_), _) => "stopped",
-                        (None, true) => "backfill",
-                        (None, false) => "live",
-                    };
-                    out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
-                    let of_flow =
-                        |one: &&ViolationRow| one.public_schema == row.public_schema && one.major == row.major;
-                    out.violations = violations.iter().filter(of_flow).cloned().collect();
-                    out.problem = row.problem.clone();
-                    out.hint = row.hint.clone();
-                    if row.released {
-                        (out.problem, out.hint) = released(row);
-                    } else if let Some(found) = &status.found {
-                        let lag = found.position.bytes_since(row.lsn);
-                        out.lag_bytes = Some(lag);
-                        out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
+            Ok(Kept { flows: rows, backfills, violations, .. }) => {
+                match rows.iter().find(|row| row.flow == flow.name) {
+                    None => out.state = "new",
+                    Some(row) => {
+                        out.state = match (&row.problem, row.backfill.is_some()) {
+                            _ if row.released => "released",
+                            (Some(_), _) if row.paused => "paused",
+                            (Some(_), _) => "stopped",
+                            (None, true) => "backfill",
+                            (None, false) => "live",
+                        };
+                        out.copied = row.backfill.iter().flat_map(|name| copied(backfills, name)).collect();
+                        let of_flow =
+                            |one: &&ViolationRow| one.public_schema == row.public_schema && one.major == row.major;
+                        out.violations = violations.iter().filter(of_flow).cloned().collect();
+                        out.problem = row.problem.clone();
+                        out.hint = row.hint.clone();
+                        if row.released {
+                            (out.problem, out.hint) = released(row);
+                        } else if let Some(found) = &status.found {
+                            let lag = found.position.bytes_since(row.lsn);
+                            out.lag_bytes = Some(lag);
+                            out.lag_ms = if lag == 0 { Some(0) } else { row.commit_time.map(ms_since) };
+                        }
+                        out.row = Some(row.clone());
                     }
-                    out.row = Some(row.clone());
                 }
-            },
+            }
         }
         out
     });
@@ -218,7 +244,10 @@ fn released(row: &FlowRow) -> (Option<String>, Option<String>) {
 }
 
 /// What a destination keeps of a source's flows.
+#[derive(Default)]
 struct Kept {
+    deployed: Vec<Deployed>,
+    shadows: Vec<ShadowRow>,
     flows: Vec<FlowRow>,
     backfills: Vec<BackfillRow>,
     violations: Vec<ViolationRow>,
@@ -231,11 +260,13 @@ async fn ask_destination(manifest: &Manifest, source: &SourcePlan, group: &Group
     let flows = datastore::flows(&client, &scope).await?;
     // Without flows there may be no tables of ours at all.
     if flows.is_empty() {
-        return Ok(Kept { flows, backfills: Vec::new(), violations: Vec::new() });
+        return Ok(Kept { flows, ..Kept::default() });
     }
     let backfills = datastore::backfills(&client, &scope).await?;
     let violations = datastore::violations(&client, &scope).await?;
-    Ok(Kept { flows, backfills, violations })
+    let deployed = datastore::deployed(&client, &scope).await?;
+    let shadows = datastore::shadows(&client, &scope).await?;
+    Ok(Kept { deployed, shadows, flows, backfills, violations })
 }
 
 /// Returns how far the tables of a backfill are: name, rows copied, rows guessed.
@@ -252,6 +283,7 @@ fn print_json(
     manifest: &Manifest,
     sources: &[SourceStatus],
     flows: &[FlowStatus],
+    transforms: &[Report],
     consumers: &[Found],
     mirrors: &[mirrors::Found],
 ) {
@@ -292,6 +324,7 @@ fn print_json(
         "manifest": manifest.slug,
         "sources": sources.iter().map(source).collect::<Vec<_>>(),
         "flows": flows.iter().map(flow).collect::<Vec<_>>(),
+        "transforms": transforms.iter().map(Report::to_json).collect::<Vec<_>>(),
         "consumers": consumers.iter().map(consumers::to_json).collect::<Vec<_>>(),
         "mirrors": mirrors.iter().map(mirrors::to_json).collect::<Vec<_>>(),
     });

@@ -26,6 +26,10 @@ pub struct Args {
     #[arg(long)]
     pub until_caught_up: bool,
 
+    /// Deploy the manifests' components whenever their files change, for development
+    #[arg(long)]
+    pub watch: bool,
+
     #[command(flatten)]
     http: http::Args,
 
@@ -64,6 +68,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     for (manifest, publisher) in manifests.into_iter().zip(publishers) {
         let options = Options {
             until_caught_up: args.until_caught_up,
+            watch: args.watch,
             cache_dir: files::cache_dir(),
             copied: Some(copied.clone()),
         };

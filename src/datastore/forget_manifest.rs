@@ -5,8 +5,18 @@ use tokio_postgres::Client;
 use super::DataStoreError;
 
 /// The tables that have a manifest's rows; ReJot's own is one of them.
-const TABLES: [&str; 7] =
-    ["flow", "backfill", "transform_state", "transform", "violation", "consumer", "public_schema_state"];
+const TABLES: [&str; 10] = [
+    "flow",
+    "backfill",
+    "transform_state",
+    "transform",
+    "component",
+    "deployment",
+    "shadow",
+    "violation",
+    "consumer",
+    "public_schema_state",
+];
 
 /// How many rows there are in the tables of `rejot_data_store`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! and no later one of the former owner can commit.
 
 mod consumer;
+mod deployment;
 mod error;
 mod flow;
 mod forget_manifest;
@@ -17,6 +18,7 @@ mod rejot;
 mod released;
 mod repaired;
 mod session;
+mod shadow;
 mod state;
 mod store;
 mod violation;
@@ -24,6 +26,10 @@ mod violation;
 pub use consumer::{
     ConsumerRow, ConsumerSession, Control, CursorMove, NewConsumer, Stop, consumers, control_consumer, drop_consumer,
     flushed_consumers, mark_consumer_stopped, take_over_consumers,
+};
+pub use deployment::{
+    Began, COMPONENT_BYTES_MAX, Deployed, Deployment, DeploymentState, RunsAs, begin_component, component, deploy,
+    deployed, refuse_deployment,
 };
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};
@@ -36,7 +42,8 @@ pub use rejot::{forget_seen, late_ordinal, seen_by_rejot};
 pub use released::{begin_anew, forget, release};
 pub use repaired::{copy_anew, go_on, lock};
 pub use session::{Commit, Committed, Session};
-pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills, record_component};
+pub use shadow::{ShadowFound, ShadowRow, put_shadow, shadows};
+pub use state::{BackfillRow, StateTable, backfills, finish_backfills, put_backfills};
 pub use store::store_id;
 pub use violation::{CountedUnder, ViolationRow, Violations, forget_violations, put_violations, violations};
 

@@ -87,42 +87,6 @@ impl StateTable {
     }
 }
 
-/// Records which component a transform runs as, unless what it remembers is of another state version.
-///
-/// Returns that other version, and records nothing, when there is one: components of different versions can't read each
-/// other's state. A transform that remembers nothing may take any version.
-///
-/// # Errors
-/// What the server says.
-pub async fn record_component(
-    client: &Client,
-    state: &StateTable,
-    digest: &str,
-    state_version: i32,
-) -> Result<Option<i32>, DataStoreError> {
-    let StateTable { scope, transform } = state;
-    let other = "SELECT t.state_version FROM rejot_data_store.transform t \
-                 WHERE t.manifest_slug = $1 AND t.source_slug = $2 AND t.transform = $3 AND t.state_version <> $4 \
-                 AND EXISTS (SELECT FROM rejot_data_store.transform_state s WHERE s.manifest_slug = t.manifest_slug \
-                             AND s.source_slug = t.source_slug AND s.transform = t.transform)";
-    let found = client
-        .query_opt(other, &[&scope.manifest, &scope.source, transform, &state_version])
-        .await
-        .map_err(DataStoreError::query("read which component a transform ran as"))?;
-    if let Some(row) = found {
-        return Ok(Some(row.get(0)));
-    }
-    let record = "INSERT INTO rejot_data_store.transform \
-                  (manifest_slug, source_slug, transform, component_digest, state_version) VALUES ($1, $2, $3, $4, $5) \
-                  ON CONFLICT (manifest_slug, source_slug, transform) DO UPDATE SET \
-                  component_digest = excluded.component_digest, state_version = excluded.state_version, updated_at = now()";
-    client
-        .execute(record, &[&scope.manifest, &scope.source, transform, &digest, &state_version])
-        .await
-        .map_err(DataStoreError::query("record which component a transform runs as"))?;
-    Ok(None)
-}
-
 /// How far one table's backfill has come.
 #[derive(Clone, Debug)]
 pub struct BackfillRow {

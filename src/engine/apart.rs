@@ -67,6 +67,12 @@ impl Apart {
         wait
     }
 
+    /// Lets a transform take part again: it was deployed anew.
+    pub fn revive(&mut self, place: &Place) {
+        self.stopped.remove(place);
+        self.paused.remove(place);
+    }
+
     /// Returns when the first of the paused transforms may take part again.
     pub fn next(&self) -> Option<Instant> {
         let now = Instant::now();

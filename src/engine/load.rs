@@ -1,14 +1,16 @@
 //! Makes a transform out of what the manifest says: a projection of a table, or a component that is compiled and started.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::change::{Op, PublicSchema, ReplicaIdentity};
-use crate::datastore::{self, StateTable};
+use crate::datastore::StateTable;
 use crate::manifest::WasmConfig;
 use crate::postgres;
 use crate::wasm::{self, Component, Limits};
 
 use super::Context;
+use super::deploy::Chosen;
 use super::failure::EngineError;
 use super::plan::{FlowPlan, GroupPlan, TransformKind, TransformPlan};
 use super::prepare::{Source, SourceTable};
@@ -18,7 +20,7 @@ use super::state::CommittedState;
 use super::transform::Runner;
 use super::whole::Whole;
 
-/// Makes a transform ready to run.
+/// Makes a transform ready to run; one that is a component as the one that was `chosen`.
 ///
 /// # Errors
 /// The table or the component is not what the manifest says, or the component can't be loaded.
@@ -27,6 +29,7 @@ pub async fn runner(
     source: &Source,
     group: &GroupPlan,
     transform: &TransformPlan,
+    chosen: Option<&Chosen>,
     state: &StateTable,
 ) -> Result<Runner, EngineError> {
     match &transform.kind {
@@ -58,25 +61,22 @@ pub async fn runner(
             Ok(Runner::Sql(Box::new(public_sql::prepare(&origin, plan).await?)))
         }
         TransformKind::Wasm(config) => {
-            let component = component(&context.host, config).await?;
+            let chosen = chosen.ok_or_else(|| EngineError::Bug("a component was not chosen".to_owned()))?;
+            let component = &chosen.component;
             let descriptor = component.descriptor();
             for wanted in &descriptor.subscriptions {
                 if wanted.schema != crate::change::Relation::MESSAGE_SCHEMA {
                     operations(source, source.table(&wanted.schema, &wanted.table)?, &wanted.ops)?;
                 }
             }
-            let settings = settings(&component, config)?;
+            let settings = settings(component, config)?;
             let state = if descriptor.stateful {
                 let session = postgres::Session::destination(context.application_name());
                 let client = postgres::connect(&group.connection, &session)
                     .await
                     .map_err(|source| EngineError::Connect { role: "destination", slug: group.slug.clone(), source })?;
-                let digest = hex::encode(component.digest());
-                let other = datastore::record_component(&client, state, &digest, descriptor.state_version as i32)
-                    .await
-                    .map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })?;
-                if let Some(found) = other {
-                    return Err(other_state_version(transform, found, descriptor.state_version));
+                if let Some(found) = chosen.other_state_version() {
+                    return Err(other_state_version(&transform.name, found, descriptor.state_version));
                 }
                 let runtime = tokio::runtime::Handle::current();
                 let state = CommittedState { runtime, client: Arc::new(client), table: state.clone() };
@@ -98,7 +98,7 @@ pub async fn runner(
                 stateful: descriptor.stateful,
                 digest: hex::encode(component.digest()),
                 whole: descriptor.whole_transactions.then(|| Whole::new((limits(config).memory_mib as usize) << 20)),
-                transform: Arc::new(wasm::Transform::start(&component, options).await?),
+                transform: Arc::new(wasm::Transform::start(component, options).await?),
             })
         }
     }
@@ -150,16 +150,80 @@ fn operations(source: &Source, table: &SourceTable, ops: &[Op]) -> Result<(), En
 /// # Errors
 /// The file can't be read, or is no component that can be run here.
 pub async fn component(host: &Arc<wasm::Host>, config: &WasmConfig) -> Result<Component, EngineError> {
-    let path = config.component.display().to_string();
-    let bytes = tokio::fs::read(&config.component)
-        .await
-        .map_err(|source| EngineError::ReadComponent { path: path.clone(), source })?;
-    let (host, limits, name) = (host.clone(), limits(config), path.clone());
+    let bytes = Arc::new(read(config).await?);
+    compile(host, bytes, config.component.display().to_string(), limits(config)).await
+}
+
+/// Reads the file that the manifest names.
+///
+/// # Errors
+/// It can't be read.
+pub async fn read(config: &WasmConfig) -> Result<Vec<u8>, EngineError> {
+    let path = || config.component.display().to_string();
+    tokio::fs::read(&config.component).await.map_err(|source| EngineError::ReadComponent { path: path(), source })
+}
+
+/// Compiles a component, or takes it from the cache of compiled code. `name` stands in messages.
+///
+/// # Errors
+/// It is no component that can be run here.
+pub async fn compile(
+    host: &Arc<wasm::Host>,
+    bytes: Arc<Vec<u8>>,
+    name: String,
+    limits: Limits,
+) -> Result<Component, EngineError> {
+    let (host, path) = (host.clone(), name.clone());
     // Compiling takes seconds of pure computation.
     tokio::task::spawn_blocking(move || host.load(&bytes, &name, limits))
         .await
         .map_err(|error| EngineError::Bug(error.to_string()))?
         .map_err(|source| EngineError::Component { path, source })
+}
+
+/// Components that are loaded, by their digest: a run that begins anew compiles nothing.
+pub struct Components {
+    host: Arc<wasm::Host>,
+    loaded: Mutex<VecDeque<(String, Component)>>,
+}
+
+/// Components that stay loaded though they may be of no use any more.
+const LOADED_MAX: usize = 32;
+
+impl Components {
+    pub fn new(host: Arc<wasm::Host>) -> Components {
+        Components { host, loaded: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<(String, Component)>> {
+        self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Returns a component that was loaded before.
+    pub fn loaded(&self, digest: &str) -> Option<Component> {
+        self.known().iter().find(|(known, _)| known == digest).map(|(_, component)| component.clone())
+    }
+
+    /// Loads a component unless that was done before.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub async fn load(
+        &self,
+        bytes: &Arc<Vec<u8>>,
+        digest: &str,
+        name: String,
+        limits: Limits,
+    ) -> Result<Component, EngineError> {
+        if let Some(component) = self.loaded(digest) {
+            return Ok(component);
+        }
+        let component = compile(&self.host, bytes.clone(), name, limits).await?;
+        let mut loaded = self.known();
+        loaded.push_front((digest.to_owned(), component.clone()));
+        loaded.truncate(LOADED_MAX);
+        Ok(component)
+    }
 }
 
 /// Returns the settings that a component is started with.
@@ -176,7 +240,8 @@ pub fn settings(component: &Component, config: &WasmConfig) -> Result<Vec<(Strin
     })
 }
 
-fn limits(config: &WasmConfig) -> Limits {
+/// Returns what the manifest lets a component use.
+pub fn limits(config: &WasmConfig) -> Limits {
     let default = Limits::default();
     Limits {
         memory_mib: config.limits.memory_mib.unwrap_or(default.memory_mib),
@@ -185,20 +250,19 @@ fn limits(config: &WasmConfig) -> Limits {
 }
 
 /// Says that what a transform remembers is of another version than the component reads.
-fn other_state_version(transform: &TransformPlan, found: i32, reads: u32) -> EngineError {
+pub fn other_state_version(transform: &str, found: i32, reads: u32) -> EngineError {
     EngineError::Setup {
         what: format!(
-            "what transform `{}` remembers is of state version {found}, and the component reads version {reads}",
-            transform.name
+            "what transform `{transform}` remembers is of state version {found}, and the component reads version {reads}"
         ),
-        hint: Some(
-            "deploy a component of the former state version; or start its flows anew, which copies their tables again: \
-             delete their rows from rejot_data_store.flow, .backfill and .transform_state at the destination, empty \
-             their tables, and restart `pelton sync`"
-                .to_owned(),
-        ),
+        hint: Some(STATE_ANEW.to_owned()),
     }
 }
+
+/// What brings a component to run that can't go on with what its transform remembers.
+pub const STATE_ANEW: &str = "deploy a component of the former state version; or start its flows anew with this one as the manifest's `component`, \
+     which copies their tables again: stop `pelton sync`, delete their rows from rejot_data_store.flow, .backfill, \
+     .transform and .transform_state at the destination, empty their tables, and start it again";
 
 /// Says that a stateful transform's flows are not at the same point.
 pub fn flows_apart(transform: &TransformPlan) -> EngineError {

@@ -7,6 +7,7 @@
 //!   prepare     publication, then slot; the catalog
 //!     reading   which tables the flows read, and which of them must not be published anew
 //!   destination opens a group: takes the flows over, starts its tasks
+//!   deploy      which component a transform runs as, and how another one takes over
 //!   stream      one run: reader → dispatch → groups; what is durable everywhere → feedback
 //!     dispatch  messages → changes → one collecting batch a group
 //!     told      what an administrator's trigger tells of altered tables
@@ -14,6 +15,7 @@
 //!     group     batch → transforms → rows → sink → checkpoint
 //!       target  what the sink needs to write a flow's rows: into a table, or by an author's statements
 //!       publish rows → events, where the destination is an event store
+//!       shadow  a candidate beside the component that runs
 //! consume     the consumers of an event store into a destination: events → rows → sink → cursors
 //!   upstream  the event store, or another manifest's service
 //! mirror      from one event store into another: events → events
@@ -29,6 +31,7 @@ mod apart;
 pub mod backfill;
 mod consume;
 mod copying;
+mod deploy;
 mod destination;
 mod dispatch;
 mod failure;
@@ -48,6 +51,7 @@ mod reading;
 mod rejot;
 mod repair;
 mod retain;
+mod shadow;
 mod snapshots;
 mod source;
 mod state;
@@ -60,16 +64,19 @@ mod transform;
 mod upstream;
 mod whole;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::manifest::Manifest;
 use crate::wasm;
 
+pub use deploy::{DeployTarget, FoundTarget, deploy_targets, short_digest};
 pub use failure::{Chain, EngineError, Verdict};
-pub use load::{component, settings};
+pub use load::{compile, component, limits, settings};
 pub use output::{differences, json_types};
 pub use ownership::try_acquire;
 pub use plan::{
@@ -90,6 +97,8 @@ pub struct Options {
     pub until_caught_up: bool,
     /// Where compiled components are kept; `None` compiles them every time.
     pub cache_dir: Option<PathBuf>,
+    /// Deploy the manifest's components when their files change.
+    pub watch: bool,
     /// Is told how far rows that existed before are copied, a few times a second.
     pub copied: Option<mpsc::UnboundedSender<CopyReport>>,
 }
@@ -108,6 +117,11 @@ pub struct Context {
     manifest: String,
     options: Options,
     host: Arc<wasm::Host>,
+    components: load::Components,
+    /// The transforms that this process has run, with their destinations.
+    begun: Mutex<BTreeSet<apart::Place>>,
+    /// The candidates that run beside transforms.
+    shadows: Mutex<tokio::task::JoinSet<()>>,
     /// Who publishes into event stores that ReJot made, and where their slots were then.
     rejot: rejot::Publishers,
 }
@@ -172,7 +186,10 @@ fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), 
     let host = wasm::Host::new(wasm::HostOptions { cache_dir: options.cache_dir.clone() })
         .map_err(|error| vec![setup(Chain(&error).to_string(), error.hint())])?;
     let rejot = rejot::Publishers::new(&plan.sources);
-    let context = Arc::new(Context { manifest: plan.manifest.clone(), options, host: Arc::new(host), rejot });
+    let host = Arc::new(host);
+    let components = load::Components::new(host.clone());
+    let (manifest, begun, shadows) = (plan.manifest.clone(), Mutex::default(), Mutex::default());
+    let context = Arc::new(Context { manifest, options, host, components, begun, shadows, rejot });
     Ok((plan, context))
 }
 
@@ -188,6 +205,11 @@ pub async fn sync(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Vec<Problem>> {
     let (plan, context) = begin(manifest, options)?;
+    // It ends with the sync.
+    let mut watching = tokio::task::JoinSet::new();
+    if context.options.watch {
+        watching.spawn(deploy::watch_files(context.clone(), deploy_targets(&plan)));
+    }
     let mut sources = tokio::task::JoinSet::new();
     for source in plan.sources {
         sources.spawn(source::run(context.clone(), source, stop.clone()));
@@ -221,12 +243,19 @@ pub async fn sync(
     }
     let mut problems = Vec::new();
     problems_of(&mut sources, &mut problems).await;
+    let mut shadows = std::mem::take(&mut *context.shadows.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    // They write down what they found.
+    let ended = async { while shadows.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(SHADOWS_END, ended).await;
     drop(publisher);
     problems_of(&mut readers, &mut problems).await;
     let _ = over.send(true);
     problems_of(&mut retained, &mut problems).await;
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
+
+/// How long candidates get to write down what they found.
+const SHADOWS_END: Duration = Duration::from_secs(3);
 
 /// Waits for parts of a sync, and collects what stopped them.
 async fn problems_of(parts: &mut tokio::task::JoinSet<Result<(), Vec<Problem>>>, problems: &mut Vec<Problem>) {

@@ -11,14 +11,18 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::Client;
+
 use crate::change::Relation;
-use crate::datastore::{self, Scope};
-use crate::manifest;
+use crate::datastore::{self, Deployed, Scope};
+use crate::manifest::{self, WasmConfig};
 use crate::postgres;
 use crate::postgres::catalog::TableName;
+use crate::wasm;
 
+use super::deploy::{Whose, choose};
 use super::failure::Chain;
-use super::plan::{GroupPlan, SourcePlan, TransformKind};
+use super::plan::{GroupPlan, SourcePlan, TransformKind, TransformPlan};
 use super::{Context, load};
 
 /// What a transform reads.
@@ -39,11 +43,15 @@ pub enum Held {
 }
 
 /// Returns the tables that each transform reads. A component that can't be loaded is reported when its flow is opened.
-pub async fn reads(context: &Context, plan: &SourcePlan) -> Vec<Reads> {
+pub async fn reads(context: &Context, source: &SourcePlan) -> Vec<Reads> {
     let mut reads = Vec::new();
-    for (group, plan) in plan.groups.iter().enumerate() {
+    for (group, plan) in source.groups.iter().enumerate() {
+        let components = components(context, source, plan).await;
         for transform in &plan.transforms {
-            let tables = tables(context, &transform.kind).await;
+            let tables = match &transform.kind {
+                TransformKind::Wasm(config) => component_tables(context, plan, &components, transform, config).await,
+                kind => tables(kind),
+            };
             let flows = transform.flows.iter().map(|flow| flow.name.clone()).collect();
             reads.push(Reads { group, flows, tables });
         }
@@ -51,17 +59,48 @@ pub async fn reads(context: &Context, plan: &SourcePlan) -> Vec<Reads> {
     reads
 }
 
-async fn tables(context: &Context, kind: &TransformKind) -> Vec<TableName> {
+/// What a destination says of its components, and the session that it said it in; nothing where it can't be asked, or
+/// has no component.
+async fn components(context: &Context, source: &SourcePlan, group: &GroupPlan) -> Option<(Client, Vec<Deployed>)> {
+    if !group.transforms.iter().any(|transform| matches!(transform.kind, TransformKind::Wasm(_))) {
+        return None;
+    }
+    let session = postgres::Session::destination(context.application_name());
+    let client = postgres::connect(&group.connection, &session).await.ok()?;
+    let scope = Scope { manifest: context.manifest.clone(), source: source.slug.clone() };
+    let deployed = datastore::deployed(&client, &scope).await.ok()?;
+    Some((client, deployed))
+}
+
+/// Returns what the component reads that a transform is to run as; the manifest's, where its destination can't be asked.
+async fn component_tables(
+    context: &Context,
+    group: &GroupPlan,
+    components: &Option<(Client, Vec<Deployed>)>,
+    transform: &TransformPlan,
+    config: &WasmConfig,
+) -> Vec<TableName> {
+    let component = match components {
+        None => load::component(&context.host, config).await,
+        Some((client, deployed)) => {
+            let deployed = deployed.iter().find(|one| one.transform == transform.name);
+            let (destination, transform) = (&*group.slug, &*transform.name);
+            let whose = Whose { context, client, destination, transform, config, deployed };
+            choose(&whose, true).await.map(|chosen| chosen.component)
+        }
+    };
+    let tables = |component: wasm::Component| {
+        let subscriptions = &component.descriptor().subscriptions;
+        subscriptions.iter().map(|s| TableName::new(s.schema.clone(), s.table.clone())).collect()
+    };
+    component.map(tables).unwrap_or_default()
+}
+
+fn tables(kind: &TransformKind) -> Vec<TableName> {
     match kind {
         TransformKind::Table { projection, .. } => vec![table_name(&projection.table)],
         TransformKind::Sql(plan) => plan.statements.iter().map(|statement| table_name(&statement.table)).collect(),
-        TransformKind::Wasm(config) => match load::component(&context.host, config).await {
-            Ok(component) => {
-                let subscriptions = &component.descriptor().subscriptions;
-                subscriptions.iter().map(|s| TableName::new(s.schema.clone(), s.table.clone())).collect()
-            }
-            Err(_) => Vec::new(),
-        },
+        TransformKind::Wasm(_) => Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::postgres::replication::{ReplicationStream, StreamOptions};
 use crate::progress::Progress;
 
 use super::apart::Apart;
+use super::deploy::{self, Swaps, Watched};
 use super::destination::{self, DatabaseId, Opened, Target};
 use super::dispatch::Dispatch;
 use super::failure::{Chain, EngineError, Verdict};
@@ -197,6 +198,17 @@ async fn run_once(
     for group in plan.groups.iter().filter(|group| away.iter().any(|(slug, _)| *slug == group.slug)) {
         returning.spawn(destination::returns(context.clone(), plan.slug.clone(), group.clone()));
     }
+    let swaps = Arc::new(Swaps::default());
+    // They end with the run.
+    let mut watching = JoinSet::new();
+    for group in plan.groups.iter().filter(|group| away.iter().all(|(slug, _)| *slug != group.slug)) {
+        let published = source.tables.clone();
+        let watched =
+            Watched { source: plan.slug.clone(), group: group.clone(), published, relations: source.relations() };
+        if watched.has_components() {
+            watching.spawn(deploy::watch(context.clone(), watched, swaps.clone()));
+        }
+    }
     let run = Run {
         slug: &plan.slug,
         stream,
@@ -209,11 +221,14 @@ async fn run_once(
         rejoin_after: pause,
         rejoin_at: apart.next(),
         returning,
+        swaps: &swaps,
         urgent: false,
         told: Told::default(),
         held_back_bytes_max: plan.config.detached_wal_max_bytes,
     };
     let outcome = run.run(Dispatch::new(readers, BatchLimits::default(), source.epoch(), start), stop).await;
+    watching.abort_all();
+    swaps.take().iter().for_each(|place| apart.revive(place));
     // The tasks have said that they ended, or are given up: what they had open is rolled back with their connections.
     tasks.iter().for_each(|task| task.abort());
     let mut outcome = match outcome {

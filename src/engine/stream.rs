@@ -25,6 +25,7 @@ use crate::postgres::QueryError;
 use crate::postgres::replication::{Gulp, ReplicationStream, WalMessage};
 use crate::progress::Progress;
 
+use super::deploy::Swaps;
 use super::dispatch::{Dispatch, News, Reads, StreamError};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure};
@@ -80,6 +81,8 @@ struct Pending {
     sent: Instant,
     /// Since when it holds something to hand over.
     since: Option<Instant>,
+    /// The one before ends inside a transaction, which goes on in this one.
+    inside: bool,
 }
 
 /// The tables that a group reads.
@@ -152,6 +155,8 @@ pub struct Run<'a, E> {
     pub rejoin_at: Option<std::time::Instant>,
     /// Each ends when a destination that was away from the start is back.
     pub returning: JoinSet<()>,
+    /// Tells when a component is ready to take over.
+    pub swaps: &'a Swaps,
     /// The server asked for a status: positions move sooner.
     pub urgent: bool,
     pub told: Told,
@@ -200,17 +205,23 @@ impl<E: Enrich> Run<'_, E> {
         failures: &mut Vec<(usize, Failure)>,
     ) -> Result<Outcome, EngineError> {
         let now = Instant::now();
-        let mut pending = vec![Pending { sent: now, since: None }; self.groups.len()];
+        let mut pending = vec![Pending { sent: now, since: None, inside: false }; self.groups.len()];
         let mut pace = Pace::new(now);
         let mut probe = tokio::time::interval_at(Instant::now() + LOCK_PROBE, LOCK_PROBE);
         let mut tick = tokio::time::interval(TICK);
         let mut rejoin = self.rejoin_at.map(Instant::from_std);
         let (mut nudged, mut position) = (Instant::now(), dispatch.position);
         let (mut quiet_since, mut transactions) = (dispatch.position, dispatch.transactions);
+        let mut swap = false;
         loop {
             let due = self.hand_over(&mut dispatch, &mut pending, &pace);
             if self.caught_up() {
                 return Ok(Outcome::CaughtUp);
+            }
+            // A large transaction that is being written goes on to its end, or it would come again from its beginning.
+            let inside = |(group, pending): (&Group, &Pending)| pending.inside && group.batches.is_some();
+            if swap && !self.groups.iter().zip(&pending).any(inside) {
+                return Ok(Outcome::Failed(Vec::new()));
             }
             tokio::select! {
                 biased;
@@ -252,6 +263,7 @@ impl<E: Enrich> Run<'_, E> {
                 () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
                 () = self.taken.notified() => {}
                 Some(_) = self.returning.join_next() => return Ok(Outcome::Failed(Vec::new())),
+                () = self.swaps.ready(), if !swap => swap = true,
                 _ = tick.tick() => {
                     let released = self.held_back_bytes_max.is_some_and(|max| self.progress.is_held_back(max));
                     if released || rejoin.is_some_and(|at| at <= Instant::now()) {
@@ -455,8 +467,9 @@ impl<E: Enrich> Run<'_, E> {
                 }
             }
             if has_changes || (through > taken && (wanted || now - pending.sent >= interval)) {
-                permit.send(builder.take());
-                *pending = Pending { sent: now, since: None };
+                let cut = builder.take();
+                *pending = Pending { sent: now, since: None, inside: cut.batch.ends_inside_transaction() };
+                permit.send(cut);
             }
         }
         next

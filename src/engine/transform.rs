@@ -14,6 +14,7 @@ use super::output::OutputCheck;
 use super::projection::Projection;
 use super::public_sql::SqlTransform;
 use super::publish::Publishing;
+use super::shadow::Shadow;
 use super::whole::{TooLarge, Whole};
 
 /// What a transform runs as.
@@ -103,6 +104,8 @@ pub struct Running {
     pub outputs: Vec<(usize, OutputCheck)>,
     /// Where its rows become events.
     pub publishing: Option<Publishing>,
+    /// A candidate that is given the same changes.
+    pub shadow: Option<Shadow>,
 }
 
 /// What a transform made of a batch.
@@ -180,6 +183,9 @@ impl Running {
         for (public_schema, output) in &mut self.outputs {
             let found = output.judge(&made, *public_schema)?;
             made.violations.extend(found);
+        }
+        if let Some(shadow) = &mut self.shadow {
+            shadow.offer(&made);
         }
         Ok(made)
     }

@@ -233,6 +233,7 @@ pub(crate) fn wasm(config: &Shaped) -> Option<WasmConfig> {
         limits: optional(config, "limits", limits)?.unwrap_or_default(),
         on_error: optional(config, "onError", on_error)?.unwrap_or_default(),
         parallel: optional(config, "parallel", |value| u32::try_from(value.integer()?).ok())?.unwrap_or(1),
+        shadow: optional(config, "shadow", Shaped::path_buf)?,
         at: component.at,
     })
 }

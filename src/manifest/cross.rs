@@ -374,6 +374,7 @@ impl<'a> Cross<'a> {
                 ("limits", earlier.limits != transform.limits),
                 ("onError", earlier.on_error != transform.on_error),
                 ("parallel", earlier.parallel != transform.parallel),
+                ("shadow", earlier.shadow != transform.shadow),
             ] {
                 if differs {
                     let at = config.get(field).unwrap_or(config);

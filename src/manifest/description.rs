@@ -241,6 +241,7 @@ static WASM: Object = Object {
         Field::new("limits", Kind::Object(&LIMITS), "What the transform may use.").or("those below"),
         Field::new("onError", Kind::Choice(ON_ERROR), "What happens at a change that the transform refuses.").or("\"stop\""),
         Field::new("parallel", Kind::Integer { min: 1, max: 64 }, "The number of instances, each with the changes of its share of the keys. The component must allow it.").or("1"),
+        Field::new("shadow", Kind::Path, "A candidate, another `.wasm` file, that runs beside the component on the same changes. What it makes is compared and not written; `pelton status` shows how often it differs, and where.").or("none"),
     ],
     any_of: &[],
     example: "publicSchemaType: wasm\ncomponent: transforms/orders.wasm\nsettings: { currency: EUR }\nlimits: { memoryMib: 64, timeoutMs: 1000 }\nonError: stop",

@@ -150,6 +150,8 @@ pub struct WasmConfig {
     pub on_error: OnError,
     /// The number of instances, at least 1.
     pub parallel: u32,
+    /// A candidate that is given the same changes, and whose rows are compared and not written.
+    pub shadow: Option<PathBuf>,
     /// Where `component` stands.
     pub at: Place,
 }
@@ -271,7 +273,7 @@ pub struct SqlDestination {
 pub struct Transform<'a> {
     /// The slug of the data store that it reads.
     pub source: &'a str,
-    /// Limits, `onError` and `parallel` are equal in all of its public schemas.
+    /// Limits, `onError`, `parallel` and `shadow` are equal in all of its public schemas.
     pub config: &'a WasmConfig,
     pub public_schemas: Vec<&'a PublicSchemaDef>,
 }

@@ -62,7 +62,7 @@ PELTON__PRINTF(3, 4) static pelton_text pelton_place(char *room, size_t size, co
 
 /* What is logged takes no memory that could be lacking: that may be why. */
 _Noreturn void pelton__crash(const char *file, int line, const char *message, ...) {
-    char text[1024] = "the transform panicked: ", at[512];
+    char text[1024] = "the transform crashed: ", at[512];
     const size_t head = strlen(text);
     va_list arguments;
     va_start(arguments, message);

@@ -315,6 +315,29 @@ static void a_rejected_change_leaves_nothing_behind_and_stops_nobody(void) {
     pelton_host_free(host);
 }
 
+static void what_a_rejected_change_had_published_is_not_sent(void) {
+    const pelton_column things_columns[] = {
+        {PELTON_TEXT("place"), {PELTON_KIND_INT32, PELTON_TEXT("")}, false, true},
+        {PELTON_TEXT("number"), {PELTON_KIND_INT32, PELTON_TEXT("")}, false, true},
+        {PELTON_TEXT("colour"), {PELTON_KIND_ENUMERATION, PELTON_TEXT("")}, false, false},
+    };
+    const pelton_relation relation = {0, PELTON_TEXT("public"), PELTON_TEXT("things"), PELTON_BY_KEY, things_columns, 3};
+    const pelton_pair setting = {PELTON_TEXT("prefix"), PELTON_TEXT("")};
+    const pelton_start start = {&setting, 1, &relation, 1, 0, 1};
+    const pelton_span span = {.xid = 7, .count = 2, .complete = true};
+    static const char payload[] = "\x92\x94\x00\x00\x93\x02\xff\xa3red\xc0\x94\x00\x00\x93\x03\x03\xa3red\xc0";
+    pelton_runner *runner;
+    pelton_output output;
+    pelton_expect_true(pelton_runner_start(&house, &start, &runner) == PELTON_OK);
+    const pelton_bytes bytes = {(const uint8_t *)payload, sizeof(payload) - 1};
+    pelton_expect_true(pelton_runner_process(runner, &span, 1, 2, bytes, &output) == PELTON_OK);
+    pelton_expect_true(output.count == 2 && output.rejected_count == 1 && output.rejected[0].index == 0);
+    /* The row of the second change, and the end of the transaction. */
+    expect_bytes(output.payload, CHANGE("\xdd\0\0\0\x02\x95\x00\x00\x01\x94\xa1" "3\x03\x03\xa3red\xc0"
+                                        "\x95\x01\x00\x01\x92\xa8" "end of 7\x00\xc0"));
+    pelton_runner_end(runner);
+}
+
 static void a_batch_to_be_retried_comes_again(void) {
     pelton_host *host = pelton_host_new(&house);
     pelton_setting(host, "prefix", "");
@@ -600,6 +623,7 @@ int main(void) {
     a_value_that_does_not_fit_is_rejected_with_its_columns_name();
     several_tables_and_messages_become_several_public_schemas();
     a_rejected_change_leaves_nothing_behind_and_stops_nobody();
+    what_a_rejected_change_had_published_is_not_sent();
     a_batch_to_be_retried_comes_again();
     settings_that_do_not_fit_are_named();
     an_authors_mistakes_are_fatal_and_say_what_to_do();

@@ -125,13 +125,13 @@ export const pg = Object.freeze({
     takes: "an integer of 16 bits as a number",
     expected: "smallint",
     accepts: of("int16"),
-    is: "(x << 16) >> 16 === x",
+    is: "typeof x === 'number' && (x << 16) >> 16 === x",
   }),
   integer: native("int32", {
     takes: "an integer of 32 bits as a number",
     expected: "integer or smallint",
     accepts: of("int16", "int32"),
-    is: "(x | 0) === x",
+    is: "typeof x === 'number' && (x | 0) === x",
   }),
   bigint: native("int64", {
     takes: "a bigint of 64 bits",

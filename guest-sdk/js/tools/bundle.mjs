@@ -5,7 +5,7 @@ import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { check } from "./check.mjs";
-import { readProject } from "./project.mjs";
+import { linkSdk, readProject } from "./project.mjs";
 import { COMPONENTIZE, ESBUILD, TYPESCRIPT, find, load, need, packageOf } from "./toolchain.mjs";
 import { Trouble } from "./trouble.mjs";
 
@@ -18,15 +18,16 @@ export const SCRIPT = "transform.js";
 export const TARGET = "es2022";
 
 export async function bundle(dir, out) {
+  linkSdk(dir);
   const project = readProject(dir);
   // What the component is made with is looked for here as well: it is part of what the script says, and known early.
   const componentize = packageOf(need(COMPONENTIZE, dir)).version;
   const esbuild = await load(ESBUILD, dir);
-  if (project.entry.endsWith(".ts") && find(TYPESCRIPT, dir) && check(dir) !== 0) {
+  if (project.entry.endsWith(".ts") && find(TYPESCRIPT, dir) && check(dir, project.entry) !== 0) {
     throw new Trouble("the types are not right; the messages of the TypeScript compiler are above");
   }
   const { code, map } = await run(esbuild, dir, project, out);
-  writeFileSync(out, `${code}globalThis.__peltonSourceMap = ${JSON.stringify(ofAuthors(map, dir))};\n// ${componentize}\n`);
+  writeFileSync(out, `${code}globalThis.__peltonSourceMap = ${JSON.stringify(ofAuthors(map, dir, dirname(resolve(out))))};\n// ${componentize}\n`);
 }
 
 async function run(esbuild, dir, { entry, version }, out) {
@@ -61,9 +62,9 @@ async function run(esbuild, dir, { entry, version }, out) {
 }
 
 /** Keeps of a source map what places are found with; sources are named from the project's folder. */
-function ofAuthors(map, dir) {
+function ofAuthors(map, dir, from) {
   const [sdk, project] = [realpathSync(SDK), realpathSync(dir)];
-  const paths = map.sources.map((source) => resolve(dir, source));
+  const paths = map.sources.map((source) => resolve(from, source));
   const isOurs = (path) => path.startsWith(sdk) || path.endsWith("glue.js");
   return {
     file: SCRIPT,

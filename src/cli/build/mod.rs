@@ -26,10 +26,11 @@ use crate::wasm::{Descriptor, Host, HostOptions, Limits};
 /// Builds transforms into components: Rust, TypeScript, JavaScript, Python, Go or C.
 ///
 /// What a folder holds is told by its Cargo.toml, package.json, pyproject.toml, go.mod or C sources. The language's own
-/// compiler is used as it is installed; where one is missing, this says what to install.
+/// compiler is used as it is installed; where one is missing, this says what to install. Of any other language name the
+/// core module that its compiler has made.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folders of the transforms' projects
+    /// Folders of the transforms' projects, or core modules
     #[arg(value_name = "DIR", default_value = ".")]
     dirs: Vec<PathBuf>,
 
@@ -77,6 +78,7 @@ pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildErr
     let descriptor = describe(&name, &made.bytes)?;
     let path = match out {
         Some(path) => path.to_path_buf(),
+        None if language == Language::Other => lang::module::component_of(dir),
         None => dir.join(&name).with_extension("wasm"),
     };
     write(&path, &made.bytes)?;

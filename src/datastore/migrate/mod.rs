@@ -102,6 +102,13 @@ pub static ORDINARY: Set = Set {
         migration!(8, "store", "rejot_data_store/0008_store.sql", &[Table("store")]),
         migration!(9, "violation", "rejot_data_store/0009_violation.sql", &[Table("violation")]),
         migration!(10, "retries", "rejot_data_store/0010_retries.sql", &[Column("consumer", "retries")]),
+        migration!(
+            11,
+            "deployment",
+            "rejot_data_store/0011_deployment.sql",
+            &[Column("transform", "former_digest"), Table("component"), Table("deployment")]
+        ),
+        migration!(12, "shadow", "rejot_data_store/0012_shadow.sql", &[Table("shadow")]),
     ],
 };
 
@@ -256,7 +263,7 @@ mod tests {
         // A file that must change is a new migration.
         assert_eq!(
             sums(&ORDINARY),
-            "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156 1f6a749f 41c85e52 f0dbf0f3"
+            "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156 1f6a749f 41c85e52 f0dbf0f3 0251222f 7ba6813c"
         );
         assert_eq!(sums(&EVENTS), "69fff2b1 2af7d471 57cb6919 b5d7743f 5b94cb16");
         assert_eq!(sums(&PRIVILEGED), "cc6030a4 7ef01934 b28c838b");

@@ -13,6 +13,7 @@ use crate::sink::{Addressed, Destination, TableWriter, Writer as Writes};
 
 use super::super::Context;
 use super::super::copying::{self, Copying};
+use super::super::deploy::Chosen;
 use super::super::failure::EngineError;
 use super::super::load;
 use super::super::output;
@@ -31,6 +32,8 @@ pub struct Part<'a> {
     pub group: &'a GroupPlan,
     pub source: &'a Source,
     pub transform: &'a TransformPlan,
+    /// The component that it runs as, if it is one.
+    pub chosen: Option<&'a Chosen>,
     pub owned: &'a Owned,
     /// Where flows begin.
     pub start: &'a datastore::Start,
@@ -51,7 +54,7 @@ impl Part<'_> {
         first_table: usize,
         saved: &[BackfillRow],
     ) -> Result<(Running, Vec<Writes>), EngineError> {
-        let Part { context, client, group, source, transform, owned, start, anew, segment: _, left } = *self;
+        let Part { context, client, group, source, transform, chosen, owned, start, anew, segment: _, left } = *self;
         let scope = &owned.scope;
         let data_store = |source| EngineError::DataStore { slug: group.slug.clone(), source };
         let mut saved = saved;
@@ -62,7 +65,7 @@ impl Part<'_> {
             saved = &[];
         }
         let state = StateTable { scope: scope.clone(), transform: transform.name.clone() };
-        let runner = load::runner(context, source, group, transform, &state).await?;
+        let runner = load::runner(context, source, group, transform, chosen, &state).await?;
         if parts > 1 && runner.is_stateful() {
             return Err(load::flows_apart(transform));
         }
@@ -153,7 +156,7 @@ impl Part<'_> {
         let state = runner.is_stateful().then_some(state);
         let outputs = output::checks(client, group, scope, transform, &public_schemas).await?;
         let (name, from) = (transform.name.clone(), together.from);
-        let running = Running { name, runner, flows, from, copying, state, outputs, publishing };
+        let running = Running { name, runner, flows, from, copying, state, outputs, publishing, shadow: None };
         Ok((running, writers))
     }
 

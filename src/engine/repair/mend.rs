@@ -193,7 +193,7 @@ impl Group<'_> {
             return refuse("it was not copied to the end");
         }
         let state = StateTable { scope: self.owned.scope.clone(), transform: transform.name.clone() };
-        let runner = load::runner(self.context, self.source, self.plan, transform, &state).await?;
+        let runner = load::runner(self.context, self.source, self.plan, transform, None, &state).await?;
         let Runner::Table(projection) = runner else { return refuse("it is no table") };
         let public = projection.public_schema();
         let read = |(schema, table): &&(String, String)| projection.reads(schema, table);

@@ -50,6 +50,7 @@ pub struct Guest {
     /// (major, minor)
     pub version: (u32, u32),
     pub stateful: bool,
+    pub state_version: u32,
     pub parallel: bool,
     pub whole_transactions: bool,
     /// Index of the enum.
@@ -177,6 +178,7 @@ impl Default for Guest {
             type_names: &[],
             version: (1, 0),
             stateful: false,
+            state_version: 7,
             parallel: false,
             whole_transactions: false,
             encoding: 0,
@@ -249,7 +251,7 @@ impl Guest {
             // settings
             &none,
             &flags,
-            &7u32.to_le_bytes(),
+            &self.state_version.to_le_bytes(),
             &none,
         ]
         .concat();

@@ -18,7 +18,6 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,11 @@ _ENTRY = "pelton_entry"
 _ENTRY_SOURCE = '''\
 from pelton_sdk import sandbox
 sandbox.before_import()
-import {module}
+try:
+    import {module}
+except ImportError as error:
+    # Python would look for names that are alike, through every folder.
+    raise SystemExit(f"`{module}` can't be imported: {{error.msg}}\\nHint: install what is missing beside the SDK; it must be pure Python")
 from pelton_sdk import guest
 from pelton_sdk.transform import declared
 if len(declared) != 1:
@@ -54,7 +57,9 @@ class Project:
     version: str
     #: The module that declares the transform.
     module: str
-    #: The folder that it is imported from.
+    #: The folder of the ``pyproject.toml``.
+    folder: Path
+    #: The folder that the module is imported from: the same, or ``src`` in it.
     root: Path
 
     @classmethod
@@ -73,7 +78,7 @@ class Project:
         for root in (folder, folder / "src"):
             path = root.joinpath(*module.split("."))
             if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
-                return cls(name, _string(project, "version", file) or "0.0.0", module, root.resolve())
+                return cls(name, _string(project, "version", file) or "0.0.0", module, folder, root.resolve())
         raise Unbuildable(
             f"{folder} has no module `{module}`: write {module}.py, or name the transform's module in {file}:\n"
             '[tool.pelton]\nmodule = "…"'
@@ -106,19 +111,21 @@ def _wit() -> Path:
     return Path(__file__).parent / "wit" / "transform.wit"
 
 
-def _packages() -> list[Path]:
+def _packages(project: Project) -> list[Path]:
     """Where the SDK and the project's dependencies are imported from."""
     sdk = Path(__file__).resolve().parent.parent
-    installed = Path(sysconfig.get_path("purelib"))
-    return [sdk] if sdk == installed else [sdk, installed]
+    # The project's own, where another Python builds it.
+    own = project.folder.glob(".venv/lib/python*/site-packages")
+    return list(dict.fromkeys([sdk, *own, Path(sysconfig.get_path("purelib"))]))
 
 
 def ingredients(project: Project) -> Iterator[str]:
     """Yields what a component is made of, one line each; a line that is a file's path stands for its contents."""
     yield project.name
-    yield f"pelton-sdk {__version__}, Python {sys.version}"
+    yield f"version {project.version}, pelton-sdk {__version__}, Python {sys.version}"
     # Of packages the version says what is in them; the SDK may be a checkout's.
-    yield from sorted(f"{d.metadata['Name']} {d.version}" for d in metadata.distributions())
+    for packages in _packages(project):
+        yield from sorted(folder.name for folder in packages.glob("*.dist-info"))
     sdk = Path(__file__).resolve().parent
     yield from (str(file) for file in sorted(sdk.rglob("*")) if file.suffix in (".py", ".wit"))
     yield from (str(file) for file in project.files())
@@ -133,7 +140,7 @@ def componentize(project: Project, out: Path) -> None:
         command = [sys.executable, "-c", "import sys, componentize_py; sys.exit(componentize_py.script())", "--quiet"]
         command += ["--wit-path", str(_wit()), "--world", "transformer", "componentize", "--stub-wasi"]
         # The project first: its folder is /0 inside of the component.
-        for folder in (project.root, Path(scratch), *_packages()):
+        for folder in (project.root, Path(scratch), *_packages(project)):
             command += ["--python-path", str(folder)]
         ran = subprocess.run([*command, "--output", str(made), _ENTRY], capture_output=True, text=True)
         if ran.returncode != 0:
@@ -142,12 +149,10 @@ def componentize(project: Project, out: Path) -> None:
 
 
 def _explained(said: str, project: Project) -> str:
-    """The author's own places, in what componentize-py says: /0 is the project's folder."""
-    said = said.replace("/0/", f"{project.root}/")
-    found = re.search(r"ModuleNotFoundError: No module named '([^']+)'", said)
-    if found:
-        said += f"\nHint: `{found[1]}` is not installed beside the SDK, or is not pure Python"
-    return said.strip()
+    """What Python says of the author's modules, without the machinery around it."""
+    told = said.partition("AssertionError: ")[2].partition("\n\nCaused by:")[0] or said
+    own = [line for line in told.replace("/0/", f"{project.root}/").splitlines() if _ENTRY not in line]
+    return "\n".join(own).strip()
 
 
 def main() -> int:

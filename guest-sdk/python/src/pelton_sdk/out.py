@@ -76,9 +76,10 @@ class Out:
         """
         index, declared = self._schemas.get(schema) or self._undeclared(schema)
         if change.__class__ is Insert:
-            made = make(change.new)
+            row = change.new
+            made = make(row)
             if made is not None:
-                self._same_key(change.new, made, declared)
+                self._same_key(row, made, declared)
                 self.rows.append([index, 0, self.source, declared.values(made), None])
             return
 

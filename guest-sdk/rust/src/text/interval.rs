@@ -93,7 +93,9 @@ mod tests {
             assert_eq!(Interval::new(text).parts(), Ok(Moment::At(Parts { months, days, micros })), "{text}");
         }
         assert_eq!(Interval::new("-infinity").parts(), Ok(Moment::MinusInfinity));
-        for text in ["", "1", "1 week", "1 day ", "1 day  2 mons", "1:2", "P1Y", "00:00:00 1 day", "1 day 1:0:0.1234567"] {
+        for text in
+            ["", "1", "1 week", "1 day ", "1 day  2 mons", "1:2", "P1Y", "00:00:00 1 day", "1 day 1:0:0.1234567"]
+        {
             assert!(Interval::new(text).parts().is_err(), "{text}");
         }
     }

@@ -49,7 +49,13 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     let scratch = super::scratch()?;
     let module = scratch.path().join("module.wasm");
     let status = super::run(
-        Command::new(&clang).args(FLAGS).args(&flags).arg("-o").arg(&module).args(named(&sources, dir)).current_dir(dir),
+        Command::new(&clang)
+            .args(FLAGS)
+            .args(&flags)
+            .arg("-o")
+            .arg(&module)
+            .args(named(&sources, dir))
+            .current_dir(dir),
     )?;
     if !status.success() {
         return Err(BuildError::Compile { name, tool: "clang", status });

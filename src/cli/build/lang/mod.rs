@@ -7,6 +7,7 @@
 mod c;
 mod go;
 mod js;
+pub(super) mod module;
 mod python;
 pub(super) mod rust;
 mod rust_toolchain;
@@ -26,16 +27,22 @@ pub enum Language {
     Python,
     Go,
     C,
+    /// Whatever made a core module.
+    Other,
 }
 
 impl Language {
     const ALL: [Language; 5] = [Language::Rust, Language::Js, Language::Python, Language::Go, Language::C];
 
-    /// Tells the language of the project in `dir` by the file that every project of that language has.
+    /// Tells the language of the project in `dir` by the file that every project of that language has. A file is a module
+    /// that another language's tools have made.
     ///
     /// # Errors
     /// [`BuildError::NotAProject`] without such a file, [`BuildError::TwoLanguages`] with those of two.
     pub fn of(dir: &Path) -> Result<Language, BuildError> {
+        if dir.is_file() {
+            return Ok(Language::Other);
+        }
         let found: Vec<_> = Language::ALL.into_iter().filter(|language| language.is_in(dir)).collect();
         match found[..] {
             [language] => Ok(language),
@@ -60,7 +67,7 @@ impl Language {
             Language::Js => Some("package.json"),
             Language::Python => Some("pyproject.toml"),
             Language::Go => Some("go.mod"),
-            Language::C => None,
+            Language::C | Language::Other => None,
         }
     }
 
@@ -75,6 +82,7 @@ impl Language {
             Language::Python => python::compile(dir),
             Language::Go => go::compile(dir),
             Language::C => c::compile(dir),
+            Language::Other => module::take(dir),
         }
     }
 
@@ -95,6 +103,7 @@ impl std::fmt::Display for Language {
             Language::Python => "Python",
             Language::Go => "Go",
             Language::C => "C",
+            Language::Other => "another language",
         })
     }
 }

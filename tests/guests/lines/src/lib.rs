@@ -105,7 +105,11 @@ fn check(id: i64, out: &mut Out) -> Result<()> {
             if sum == Some(total.scaled(SCALE)?) {
                 let row = CheckedOrder { id, total, lines };
                 PUBLISHED.put(&id, &())?;
-                if published { out.update(&row) } else { out.insert(&row) }
+                if published {
+                    out.update(&row)
+                } else {
+                    out.insert(&row)
+                }
                 return Ok(());
             }
             warn!("an order is left out: its lines do not add up to its total");

@@ -163,7 +163,7 @@ class Map(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Sets the value of a key."""
         overlay.check()
-        overlay.keep(self.key(key), self._value_codec[0](value), True)
+        overlay.keep(self.key(key), self._write_value(value), True)
 
     def remove(self, key: K) -> None:
         """Removes a key."""
@@ -194,7 +194,7 @@ class Map(Generic[K, V]):
 
     def key(self, key: K) -> bytes:
         """Returns the bytes of a key."""
-        return self._prefix + self._key_codec[0](key)
+        return self._prefix + self._write_key(key)
 
     @cached_property
     def _types(self) -> tuple[Any, Any]:
@@ -204,17 +204,25 @@ class Map(Generic[K, V]):
         return types
 
     @cached_property
-    def _key_codec(self) -> tuple[keys.Write, keys.Read]:
-        return keys.codec(self._types[0])
+    def _write_key(self) -> keys.Write:
+        return keys.codec(self._types[0])[0]
 
     @cached_property
-    def _value_codec(self) -> tuple[values.Write, values.Read]:
-        return values.codec(self._types[1])
+    def _read_key(self) -> keys.Read:
+        return keys.codec(self._types[0])[1]
+
+    @cached_property
+    def _write_value(self) -> values.Write:
+        return values.codec(self._types[1])[0]
+
+    @cached_property
+    def _read_value(self) -> values.Read:
+        return values.codec(self._types[1])[1]
 
     def _entry(self, key: bytes, value: bytes) -> tuple[K, V]:
         try:
-            read, end = self._key_codec[1](key, len(self._prefix))
-        except ValueError:
+            read, end = self._read_key(key, len(self._prefix))
+        except (ValueError, IndexError):
             raise self._unreadable() from None
         if end != len(key):
             raise self._unreadable()
@@ -225,8 +233,8 @@ class Map(Generic[K, V]):
             return None
         try:
             read: V
-            read, end = self._value_codec[1](value, 0)
-        except ValueError:
+            read, end = self._read_value(value, 0)
+        except (ValueError, IndexError):
             raise self._unreadable() from None
         if end != len(value):
             raise self._unreadable()

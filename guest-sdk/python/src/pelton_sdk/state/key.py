@@ -55,7 +55,7 @@ def _integer(width: Width) -> tuple[Write, Read]:
 
     def write(value: int) -> bytes:
         try:
-            return (value + flip).to_bytes(size, "big")
+            return (value + flip).to_bytes(size)
         except OverflowError:
             raise ValueError(f"a key of the state is a number that has more than {width.bits} bits") from None
 

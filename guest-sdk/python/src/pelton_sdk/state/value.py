@@ -26,7 +26,8 @@ from .types import Int64, Width
 
 #: Writes a value.
 Write = Callable[[Any], bytes]
-#: Takes a value from a position in bytes, and returns the position behind it. Raises ValueError for what is no such value.
+#: Takes a value from a position in bytes, and returns the position behind it. Raises ValueError or IndexError for what is
+#: no such value.
 Read = Callable[[bytes, int], tuple[Any, int]]
 
 
@@ -41,7 +42,7 @@ def codec(hint: Any) -> tuple[Write, Read]:
     if origin is list:
         return _list(*codec(arguments[0]))
     if origin is tuple and Ellipsis not in arguments:
-        return _array([codec(part) for part in arguments], tuple, tuple)
+        return _tuple([codec(part) for part in arguments])
     if origin in (Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return _optional(*codec(inner))
@@ -64,7 +65,7 @@ def _made(make: Callable[[Any], Any], value: Any, at: int) -> tuple[Any, int]:
 def write_int(value: int) -> bytes:
     """Writes an integer of 64 bits in its shortest form."""
     if -32 <= value <= 127:
-        return (value & 0xFF).to_bytes(1)
+        return _ONE_BYTE[value]
     for marker, code, low, high in _WIDTHS:
         if low <= value < high:
             return marker + struct.pack(code, value)
@@ -82,13 +83,16 @@ _WIDTHS = [
     (b"\xd3", ">q", -1 << 63, 0),
 ]
 
+#: The integers that are one byte; Python counts the negative ones from the end.
+_ONE_BYTE: list[bytes] = [(value & 0xFF).to_bytes(1) for value in (*range(128), *range(-32, 0))]
+
 #: By its marker, how a number follows.
 _NUMBERS = {marker[0]: struct.Struct(code) for marker, code, _, _ in _WIDTHS}
 
 
 def read_int(data: bytes, at: int) -> tuple[int, int]:
     """Reads an integer."""
-    marker = _byte(data, at)
+    marker = data[at]
     if marker < 0x80:
         return marker, at + 1
     if marker >= 0xE0:
@@ -98,12 +102,6 @@ def read_int(data: bytes, at: int) -> tuple[int, int]:
         raise ValueError
     value: int = number.unpack_from(data, at + 1)[0]
     return value, at + 1 + number.size
-
-
-def _byte(data: bytes, at: int) -> int:
-    if at >= len(data):
-        raise ValueError
-    return data[at]
 
 
 def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
@@ -129,7 +127,7 @@ def write_text(value: str) -> bytes:
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
     """Reads a text."""
-    marker = _byte(data, at)
+    marker = data[at]
     if 0xA0 <= marker < 0xC0:
         taken, at = _take(data, at + 1, marker & 0x1F)
     elif 0xD9 <= marker <= 0xDB:
@@ -147,7 +145,7 @@ def write_bytes(value: bytes) -> bytes:
 
 def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
     """Reads bytes."""
-    marker = _byte(data, at)
+    marker = data[at]
     if not 0xC4 <= marker <= 0xC6:
         raise ValueError
     size, at = _length(data, at + 1, 1 << (marker - 0xC4))
@@ -167,7 +165,7 @@ def _write_bool(value: bool) -> bytes:
 
 
 def _read_bool(data: bytes, at: int) -> tuple[bool, int]:
-    marker = _byte(data, at)
+    marker = data[at]
     if marker not in (0xC2, 0xC3):
         raise ValueError
     return marker == 0xC3, at + 1
@@ -181,14 +179,14 @@ def _write_float(value: float) -> bytes:
 
 
 def _read_float(data: bytes, at: int) -> tuple[float, int]:
-    if _byte(data, at) != 0xCB:
+    if data[at] != 0xCB:
         raise ValueError
     taken, at = _take(data, at + 1, 8)
     return _FLOAT.unpack(taken)[0], at
 
 
 def _read_nil(data: bytes, at: int) -> tuple[None, int]:
-    if _byte(data, at) != 0xC0:
+    if data[at] != 0xC0:
         raise ValueError
     return None, at + 1
 
@@ -204,31 +202,41 @@ _PLAIN: dict[Any, tuple[Write, Read]] = {
 
 
 def _integer(width: Width) -> tuple[Write, Read]:
-    size = width.bits // 8
-    low, high = (-1 << (width.bits - 1), 1 << (width.bits - 1)) if width.signed else (0, 1 << width.bits)
-    as_bytes = width.bits > 64 or (width.bits == 64 and not width.signed)
-    if as_bytes and width.bits == 128 and not width.signed:
+    if width.bits == 64 and width.signed:
+        return write_int, read_int
+    size, signed = width.bits // 8, width.signed
+    low, high = (-1 << (width.bits - 1), 1 << (width.bits - 1)) if signed else (0, 1 << width.bits)
+    too_large = f"a value of the state is a number that has more than {width.bits} bits"
+    if width.bits < 64:
+
+        def write(value: int) -> bytes:
+            if not low <= value < high:
+                raise ValueError(too_large)
+            return write_int(value)
+
+        def read(data: bytes, at: int) -> tuple[int, int]:
+            value, at = read_int(data, at)
+            if not low <= value < high:
+                raise ValueError
+            return value, at
+
+        return write, read
+    if width.bits == 128 and not signed:
         raise TypeError("a value of the state can't be UInt128; take Int128")
     head = b"\xc4" + size.to_bytes(1)
 
-    def write(value: int) -> bytes:
+    def write_large(value: int) -> bytes:
         if not low <= value < high:
-            raise ValueError(f"a value of the state is a number that has more than {width.bits} bits")
-        return head + value.to_bytes(size, "big", signed=width.signed) if as_bytes else write_int(value)
+            raise ValueError(too_large)
+        return head + value.to_bytes(size, "big", signed=signed)
 
-    def read(data: bytes, at: int) -> tuple[int, int]:
-        if not as_bytes:
-            value, at = read_int(data, at)
-        elif data[at : at + 2] == head:
-            taken, at = _take(data, at + 2, size)
-            value = int.from_bytes(taken, "big", signed=width.signed)
-        else:
+    def read_large(data: bytes, at: int) -> tuple[int, int]:
+        end = at + 2 + size
+        if data[at : at + 2] != head or end > len(data):
             raise ValueError
-        if not low <= value < high:
-            raise ValueError
-        return value, at
+        return int.from_bytes(data[at + 2 : end], "big", signed=signed), end
 
-    return write, read
+    return write_large, read_large
 
 
 def _head(count: int) -> bytes:
@@ -238,7 +246,7 @@ def _head(count: int) -> bytes:
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int]:
-    marker = _byte(data, at)
+    marker = data[at]
     if 0x90 <= marker < 0xA0:
         return marker & 0x0F, at + 1
     if marker in (0xDC, 0xDD):
@@ -268,33 +276,43 @@ def _list(write: Write, read: Read) -> tuple[Write, Read]:
     return (lambda items: _head(len(items)) + b"".join([write(item) for item in items])), read_list
 
 
-def _array(
-    parts: list[tuple[Write, Read]], take: Callable[[Any], tuple[Any, ...]], make: Callable[[list[Any]], Any]
-) -> tuple[Write, Read]:
+def _tuple(parts: list[tuple[Write, Read]]) -> tuple[Write, Read]:
     head = _head(len(parts))
-    writes, reads = [write for write, _ in parts], [read for _, read in parts]
 
-    def write(value: Any) -> bytes:
-        taken = take(value)
-        if len(taken) != len(writes):
-            raise TypeError(f"a value of the state is a tuple of {len(writes)}, and was given {len(taken)}")
-        return head + b"".join([write(part) for write, part in zip(writes, taken)])
+    def write(value: tuple[Any, ...]) -> bytes:
+        if len(value) != len(parts):
+            raise TypeError(f"a value of the state is a tuple of {len(parts)}, and was given {len(value)}")
+        return head + b"".join([write(part) for (write, _), part in zip(parts, value)])
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
+    def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
         count, at = _read_head(data, at)
-        if count != len(reads):
+        if count != len(parts):
             raise ValueError
         taken = []
-        for read_part in reads:
+        for _, read_part in parts:
             part, at = read_part(data, at)
             taken.append(part)
-        return make(taken), at
+        return tuple(taken), at
 
     return write, read
 
 
 def _class(cls: type) -> tuple[Write, Read]:
+    """Generates both: most of a state's work is done in them."""
     hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), include_extras=True)
-    names = list(hints)
-    parts = [codec(hint) for hint in hints.values()]
-    return _array(parts, lambda value: tuple([getattr(value, name) for name in names]), lambda taken: cls(*taken))
+    names: dict[str, Any] = {"make": cls, "head": _head(len(hints)), "read_head": _read_head}
+    writes, reads = [], []
+    for i, (field, hint) in enumerate(hints.items()):
+        names[f"write{i}"], names[f"read{i}"] = codec(hint)
+        writes.append(f" + write{i}(value.{field})")
+        reads.append(f"    v{i}, at = read{i}(data, at)")
+    lines = [
+        f"def write(value): return head{''.join(writes)}",
+        "def read(data, at):",
+        "    count, at = read_head(data, at)",
+        f"    if count != {len(hints)}: raise ValueError",
+        *reads,
+        f"    return make({', '.join(f'v{i}' for i in range(len(hints)))}), at",
+    ]
+    exec(compile("\n".join(lines), f"<state of {cls.__name__}>", "exec"), names)
+    return names["write"], names["read"]

@@ -51,7 +51,7 @@ export const kinds = table("public.kinds", columns);
 const publicKinds = publicSchema("kinds", "1.0", columns);
 
 /** A logical message with the prefix `command`. */
-const command = message("command", { transactional: pg.boolean, content: pg.bytea });
+export const command = message("command", { transactional: pg.boolean, content: pg.bytea });
 
 const settings = {
   greeting: setting.text({ doc: "Stands before what is logged." }),

@@ -3,9 +3,9 @@
 
 import { type Change, type Out, StateMap, changes, codec, log, pg, publicSchema, table, transform } from "@pelton/sdk";
 
-const orders = table("public.orders", { id: pg.bigint.key(), total: pg.numeric });
+export const orders = table("public.orders", { id: pg.bigint.key(), total: pg.numeric });
 
-const orderLines = table("public.order_lines", {
+export const orderLines = table("public.order_lines", {
   order_id: pg.bigint.key(),
   line: pg.integer.key(),
   amount: pg.numeric,

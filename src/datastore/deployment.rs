@@ -1,0 +1,234 @@
+//! What transforms run as: the rows of `rejot_data_store.transform`, `component` and `deployment`.
+//!
+//! Which component a transform runs as is part of its position, like its state: it is recorded under the owner's token,
+//! at the checkpoint from which the component goes on, before it is given anything. A *deployment* is somebody's wish
+//! that it run as another one; it stays a wish until it is taken in the same transaction, or refused.
+
+use tokio_postgres::types::PgLsn;
+use tokio_postgres::{Client, Row};
+
+use super::{DataStoreError, Owned, Scope, has_table};
+use crate::lsn::Lsn;
+
+/// A component larger than this is not kept: Python's, the largest, take some 20 MiB.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+
+/// What a transform of one destination runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunsAs {
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// The same of the manifest's file when this was recorded.
+    pub file_digest: Option<String>,
+    pub state_version: i32,
+    /// The checkpoint at which it began.
+    pub lsn: Option<Lsn>,
+    /// What it ran as before, and the version of state that that one had.
+    pub former: Option<(String, i32)>,
+    /// It remembers something.
+    pub has_state: bool,
+}
+
+/// What became of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeploymentState {
+    Wanted,
+    Taken,
+    Refused,
+}
+
+/// The newest deployment of a transform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    pub digest: String,
+    pub number: i64,
+    pub state: DeploymentState,
+    /// Where it was taken.
+    pub lsn: Option<Lsn>,
+    pub problem: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// A transform as a destination has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    pub transform: String,
+    pub runs_as: Option<RunsAs>,
+    pub deployment: Option<Deployment>,
+}
+
+/// What is recorded when a transform begins to run as a component.
+#[derive(Clone, Debug)]
+pub struct Began<'a> {
+    pub transform: &'a str,
+    pub digest: &'a str,
+    pub file_digest: Option<&'a str>,
+    pub state_version: i32,
+    /// The checkpoint from which it goes on.
+    pub lsn: Lsn,
+    /// To be kept, where they are not yet.
+    pub bytes: Option<&'a [u8]>,
+}
+
+/// Returns the transforms of a scope as a destination has them; nothing where there are no tables of ours yet.
+///
+/// # Errors
+/// What the server says.
+pub async fn deployed(client: &Client, scope: &Scope) -> Result<Vec<Deployed>, DataStoreError> {
+    if !has_table(client, "deployment").await? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT coalesce(t.transform, d.transform), t.component_digest, t.file_digest, t.state_version, t.lsn, \
+               t.former_digest, t.former_state_version, \
+               EXISTS (SELECT FROM rejot_data_store.transform_state AS s WHERE s.manifest_slug = $1 AND s.source_slug = $2 \
+               AND s.transform = t.transform), d.component_digest, d.number, d.state, d.lsn, d.problem, d.hint \
+               FROM (SELECT * FROM rejot_data_store.transform WHERE manifest_slug = $1 AND source_slug = $2) AS t \
+               FULL JOIN (SELECT * FROM rejot_data_store.deployment WHERE manifest_slug = $1 AND source_slug = $2) AS d \
+               USING (transform) ORDER BY 1";
+    let rows = client.query(sql, &[&scope.manifest, &scope.source]).await;
+    let rows = rows.map_err(DataStoreError::query("read what transforms run as"))?;
+    Ok(rows.iter().map(deployed_of).collect())
+}
+
+fn deployed_of(row: &Row) -> Deployed {
+    let lsn = |column: usize| row.get::<_, Option<PgLsn>>(column).map(|lsn| Lsn(lsn.into()));
+    let runs_as = row.get::<_, Option<String>>(1).map(|digest| RunsAs {
+        digest,
+        file_digest: row.get(2),
+        state_version: row.get(3),
+        lsn: lsn(4),
+        former: row.get::<_, Option<String>>(5).zip(row.get::<_, Option<i32>>(6)),
+        has_state: row.get(7),
+    });
+    let deployment = row.get::<_, Option<String>>(8).map(|digest| Deployment {
+        digest,
+        number: row.get(9),
+        state: match row.get(10) {
+            "taken" => DeploymentState::Taken,
+            "refused" => DeploymentState::Refused,
+            _ => DeploymentState::Wanted,
+        },
+        lsn: lsn(11),
+        problem: row.get(12),
+        hint: row.get(13),
+    });
+    Deployed { transform: row.get(0), runs_as, deployment }
+}
+
+/// Returns a component's bytes, where they are kept.
+///
+/// # Errors
+/// What the server says.
+pub async fn component(client: &Client, manifest: &str, digest: &str) -> Result<Option<Vec<u8>>, DataStoreError> {
+    let sql = "SELECT bytes FROM rejot_data_store.component WHERE manifest_slug = $1 AND digest = $2";
+    let row = client.query_opt(sql, &[&manifest, &digest]).await;
+    Ok(row.map_err(DataStoreError::query("read a component"))?.map(|row| row.get(0)))
+}
+
+/// Wants a transform to run as a component, whose bytes are kept unless they are already. Returns the deployment's number.
+///
+/// # Errors
+/// What the server says.
+pub async fn deploy(
+    client: &mut Client,
+    scope: &Scope,
+    transform: &str,
+    digest: &str,
+    bytes: Option<&[u8]>,
+) -> Result<i64, DataStoreError> {
+    let query = DataStoreError::query;
+    let transaction = client.transaction().await.map_err(query("begin a deployment"))?;
+    if let Some(bytes) = bytes {
+        keep(transaction.client(), &scope.manifest, digest, bytes).await?;
+    }
+    let sql = "INSERT INTO rejot_data_store.deployment AS d (manifest_slug, source_slug, transform, component_digest) \
+               VALUES ($1, $2, $3, $4) ON CONFLICT (manifest_slug, source_slug, transform) DO UPDATE SET \
+               component_digest = excluded.component_digest, number = d.number + 1, state = 'wanted', lsn = NULL, \
+               problem = NULL, hint = NULL, created_at = now(), updated_at = now() RETURNING number";
+    let row = transaction.query_one(sql, &[&scope.manifest, &scope.source, &transform, &digest]).await;
+    let number = row.map_err(query("write a deployment"))?.get(0);
+    transaction.commit().await.map_err(query("commit a deployment"))?;
+    Ok(number)
+}
+
+async fn keep(client: &Client, manifest: &str, digest: &str, bytes: &[u8]) -> Result<(), DataStoreError> {
+    // They are megabytes: they are not sent to be thrown away.
+    let kept = "SELECT EXISTS (SELECT FROM rejot_data_store.component WHERE manifest_slug = $1 AND digest = $2)";
+    let kept = client.query_one(kept, &[&manifest, &digest]).await;
+    if kept.map_err(DataStoreError::query("look for a component"))?.get(0) {
+        return Ok(());
+    }
+    let sql = "INSERT INTO rejot_data_store.component (manifest_slug, digest, bytes) VALUES ($1, $2, $3) \
+               ON CONFLICT DO NOTHING";
+    let kept = client.execute(sql, &[&manifest, &digest, &bytes]).await;
+    kept.map(drop).map_err(DataStoreError::query("keep a component"))
+}
+
+/// Says why a deployment can't be taken, unless there is a newer one by now.
+///
+/// # Errors
+/// What the server says.
+pub async fn refuse_deployment(
+    client: &Client,
+    scope: &Scope,
+    transform: &str,
+    number: i64,
+    problem: &str,
+    hint: Option<&str>,
+) -> Result<(), DataStoreError> {
+    let sql = "UPDATE rejot_data_store.deployment SET state = 'refused', problem = $5, hint = $6, updated_at = now() \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND number = $4 AND state = 'wanted'";
+    let refused = client.execute(sql, &[&scope.manifest, &scope.source, &transform, &number, &problem, &hint]).await;
+    refused.map(drop).map_err(DataStoreError::query("refuse a deployment"))
+}
+
+/// Records which component a transform goes on as, and that a deployment of it is taken, in one transaction under the
+/// owner's token. Components that are of no use any more are removed with it.
+///
+/// # Errors
+/// [`DataStoreError::StaleOwner`] when another process has taken the flows over, or what the server says.
+pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'_>) -> Result<(), DataStoreError> {
+    let query = DataStoreError::query;
+    let (manifest, source) = (&owned.scope.manifest, &owned.scope.source);
+    let transaction = client.transaction().await.map_err(query("begin to record a component"))?;
+    let own = "SELECT count(*) FROM (SELECT FROM rejot_data_store.flow WHERE manifest_slug = $1 AND source_slug = $2 \
+               AND owner <> $3 FOR NO KEY UPDATE) AS theirs";
+    let theirs = transaction.query_one(own, &[manifest, source, &owned.token]).await;
+    if theirs.map_err(query("check who owns the flows"))?.get::<_, i64>(0) > 0 {
+        return Err(owned.stale());
+    }
+    if let Some(bytes) = began.bytes {
+        keep(transaction.client(), manifest, began.digest, bytes).await?;
+    }
+    let lsn = PgLsn::from(began.lsn.0);
+    // What it ran as until now is what a rollback brings back; to be started again as the same one changes nothing of that.
+    let record = "INSERT INTO rejot_data_store.transform AS t (manifest_slug, source_slug, transform, component_digest, \
+                  file_digest, state_version, lsn) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                  ON CONFLICT (manifest_slug, source_slug, transform) DO UPDATE SET \
+                  component_digest = excluded.component_digest, file_digest = excluded.file_digest, \
+                  state_version = excluded.state_version, updated_at = now(), \
+                  lsn = CASE WHEN t.component_digest = excluded.component_digest THEN coalesce(t.lsn, excluded.lsn) \
+                        ELSE excluded.lsn END, \
+                  former_digest = CASE WHEN t.component_digest = excluded.component_digest THEN t.former_digest \
+                        ELSE t.component_digest END, \
+                  former_state_version = CASE WHEN t.component_digest = excluded.component_digest \
+                        THEN t.former_state_version ELSE t.state_version END";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [manifest, source, &began.transform, &began.digest, &began.file_digest, &began.state_version, &lsn];
+    transaction.execute(record, &parameters).await.map_err(query("record which component a transform runs as"))?;
+    let taken = "UPDATE rejot_data_store.deployment SET state = 'taken', lsn = $5, updated_at = now() \
+                 WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND component_digest = $4 \
+                 AND state = 'wanted'";
+    transaction
+        .execute(taken, &[manifest, source, &began.transform, &began.digest, &lsn])
+        .await
+        .map_err(query("take a deployment"))?;
+    // One that somebody is about to want is younger than this transaction.
+    let useless = "DELETE FROM rejot_data_store.component AS c WHERE manifest_slug = $1 \
+                   AND NOT EXISTS (SELECT FROM rejot_data_store.transform AS t WHERE t.manifest_slug = $1 \
+                   AND c.digest IN (t.component_digest, t.former_digest)) \
+                   AND NOT EXISTS (SELECT FROM rejot_data_store.deployment AS d WHERE d.manifest_slug = $1 \
+                   AND d.component_digest = c.digest AND d.state = 'wanted')";
+    transaction.execute(useless, &[manifest]).await.map_err(query("remove former components"))?;
+    transaction.commit().await.map_err(query("commit which component a transform runs as"))
+}

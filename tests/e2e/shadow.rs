@@ -1,0 +1,186 @@
+//! A candidate beside the component that runs: what is counted, and what it can't do to the other.
+
+use serde_json::Value;
+
+use crate::deploy::writes;
+use crate::flows_setup::{Flow, Line, table};
+use crate::guest::Guest;
+use crate::support::Pelton;
+
+const TABLES: &str = "CREATE TABLE public.t (id bigint PRIMARY KEY, v text NOT NULL);
+    CREATE TABLE public.u (id bigint PRIMARY KEY)";
+
+fn manifest(line: &Line, more: &str) -> String {
+    let config = format!("publicSchemaType: wasm, component: t.wasm, shadow: candidate.wasm{more}");
+    line.manifest(&[Flow::new("t", &config).into("t", "createTable: true"), table("u")])
+}
+
+/// `pelton sync` with a candidate beside the component that writes `a`; returns once the candidate runs.
+async fn running(line: &Line, manifest: &str, candidate: &Guest) -> Pelton {
+    line.source(TABLES).await;
+    let mut sync = line.follow(manifest).file("t.wasm", writes('a').component());
+    sync = sync.file("candidate.wasm", candidate.component());
+    sync.start();
+    runs_beside(&sync, 1).await;
+    sync
+}
+
+/// Waits until a candidate was started so many times.
+async fn runs_beside(sync: &Pelton, times: usize) {
+    let begun = std::time::Instant::now();
+    while sync.stderr().matches("a candidate runs beside it").count() < times {
+        assert!(begun.elapsed() < crate::support::PATIENCE, "{}", sync.stderr());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns what `pelton status` says of the candidate.
+async fn shadow(manifest: &str) -> Value {
+    let mut status = Pelton::new(["status", "--json"]).file("pelton.yaml", manifest);
+    status.run().await;
+    let status: Value = serde_json::from_str(&status.stdout()).expect("JSON");
+    status["transforms"][0]["shadow"].clone()
+}
+
+#[tokio::test]
+async fn what_a_candidate_makes_otherwise_is_counted_and_not_written() {
+    let line = Line::new().await;
+    let manifest = manifest(&line, "");
+    let mut sync = running(&line, &manifest, &writes('b')).await;
+    line.source("INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'secret'); DELETE FROM t WHERE id = 2; INSERT INTO u VALUES (1)").await;
+    line.source("INSERT INTO t VALUES (3, 'a')").await;
+    let counted = "(SELECT compared >= 4 FROM rejot_data_store.shadow)";
+    line.destination.wait_until(counted).await;
+    let found = shadow(&manifest).await;
+    assert_eq!(
+        (&found["compared"], &found["different"], &found["skipped"]),
+        (&4.into(), &2.into(), &0.into()),
+        "{found}"
+    );
+    let sample = &found["samples"][0];
+    assert_eq!(
+        (&sample["table"], &sample["op"], &sample["key"][0]),
+        (&"public.t".into(), &"insert".into(), &"id".into())
+    );
+    assert!(sample["what"].as_str().unwrap().ends_with("(key: id): column v in t@1"), "{sample}");
+    // Neither here nor there is anything of it but names.
+    assert!(!found.to_string().contains("secret") && !sync.stderr().contains("secret"));
+    let rows = line.destination.value("SELECT string_agg(id || v, ' ' ORDER BY id) FROM t").await;
+    assert_eq!(rows, "1a 3a");
+    let mut status = Pelton::new(["status"]).file("pelton.yaml", &manifest);
+    assert_eq!(status.run().await.code(), Some(0));
+    assert!(
+        status.stdout().contains(": 4 changes compared, 2 differ, 0 skipped\n  insert on public.t, change 0"),
+        "{}",
+        status.stdout()
+    );
+
+    // What is found of the same pair goes on being counted, and what is found of another one begins anew.
+    sync.terminate();
+    assert_eq!(sync.ended().await.code(), Some(0));
+    sync.start();
+    runs_beside(&sync, 2).await;
+    line.source("INSERT INTO t VALUES (4, 'x')").await;
+    line.destination.wait_until("(SELECT compared = 5 AND different = 2 FROM rejot_data_store.shadow)").await;
+    sync.kill().await;
+    std::fs::write(sync.folder().join("candidate.wasm"), writes('a').component()).expect("a file can be written");
+    sync.start();
+    runs_beside(&sync, 3).await;
+    line.source("INSERT INTO t VALUES (5, 'a')").await;
+    line.destination.wait_until("(SELECT compared = 1 AND different = 0 FROM rejot_data_store.shadow)").await;
+    sync.kill().await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_crashes_or_hangs_harms_nobody() {
+    for misdeed in ["unreachable", "(loop $forever (br $forever)) unreachable"] {
+        let line = Line::new().await;
+        let manifest = manifest(&line, ", limits: { timeoutMs: 300 }");
+        let candidate = Guest { process: misdeed, ..Guest::default() };
+        let mut sync = running(&line, &manifest, &candidate).await;
+        // Single transactions, faster than one that hangs can be stopped.
+        for id in 1..=60 {
+            line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
+        }
+        line.destination.wait_until("(SELECT count(*) FROM t) = 60").await;
+        line.destination.wait_until("(SELECT problem IS NOT NULL AND skipped > 0 FROM rejot_data_store.shadow)").await;
+        let found = shadow(&manifest).await;
+        assert_eq!((&found["compared"], &found["different"]), (&0.into(), &0.into()), "{found}");
+        let problem = found["problem"].as_str().unwrap();
+        assert!(problem.contains("crashed") || problem.contains("limit 300 ms"), "{problem}");
+        let told = "SELECT count(*) FROM rejot_data_store.flow WHERE problem IS NOT NULL";
+        assert_eq!(line.destination.value(told).await, "0");
+        sync.terminate();
+        assert_eq!(sync.ended().await.code(), Some(0), "{}", sync.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_that_cannot_run_is_told_and_nothing_else_happens() {
+    let line = Line::new().await;
+    let manifest = manifest(&line, "");
+    line.source(TABLES).await;
+    let sync = || {
+        let sync = Pelton::new(["sync"]).file("pelton.yaml", &manifest).file("t.wasm", writes('a').component());
+        sync.file("candidate.wasm", "no component")
+    };
+    let mut broken = sync();
+    broken.start();
+    line.source("INSERT INTO t VALUES (1, 'a')").await;
+    broken.says("the candidate does not run: ").await;
+    line.destination.wait_until("(SELECT problem LIKE '%is not WebAssembly%' FROM rejot_data_store.shadow)").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 1").await;
+    broken.kill().await;
+    let strange = Guest { table: ("public", "gone"), ..writes('b') };
+    let mut strange = sync().file("candidate.wasm", strange.component());
+    strange.start();
+    strange.says("the candidate reads table public.gone, which is not published").await;
+    line.source("INSERT INTO t VALUES (2, 'a')").await;
+    line.destination.wait_until("(SELECT count(*) FROM t) = 2").await;
+    strange.kill().await;
+}
+
+#[tokio::test]
+async fn a_candidate_goes_on_with_the_state_of_its_version() {
+    let line = Line::new().await;
+    let manifest = manifest(&line, "");
+    line.source(TABLES).await;
+    let (live, same) = (crate::deploy::counts(""), crate::deploy::counts("another"));
+    let mut sync = line.follow(&manifest).file("t.wasm", live.component());
+    sync = sync.file("candidate.wasm", live.component());
+    sync.start();
+    for id in 1..=3 {
+        line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
+        line.destination.wait_until(&format!("(SELECT count(*) FROM t) = {id}")).await;
+    }
+    sync.terminate();
+    assert_eq!(sync.ended().await.code(), Some(0));
+    std::fs::write(sync.folder().join("candidate.wasm"), same.component()).expect("a file can be written");
+    sync.start();
+    // Its state was that of the checkpoint: it counts on from there.
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(same.component()));
+    let beside = async |id: u32, condition: &str| {
+        line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
+        let sql = format!("(SELECT {condition} FROM rejot_data_store.shadow WHERE component_digest = '{digest}')");
+        line.destination.wait_until(&sql).await;
+    };
+    line.destination
+        .wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')"))
+        .await;
+    beside(4, "compared = 1 AND different = 0").await;
+    beside(5, "compared = 2 AND different = 0").await;
+    sync.kill().await;
+    // What it remembers is its own: the one that runs has counted each change once.
+    assert_eq!(line.destination.value("SELECT max(id) FROM t").await, "5");
+    // Of another version it begins with nothing.
+    let other = Guest { state_version: 8, ..crate::deploy::counts("") };
+    std::fs::write(sync.folder().join("candidate.wasm"), other.component()).expect("a file can be written");
+    sync.start();
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(other.component()));
+    line.destination
+        .wait_until(&format!("EXISTS (SELECT FROM rejot_data_store.shadow WHERE component_digest = '{digest}')"))
+        .await;
+    line.source("INSERT INTO t VALUES (6, 'a')").await;
+    line.destination.wait_until("(SELECT compared = 1 AND different = 1 FROM rejot_data_store.shadow)").await;
+    sync.kill().await;
+}
