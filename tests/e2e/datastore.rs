@@ -1,7 +1,8 @@
 //! Pelton's own tables in a destination: who may write, and what is remembered.
 
 use pelton::datastore::{
-    self, Commit, DataStoreError, NewFlow, Scope, Session, Start, StateTable, migrate, record_component, take_over,
+    self, Began, Commit, DataStoreError, DeploymentState, NewFlow, Scope, Session, Start, StateTable, begin_component,
+    migrate, take_over,
 };
 use pelton::lsn::Lsn;
 
@@ -89,19 +90,52 @@ async fn a_takeover_waits_for_a_transaction_in_flight_and_locks_the_former_owner
 }
 
 #[tokio::test]
-async fn what_a_transform_remembers_is_not_handed_to_another_state_version() {
+async fn what_a_transform_runs_as_is_recorded_by_its_owner_alone_with_what_it_was() {
+    let database = database().await;
+    let mut client = database.connect().await;
+    migrate(&mut client).await.unwrap();
+    let owned = take_over(&mut client, &scope(), &flows(&["a"]), &[], &start()).await.unwrap();
+    let began = |digest: &'static str, lsn: u64| Began {
+        transform: "orders@1",
+        digest,
+        file_digest: Some("aa"),
+        state_version: 1,
+        lsn: Lsn(lsn),
+        bytes: Some(b"component"),
+    };
+    begin_component(&mut client, &owned, &began("aa", 100)).await.unwrap();
+    let number = datastore::deploy(&mut client, &scope(), "orders@1", "bb", Some(b"another")).await.unwrap();
+    let state = async |client: &tokio_postgres::Client| {
+        let mut all = datastore::deployed(client, &scope()).await.unwrap();
+        let one = all.pop().expect("the transform");
+        (one.runs_as.expect("what it runs as"), one.deployment.expect("its deployment"))
+    };
+    assert_eq!(state(&client).await.1.state, DeploymentState::Wanted);
+    begin_component(&mut client, &owned, &began("bb", 200)).await.unwrap();
+    // A refusal that comes late refuses nothing.
+    datastore::refuse_deployment(&client, &scope(), "orders@1", number, "late", None).await.unwrap();
+    let (runs_as, deployment) = state(&client).await;
+    assert_eq!((runs_as.lsn, runs_as.former, runs_as.has_state), (Some(Lsn(200)), Some(("aa".to_owned(), 1)), false));
+    assert_eq!((deployment.state, deployment.lsn), (DeploymentState::Taken, Some(Lsn(200))));
+    let kept = async |digest| datastore::component(&client, "shop", digest).await.unwrap();
+    assert_eq!((kept("bb").await, kept("aa").await), (Some(b"another".to_vec()), Some(b"component".to_vec())));
+    // Whoever has taken the flows over decides from then on.
+    let mut second = database.connect().await;
+    take_over(&mut second, &scope(), &[], &[], &start()).await.unwrap();
+    let stale = begin_component(&mut client, &owned, &began("cc", 300)).await;
+    assert!(matches!(stale, Err(DataStoreError::StaleOwner { .. })));
+    assert_eq!(state(&second).await.0.digest, "bb");
+}
+
+#[tokio::test]
+async fn what_a_transform_remembers_is_found_again_in_order() {
     let database = database().await;
     let mut client = database.connect().await;
     migrate(&mut client).await.unwrap();
     let state = StateTable { scope: scope(), transform: "orders@1".to_owned() };
-    assert_eq!(record_component(&client, &state, "aa", 1).await.unwrap(), None);
-    assert_eq!(record_component(&client, &state, "bb", 2).await.unwrap(), None, "nothing is remembered yet");
     let key = |text: &'static str| bytes::Bytes::from_static(text.as_bytes());
     let entries = [(key("t/1"), Some(key("one"))), (key("t/2"), Some(key("two"))), (key("u/1"), Some(key("x")))];
     state.put(&client, &entries).await.unwrap();
-    assert_eq!(record_component(&client, &state, "cc", 3).await.unwrap(), Some(2));
-    assert_eq!(record_component(&client, &state, "dd", 2).await.unwrap(), None);
-
     state.put(&client, &[(key("t/2"), None), (key("t/3"), Some(key("three")))]).await.unwrap();
     let found = state.get(&client, &[b"t/3", b"t/2", b"t/1"]).await.unwrap();
     assert_eq!(found, [Some(key("three")), None, Some(key("one"))]);
