@@ -42,7 +42,9 @@ fn kind(bytes: &[u8]) -> Kind {
     let mut kind = Kind::Module;
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         match payload {
-            Ok(wasmparser::Payload::Version { encoding: wasmparser::Encoding::Component, .. }) => return Kind::Component,
+            Ok(wasmparser::Payload::Version { encoding: wasmparser::Encoding::Component, .. }) => {
+                return Kind::Component;
+            }
             Ok(wasmparser::Payload::CustomSection(section)) if section.name().starts_with("component-type") => {
                 return Kind::Module;
             }
