@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::state::{Entries, Memory};
-use crate::change::{Batch, Relation};
+use crate::change::{Batch, Rejection, Relation};
 use crate::wasm::{
     Component, GuestError, Limits, Options, Output, SettingProblem, StateStore, Transform, check_settings,
 };
@@ -102,10 +102,10 @@ impl Rehearsal {
         self.next_id += 1;
         let batch = Arc::new(Batch { id, ..batch });
         for _ in 1..times {
-            transform.process(batch.clone()).await?;
+            without_rejected(&transform, &batch).await?;
         }
         let goes_on = batch.ends_inside_transaction();
-        let output = transform.process(batch).await?;
+        let output = without_rejected(&transform, &batch).await?;
         // The pieces of a transaction are committed with its last one; until then the transform remembers them itself.
         written.extend(output.state.iter().cloned());
         if !goes_on {
@@ -136,5 +136,20 @@ impl Rehearsal {
     /// Returns what the transform remembers.
     pub fn state(&self) -> Entries {
         self.memory.entries()
+    }
+}
+
+/// Runs a batch, and once more without the changes that it rejects: what those did to the state must not stay.
+async fn without_rejected(transform: &Transform, batch: &Arc<Batch>) -> Result<Output, GuestError> {
+    let mut rejected = Vec::new();
+    loop {
+        let mut without: Vec<u32> = rejected.iter().map(|rejection: &Rejection| rejection.index).collect();
+        without.sort_unstable();
+        let mut output = transform.submit(batch.clone(), without).await.output().await?;
+        if output.rejected.is_empty() {
+            rejected.sort_by_key(|rejection| rejection.index);
+            return Ok(Output { rejected, ..output });
+        }
+        rejected.append(&mut output.rejected);
     }
 }
