@@ -12,6 +12,7 @@
 set -euo pipefail
 
 componentize=componentize-py==0.25.0
+mypy=mypy==2.4.1 # for the SDK's own tests
 sdk=$(cd "$(dirname "$0")/../guest-sdk/python/src" && pwd)
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/pelton/toolchains/python"
 
@@ -33,9 +34,9 @@ command -v "$python" >/dev/null || die "there is no $python. Install Python 3.11
   || die "$("$python" --version) is too old; install 3.11 or newer, and name it: PELTON_PYTHON=python3.12 $0"
 
 # Where it came from: another version of what is pinned makes it anew.
-wanted="$componentize for $("$python" -c 'import sys; print(sys.base_prefix, sys.version_info[:2])')"
+wanted="$componentize $mypy for $("$python" -c 'import sys; print(sys.base_prefix, sys.version_info[:2])')"
 ready() {
-  [ "$(cat "$cache/made-of" 2>/dev/null)" = "$wanted" ] && "$cache/bin/python" -c 'import componentize_py' 2>/dev/null
+  [ "$(cat "$cache/made-of" 2>/dev/null)" = "$wanted" ] && "$cache/bin/python" -c 'import componentize_py, mypy' 2>/dev/null
 }
 
 mkdir -p "$(dirname "$cache")"
@@ -49,8 +50,8 @@ if [ -n "$force" ] || ! ready; then
   rm -rf "$cache"
   "$python" -m venv "$cache" || die "$python can't make a virtual environment. On Debian and Ubuntu:
   sudo apt-get install python3-venv"
-  "$cache/bin/python" -m pip --quiet --disable-pip-version-check install "$componentize" \
-    || { rm -rf "$cache"; die "pip could not install $componentize; PyPI must be reachable"; }
+  "$cache/bin/python" -m pip --quiet --disable-pip-version-check install "$componentize" "$mypy" \
+    || { rm -rf "$cache"; die "pip could not install $componentize and $mypy; PyPI must be reachable"; }
   echo "$wanted" > "$cache/made-of"
 fi
 

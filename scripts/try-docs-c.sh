@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
 # Does what docs/c.md says, as a new user would: makes its files, and runs each line of its shell blocks.
 #
-#   scripts/try-docs-c.sh [PELTON]    PELTON: the binary to build with, by default the one on PATH
+#   scripts/try-docs-c.sh [PELTON]    PELTON: the binary to build with, by default what cargo makes of this checkout
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-pelton=$(command -v "${1:-pelton}") || { echo "try-docs-c: no pelton; name one" >&2; exit 2; }
 
 # A checkout as far as the page needs it, so that nothing is left behind in this one.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r scripts guest-sdk "$work"
+mkdir "$work/guest-sdk"
+cp -r scripts "$work"
+cp -r guest-sdk/c "$work/guest-sdk"
 mkdir "$work/bin"
-ln -s "$(realpath "$pelton")" "$work/bin/pelton"
+if [ $# -gt 0 ]; then
+  ln -s "$(realpath "$1")" "$work/bin/pelton"
+else
+  printf '#!/bin/sh\nexec cargo run --quiet --manifest-path "%s/Cargo.toml" --bin pelton -- "$@"\n' "$root" > "$work/bin/pelton"
+  chmod +x "$work/bin/pelton"
+fi
 
 # The page as one script: a shell block as it is, a C block into the file that is named in the line before it.
 awk -v q="'" '

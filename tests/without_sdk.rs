@@ -130,6 +130,13 @@ fn a_transform_in_cpp_needs_the_contract_and_no_sdk() {
     );
     assert_eq!(
         show(&output.rows),
-        ["insert 1 Ann #1 @0", "update 1 Änn #1 @2", "update -3 Ann #-3 @3", "delete -3 - @4", "delete 1 - @5", "truncate @6"]
+        [
+            "insert 1 Ann #1 @0",
+            "update 1 Änn #1 @2",
+            "update -3 Ann #-3 @3",
+            "delete -3 - @4",
+            "delete 1 - @5",
+            "truncate @6"
+        ]
     );
 }

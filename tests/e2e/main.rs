@@ -31,6 +31,7 @@ mod messages;
 mod migrations;
 mod migrations_source;
 mod mirrors;
+mod new;
 mod postgres_catalog;
 mod postgres_connect;
 mod postgres_stream;

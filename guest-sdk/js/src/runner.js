@@ -41,7 +41,7 @@ export class Runner {
   }
 
   #process(spans, changes) {
-    if (this.definition.handlers.some((handler) => handler.ahead)) this.#readAhead(changes);
+    const known = this.definition.handlers.some((handler) => handler.ahead) ? this.#readAhead(changes) : [];
     const out = new Out(this.definition.publishes);
     const rejected = [];
     let index = 0;
@@ -53,7 +53,7 @@ export class Runner {
       out.span = span;
       for (; index < end; index++) {
         out.source = index;
-        this.#change(changes[index], out, rejected);
+        this.#change(changes[index], known[index], out, rejected);
       }
       if (span.complete && span.count > 0 && this.definition.endOfTransaction) {
         const end = () => this.definition.endOfTransaction(this.instance, out);
@@ -65,19 +65,26 @@ export class Runner {
     return { count: out.rows.length, json: encode(out.rows), rejected };
   }
 
-  /** Reads the state that the batch's changes will need. What can't be read of a change is reported when it is transformed. */
+  /**
+   * Reads the state that the batch's changes will need, and returns the changes that it has read for that. What can't be
+   * read of a change is reported when it is transformed.
+   */
   #readAhead(changes) {
     const ahead = new Ahead();
-    for (const change of changes) {
+    const known = changes.map((change) => {
       const { handler, plan } = this.#head(change);
-      if (!handler.ahead) continue;
+      if (!handler.ahead) return undefined;
       try {
-        handler.ahead(this.instance, readChange(plan, change[0], change[2], change[3]), ahead);
+        const read = readChange(plan, change[0], change[2], change[3]);
+        handler.ahead(this.instance, read, ahead);
+        return read;
       } catch (error) {
         if (!(error instanceof Rejected)) throw error;
+        return undefined;
       }
-    }
+    });
     ahead.fetch();
+    return known;
   }
 
   #head(change) {
@@ -91,9 +98,10 @@ export class Runner {
   }
 
   /** Hands one change to its function. */
-  #change(change, out, rejected) {
+  #change(change, known, out, rejected) {
     const { handler, plan } = this.#head(change);
-    const run = () => handler.run(this.instance, readChange(plan, change[0], change[2], change[3]), out);
+    const run = () =>
+      handler.run(this.instance, known ?? readChange(plan, change[0], change[2], change[3]), out);
     settle(run, handler.name, out, rejected);
   }
 }

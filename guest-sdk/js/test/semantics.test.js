@@ -23,7 +23,9 @@ import {
   transform,
   unchanged,
 } from "../src/index.js";
+import { setHost } from "../src/host.js";
 import { Runner } from "../src/runner.js";
+import { flush, withState } from "../src/state/overlay.js";
 import { Harness } from "../src/testing/index.js";
 import { definitionOf, describe } from "../src/transform.js";
 
@@ -326,6 +328,19 @@ test("what a rejected change had published is not sent", () => {
   ]);
 });
 
+test("the end of a transaction speaks for its last change once", () => {
+  const refusing = defineTransform({
+    name: "refusing",
+    publishes: [publicItems],
+    tables: [on(items, ({ newRow }) => newRow.hidden && reject("change", "the change"))],
+    endOfTransaction: () => reject("end", "the end"),
+  });
+  const made = new Runner(definitionOf(refusing), { settings: [], relations: [relation()] });
+  const rejected = (hidden) => made.process(spans(1), 1, JSON.stringify([[0, 3, [hidden, "eu", "B", 5, "T", 7], null]])).rejected;
+  assert.deepEqual(rejected(true).map(({ code }) => code), ["change"]);
+  assert.deepEqual(rejected(false).map(({ code }) => code), ["end"]);
+});
+
 test("a batch to be retried comes again", () => {
   const host = new Harness(House).setting("prefix", "");
   host.insert(things, thing(1, 13));
@@ -508,10 +523,26 @@ test("scans go in batches and see what was written", () => {
   });
 });
 
-test("what is too much to keep goes to the host within the batch", () => {
-  const texts = new StateMap("texts", codec.int32, codec.text);
+test("what was written goes to the host at the end, in the order of its keys, and earlier where it is too much", () => {
+  const texts = new StateMap("t", codec.uint16, codec.text);
+  const puts = [];
+  const before = setHost({ put: (entries) => puts.push(entries.map(([key]) => key.at(-1))), get: (keys) => keys.map(() => undefined) });
+  const large = "x".repeat(1 << 20);
+  try {
+    withState(() => {
+      for (const id of [3, 1, 2]) texts.put(id, "");
+      texts.get(7);
+      flush();
+      flush();
+    });
+    withState(() => {
+      for (const id of [9, 8, 7, 6, 5]) texts.put(id, large);
+    });
+  } finally {
+    setHost(before);
+  }
+  assert.deepEqual(puts, [[1, 2, 3], [6, 7, 8, 9]]);
   new Harness(remembering).withState(() => {
-    const large = "x".repeat(1 << 20);
     for (let i = 0; i < 10; i++) texts.put(i, large);
     assert.ok(texts.getMany([0, 5, 9, 10]).every((text, i) => (i < 3 ? text === large : text === undefined)));
   });

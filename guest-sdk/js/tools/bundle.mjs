@@ -5,7 +5,7 @@ import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { check } from "./check.mjs";
-import { readProject } from "./project.mjs";
+import { linkSdk, readProject } from "./project.mjs";
 import { COMPONENTIZE, ESBUILD, TYPESCRIPT, find, load, need, packageOf } from "./toolchain.mjs";
 import { Trouble } from "./trouble.mjs";
 
@@ -18,6 +18,7 @@ export const SCRIPT = "transform.js";
 export const TARGET = "es2022";
 
 export async function bundle(dir, out) {
+  linkSdk(dir);
   const project = readProject(dir);
   // What the component is made with is looked for here as well: it is part of what the script says, and known early.
   const componentize = packageOf(need(COMPONENTIZE, dir)).version;

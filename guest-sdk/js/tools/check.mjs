@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
-import { filesBelow } from "./project.mjs";
+import { filesBelow, linkSdk } from "./project.mjs";
 import { TYPESCRIPT, find, need } from "./toolchain.mjs";
 
 /** What a project without a tsconfig.json is checked with. */
@@ -13,6 +13,7 @@ const OPTIONS = { strict: true, target: "es2022", module: "esnext", moduleResolu
 
 /** Returns 0 when the types are right, of `entry` and what it imports, or of the whole project; the compiler's words go to stderr. */
 export function check(dir, entry) {
+  linkSdk(dir);
   const tsc = join(need(TYPESCRIPT, dir), "bin", "tsc");
   const folder = mkdtempSync(join(tmpdir(), "pelton-"));
   try {

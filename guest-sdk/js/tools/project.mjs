@@ -1,21 +1,40 @@
 // A transform's project: what its package.json says.
 
-import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 
 import { Trouble } from "./trouble.mjs";
 
 const ENTRIES = ["src/index.ts", "src/index.js", "index.ts", "index.js"];
 
-/** Reads the project in `dir`: its version, and the file that exports the transform. */
-export function readProject(dir) {
+function readManifest(dir) {
   const path = join(dir, "package.json");
-  let manifest;
   try {
-    manifest = JSON.parse(readFileSync(path, "utf8"));
+    return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     throw new Trouble(`${path} can't be read: ${error.message}`);
   }
+}
+
+/** Puts an SDK that package.json names by its folder (`file:`) where modules look for it, as `npm install` would. */
+export function linkSdk(dir) {
+  const link = join(dir, "node_modules", "@pelton", "sdk");
+  if (existsSync(link) || !existsSync(join(dir, "package.json"))) return;
+  const { dependencies, devDependencies } = readManifest(dir);
+  const folder = /^file:(.*)/.exec({ ...devDependencies, ...dependencies }["@pelton/sdk"] ?? "")?.[1];
+  if (folder === undefined || !existsSync(resolve(dir, folder, "package.json"))) return;
+  mkdirSync(dirname(link), { recursive: true });
+  try {
+    symlinkSync(resolve(dir, folder), link, "dir");
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error; // two at once
+  }
+}
+
+/** Reads the project in `dir`: its version, and the file that exports the transform. */
+export function readProject(dir) {
+  const path = join(dir, "package.json");
+  const manifest = readManifest(dir);
   const entry = manifest.main ?? ENTRIES.find((file) => existsSync(join(dir, file)));
   if (entry === undefined) {
     throw new Trouble(`${path} does not say where the transform is`, `add "main": "src/orders.ts", the file that exports it`);

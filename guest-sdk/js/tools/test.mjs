@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { TARGET } from "./bundle.mjs";
-import { filesBelow } from "./project.mjs";
+import { filesBelow, linkSdk } from "./project.mjs";
 import { ESBUILD, load } from "./toolchain.mjs";
 import { Trouble } from "./trouble.mjs";
 
 export async function runTests(dir, args) {
+  linkSdk(dir);
   const files = filesBelow(dir, /\.test\.[jt]s$/);
   if (files.length === 0) throw new Trouble(`there are no tests in ${resolve(dir)}`, "name a file like orders.test.ts");
   const esbuild = await load(ESBUILD, dir);

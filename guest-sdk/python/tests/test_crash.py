@@ -1,5 +1,6 @@
 """What the operator is told of a crash: its place, and of the exception what can't quote a value."""
 
+import enum
 import unittest
 from typing import Any
 
@@ -43,6 +44,8 @@ WAYS: Any = {
     "raise": deeper,
     "assert": lambda _: failing_assertion(),
     "int": lambda _: int(SECRET),
+    # Python's own modules raise with words of their own, which quote what they were given.
+    "library": lambda _: enum.Enum("Colour", {"RED": "red"})(SECRET),
     "key": lambda _: {}[SECRET],
     "getattr": lambda _: getattr(object(), SECRET),
     "keyword": lambda _: deeper(**{SECRET: 1}),
@@ -85,6 +88,7 @@ class CrashTest(unittest.TestCase):
         expected = {
             "assert": "AssertionError: no secret is expected",
             "int": "ValueError",
+            "library": "ValueError",
             "key": "KeyError",
             "getattr": "AttributeError",
             "keyword": "TypeError",

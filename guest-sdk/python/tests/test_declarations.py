@@ -3,9 +3,9 @@
 import enum
 import unittest
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from pelton_sdk import Ahead, Change, Fatal, Key, Map, Out, Toasted, public, settings, source, transform
+from pelton_sdk import Ahead, Change, Column, Fatal, Key, Map, Out, Toasted, public, settings, source, transform
 from pelton_sdk.transform import transform_of
 from shop import Item, Note, PublicItem, Thing, items
 
@@ -32,6 +32,7 @@ class DeclarationsTest(unittest.TestCase):
         self.refused(lambda: table(row(a=Key[int | None])), "`a`", "Key")
         self.refused(lambda: table(row(a=Key[Toasted[int]])), "`a`", "Key")
         self.refused(lambda: table(row(a=Numbered)), "Numbered", "texts")
+        self.refused(lambda: table(row(a=int, b=Annotated[int, Column(name="a")])), "two fields", "`a`")
         self.refused(lambda: source(), "@source(")
         self.refused(lambda: source("t", message="m"), "@source(")
         self.refused(lambda: source("public."), "schema.table")

@@ -149,6 +149,7 @@ class TextTest(unittest.TestCase):
         self.assertEqual(Json("1" * 5000).parse() % 10, 1)
         for text in ["", "{", "NaN", "{'a': 1}"]:
             self.refused(lambda: Json(text).parse())
+        self.refused(lambda: Json("[" * 100_000 + "]" * 100_000).parse(), "too-deep")
 
     def test_texts_do_not_add_up_or_sort(self) -> None:
         with self.assertRaises(TypeError):

@@ -94,7 +94,8 @@ impl BuildError {
                 "mark the transform with #[transform(…)] of pelton-sdk, in the crate that is built itself".to_owned(),
             ),
             BuildError::NoWorld { language: Language::Other, .. } => Some(
-                "export `lifecycle`, and `typed` or `packed`, of wit/transform.wit: docs/without-sdk.md shows how".to_owned(),
+                "export `lifecycle`, and `typed` or `packed`, of wit/transform.wit: docs/without-sdk.md shows how"
+                    .to_owned(),
             ),
             BuildError::NoWorld { language, .. } => Some(format!(
                 "declare the transform as the SDK for {language} has it, in the project that is built itself"

@@ -89,3 +89,36 @@ fn imports_that_nobody_serves_are_listed() {
     imports.sort();
     assert_eq!(imports, ["env.clock", "wasi:sockets/tcp@0.2.0.connect"]);
 }
+
+/// A folder with one C source.
+fn c_source(source: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("shop.c"), source).unwrap();
+    folder
+}
+
+#[test]
+fn c_without_the_sdk_is_told_where_it_is() {
+    let folder = c_source("int f(void) { return 1; }");
+    let error = error_of(folder.path());
+    assert!(matches!(&error, BuildError::NoSdk { dir, .. } if dir == folder.path()), "{error}");
+    assert!(error.hint().unwrap().contains("compile_flags.txt"), "{error}");
+}
+
+#[test]
+fn c_that_does_not_compile_is_no_component() {
+    let folder = c_source("#include <pelton.h>\nint f(void) { return no_such_thing; }");
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-sdk/c");
+    std::fs::write(folder.path().join("compile_flags.txt"), format!("-I{}\n", sdk.display())).unwrap();
+    let error = error_of(folder.path());
+    assert!(matches!(&error, BuildError::Compile { name, tool: "clang", .. } if name == "shop"), "{error}");
+}
+
+#[test]
+fn a_module_of_no_world_is_told_what_to_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("shop.wasm");
+    std::fs::write(&module, b"\0asm\x01\0\0\0").unwrap();
+    let error = error_of(&module);
+    assert!(error.hint().is_some_and(|hint| hint.contains("without-sdk.md")), "{error}");
+}

@@ -1,6 +1,7 @@
-//! `pelton collect`: reads schemas that are defined in TypeScript or Python with ReJot's packages, and puts them into the
-//! manifest.
+//! `pelton collect`: what components describe, and schemas that are defined in TypeScript or Python with ReJot's packages,
+//! become the manifest's.
 
+mod component;
 mod found;
 mod merge;
 mod run;
@@ -11,13 +12,14 @@ use super::manifest::file::{self, File};
 use super::report::Failure;
 use found::{Kind, Schema};
 
-/// Collects public and consumer schemas that TypeScript or Python files define with ReJot's packages
+/// Collects schemas: those that components describe, and those that TypeScript or Python files define with ReJot's packages
 ///
-/// The files are run by `node` or `python3` of this machine, so only name those that you trust. Without --check and
-/// --write the schemas are printed. TypeScript takes Node 22.15 or newer, or esbuild in the project.
+/// A component (.wasm) describes itself in the sandbox. Other files are run by `node` or `python3` of this machine, so only
+/// name those that you trust; TypeScript takes Node 22.15 or newer, or esbuild in the project. Without --check and --write
+/// the schemas are printed. Comments, settings and whatever else the manifest says stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The files (.ts .mts .js .mjs .cjs .py)
+    /// The files (.wasm .ts .mts .js .mjs .cjs .py)
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
@@ -43,17 +45,21 @@ pub struct Args {
 /// # Errors
 /// A file can't be run, a schema is wrong, or the manifest would be.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let schemas = run::all(&args.files).await?;
+    let (components, files): (Vec<_>, Vec<_>) = args.files.into_iter().partition(|file| component::is_component(file));
+    let components = component::describe(&components)?;
+    let schemas = run::all(&files).await?;
     if args.print || !(args.check || args.write) {
         schemas.iter().for_each(print);
+        components.iter().for_each(print_component);
     }
     if !args.check && !args.write {
         return Ok(());
     }
     let path = file::find(args.manifest)?;
     let mut file = File::read(&path)?;
-    let files = args.files.iter().map(|one| merge::definition_file(&path, one)).collect::<Result<Vec<_>, _>>()?;
-    let told = merge::into(&mut file, schemas, &files, args.check)?;
+    let files = files.iter().map(|one| merge::definition_file(&path, one)).collect::<Result<Vec<_>, _>>()?;
+    let mut told = merge::into(&mut file, schemas, &files, args.check)?;
+    told.extend(component::merge(&mut file, &components, args.check)?);
     file.check()?;
     if args.write {
         file.write()?;
@@ -72,4 +78,11 @@ fn print(schema: &Schema) {
         Kind::Consumer => ("consumer schema", String::new()),
     };
     println!("{kind:15}  {}{version}  {}", schema.name(), schema.file.display());
+}
+
+fn print_component(component: &component::Described) {
+    for schema in &component.public_schemas {
+        let (name, file) = (&schema.name, component.file.display());
+        println!("{:15}  {name} {}.{}  {file}", "public schema", schema.major, schema.minor);
+    }
 }

@@ -1,7 +1,7 @@
 //! The first test of a project: one row of each table, and what becomes of it.
 
 use crate::change::Kind;
-use crate::cli::generate::{Column, Naming, RowType};
+use crate::cli::generate::{Column, Naming, RowType, snake};
 
 /// Returns a fixture in YAML. The expected rows are what the transform to begin with makes: the same.
 pub fn fixture(rows: &[RowType], naming: &Naming) -> String {
@@ -12,7 +12,7 @@ pub fn fixture(rows: &[RowType], naming: &Naming) -> String {
     for row in rows {
         text += &format!("  {}:\n    columns:\n", name(&row.qualified()));
         for column in &row.columns {
-            text += &format!("      {}: {}\n", name(&column.name), name(&declared(column)));
+            text += &format!("      {}: {}\n", name(&column.name), declared(column));
         }
     }
     text += "transactions:\n  - changes:\n";
@@ -34,20 +34,18 @@ fn values(row: &RowType, called: impl Fn(&Column) -> String, indent: &str) -> St
 
 /// A column as `CREATE TABLE` would have it.
 fn declared(column: &Column) -> String {
-    let mut text = match &column.labels {
-        Some(labels) => {
-            let all: Vec<_> =
-                labels.labels.iter().map(|(label, _)| format!("'{}'", label.replace('\'', "''"))).collect();
-            format!("enum({})", all.join(", "))
-        }
-        None => column.kind.type_name(),
+    let traits = match (column.key, column.nullable) {
+        (true, _) => " key",
+        (_, false) => " not null",
+        _ => "",
     };
-    if column.key {
-        text += " PRIMARY KEY";
-    } else if !column.nullable {
-        text += " NOT NULL";
+    match &column.labels {
+        Some(labels) => {
+            let all: Vec<_> = labels.labels.iter().map(|(label, _)| name(label)).collect();
+            format!("{{ type: {}, labels: [{}] }}", name(&format!("{}{traits}", snake(&labels.name))), all.join(", "))
+        }
+        None => name(&format!("{}{traits}", column.kind.type_name())),
     }
-    text
 }
 
 /// A value of the column's type.
@@ -61,7 +59,7 @@ fn sample(column: &Column) -> String {
         Kind::Float32 | Kind::Float64 => "1.5",
         Kind::Numeric => "\"12.50\"",
         Kind::Text => "some text",
-        Kind::Bytea => "'\\x00ff'",
+        Kind::Bytea => "{ bytes: 00ff }",
         Kind::Uuid => "6f1c1f6e-1f0a-4c3e-9f65-0d6a3c1b2a90",
         Kind::Json | Kind::Jsonb => "'{\"a\": 1}'",
         Kind::Date => "\"2024-07-01\"",
@@ -79,11 +77,10 @@ fn sample(column: &Column) -> String {
 
 /// A scalar of YAML, quoted where it would be read as something else.
 fn name(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || " _.(),'[]".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _.()".contains(c);
     let safe = text.chars().all(plain)
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && !text.ends_with(' ')
-        && !text.contains(" '")
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
     if safe { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }

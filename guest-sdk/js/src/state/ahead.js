@@ -18,7 +18,7 @@ export class Ahead {
   read(map, key) {
     if (this.#bytes >= KEY_BYTES_MAX) return;
     const whole = map.keyOf(key);
-    this.#bytes += whole.length;
+    this.#bytes += whole.bytes.length;
     this.#keys.push(whole);
   }
 

@@ -10,9 +10,14 @@ import * as overlay from "./overlay.js";
 /** How many entries are read at once. */
 const BATCH = 256;
 
+/** How many keys are remembered: a change asks for the same one several times. */
+const KEYS_MAX = 4096;
+
 /** A part of the state, with keys and values of one type each. */
 export class StateMap {
   #prefix;
+  /** Keys that were made before, by the plain values that they are of. */
+  #keys = new Map();
 
   /** Names a part of the state; two maps of one transform have different names. */
   constructor(name, key, value) {
@@ -80,7 +85,15 @@ export class StateMap {
 
   /** Returns the whole key: the map's name, a zero byte and the key. */
   keyOf(key) {
-    return written(this.key.key, key, this.#prefix);
+    const isPlain = typeof key !== "object";
+    const known = isPlain ? this.#keys.get(key) : undefined;
+    if (known !== undefined) return known;
+    const made = new overlay.Key(written(this.key.key, key, this.#prefix));
+    if (isPlain) {
+      if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
+      this.#keys.set(key, made);
+    }
+    return made;
   }
 
   #readKey(bytes) {

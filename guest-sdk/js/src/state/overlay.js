@@ -7,7 +7,17 @@ import { host } from "../host.js";
 /** What is kept of this batch before it goes to the host, and is read again after that. */
 const KEPT_BYTES_MAX = 4 << 20;
 
-/** By the key's letters, one a byte: `{ key, value: Uint8Array | undefined, written }`. */
+/** A key, and its letters, one a byte: they sort as its bytes do. */
+export class Key {
+  constructor(bytes) {
+    this.bytes = bytes;
+    let letters = "";
+    for (let i = 0; i < bytes.length; i++) letters += String.fromCharCode(bytes[i]);
+    this.letters = letters;
+  }
+}
+
+/** By the key's letters: `{ key, value: Uint8Array | undefined, written }`. */
 let entries = new Map();
 let bytes = 0;
 let isOpen = false;
@@ -38,9 +48,6 @@ function forget() {
   bytes = 0;
 }
 
-/** A key's letters, which sort as its bytes do. The host's own bound keeps keys short enough for one call. */
-const letters = (key) => String.fromCharCode.apply(null, key);
-
 /** Hands what was written to the host, in the order of the keys. */
 export function flush() {
   const dirty = [];
@@ -51,67 +58,63 @@ export function flush() {
   for (const text of dirty) {
     const entry = entries.get(text);
     entry.written = false;
-    puts.push([entry.key, entry.value]);
+    puts.push([entry.key.bytes, entry.value]);
   }
   host().put(puts);
 }
 
 /** Returns the value of a key, `undefined` if there is none. */
 export function get(key) {
-  const text = letters(key);
-  const entry = entries.get(text);
+  const entry = entries.get(key.letters);
   if (entry !== undefined) return entry.value;
   const value = ask([key])[0];
-  keep(text, key, value, false);
+  keep(key, value, false);
   return value;
 }
 
 /** Returns the values of many keys, with one call to the host. */
 export function getMany(keys) {
-  const texts = keys.map(letters);
   // What is fetched is kept, and what is kept may be handed to the host and forgotten: so what is known is taken first.
-  const known = new Map(texts.map((text) => [text, entries.get(text)?.value]));
-  for (const [text, value] of fetch(keys, texts)) known.set(text, value);
-  return texts.map((text) => known.get(text));
+  const known = new Map(keys.map(({ letters }) => [letters, entries.get(letters)?.value]));
+  for (const [letters, value] of fetch(keys)) known.set(letters, value);
+  return keys.map(({ letters }) => known.get(letters));
 }
 
 /** Reads what is not known yet, and keeps it; returns the values by their keys' letters. */
-export function fetch(keys, texts = keys.map(letters)) {
+export function fetch(keys) {
   const unknown = new Map();
-  texts.forEach((text, i) => {
-    if (!entries.has(text)) unknown.set(text, keys[i]);
-  });
+  for (const key of keys) if (!entries.has(key.letters)) unknown.set(key.letters, key);
   const fetched = new Map();
   if (unknown.size === 0) return fetched;
-  const wanted = [...unknown.keys()].sort();
-  const values = ask(wanted.map((text) => unknown.get(text)));
-  wanted.forEach((text, i) => {
-    fetched.set(text, values[i]);
-    keep(text, unknown.get(text), values[i], false);
+  const wanted = [...unknown.keys()].sort().map((letters) => unknown.get(letters));
+  const values = ask(wanted);
+  wanted.forEach((key, i) => {
+    fetched.set(key.letters, values[i]);
+    keep(key, values[i], false);
   });
   return fetched;
 }
 
 /** Sets a value; `undefined` removes it. */
 export function put(key, value) {
-  keep(letters(key), key, value, true);
+  keep(key, value, true);
 }
 
 /** Returns up to `limit` entries whose keys begin with `prefix`, in key order, beginning behind `after`. */
 export function scan(prefix, after, limit) {
   flush();
-  return host().scan(prefix, after, limit);
+  return host().scan(prefix, after?.bytes, limit);
 }
 
 function ask(keys) {
-  const values = host().get(keys);
+  const values = host().get(keys.map((key) => key.bytes));
   if (values.length !== keys.length) fatal("the host returned another number of state values than was asked for");
   return values;
 }
 
-function keep(text, key, value, written) {
-  bytes += key.length + (value === undefined ? 0 : value.length);
-  entries.set(text, { key, value, written });
+function keep(key, value, written) {
+  bytes += key.bytes.length + (value === undefined ? 0 : value.length);
+  entries.set(key.letters, { key, value, written });
   if (bytes > KEPT_BYTES_MAX) {
     flush();
     forget();

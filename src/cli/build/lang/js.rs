@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::{Code, Compiled};
 use crate::cli::build::cache::{self, Key};
@@ -28,10 +27,10 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     })?;
     let package = Package::read(dir)?;
     let name = package.short_name().unwrap_or_else(|| super::folder_name(dir));
-    let sdk = sdk(dir).ok_or_else(|| BuildError::NoSdk {
+    let sdk = sdk(dir).or_else(|| package.linked_sdk(dir)).ok_or_else(|| BuildError::NoSdk {
         dir: dir.to_path_buf(),
         sdk: SDK,
-        install: if package.names_sdk() { "npm install" } else { "npm install @pelton/sdk" },
+        install: if package.wanted_sdk().is_some() { "npm install" } else { "npm install @pelton/sdk" },
     })?;
     let scratch = super::scratch()?;
     let (bundle, component) = (scratch.path().join("bundle.js"), scratch.path().join("component.wasm"));
@@ -58,8 +57,8 @@ fn sdk(dir: &Path) -> Option<PathBuf> {
 #[serde(rename_all = "camelCase", default)]
 struct Package {
     name: Option<String>,
-    dependencies: BTreeMap<String, IgnoredAny>,
-    dev_dependencies: BTreeMap<String, IgnoredAny>,
+    dependencies: BTreeMap<String, String>,
+    dev_dependencies: BTreeMap<String, String>,
 }
 
 impl Package {
@@ -77,8 +76,16 @@ impl Package {
         self.name.as_deref()?.rsplit('/').find(|part| !part.is_empty()).map(str::to_owned)
     }
 
-    fn names_sdk(&self) -> bool {
-        self.dependencies.contains_key(SDK) || self.dev_dependencies.contains_key(SDK)
+    /// What is asked for as the SDK: a version, or a folder.
+    fn wanted_sdk(&self) -> Option<&str> {
+        self.dependencies.get(SDK).or_else(|| self.dev_dependencies.get(SDK)).map(String::as_str)
+    }
+
+    /// Returns the folder that is named as the SDK, `file:../sdk`, for a project in which npm has not run; the script
+    /// then puts it where modules look for it.
+    fn linked_sdk(&self, dir: &Path) -> Option<PathBuf> {
+        let folder = dir.join(self.wanted_sdk()?.strip_prefix("file:")?);
+        folder.join(SCRIPT).is_file().then_some(folder)
     }
 }
 
@@ -100,6 +107,19 @@ mod tests {
         assert!(listed.hint().unwrap().ends_with(": npm install"), "{:?}", listed.hint());
         let unlisted = error_of(r#"{"name": "shop"}"#);
         assert!(unlisted.hint().unwrap().ends_with(": npm install @pelton/sdk"), "{:?}", unlisted.hint());
+    }
+
+    #[test]
+    fn an_sdk_that_is_named_by_its_folder_needs_no_npm() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("sdk")).unwrap();
+        let project = folder.path().join("shop");
+        let dev_dependencies = BTreeMap::from([(SDK.to_owned(), "file:../sdk".to_owned())]);
+        let package = Package { dev_dependencies, ..Package::default() };
+        assert_eq!(package.linked_sdk(&project), None, "it is no SDK");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(folder.path().join("sdk").join(SCRIPT), "").unwrap();
+        assert_eq!(package.linked_sdk(&project), Some(project.join("../sdk")));
     }
 
     #[test]

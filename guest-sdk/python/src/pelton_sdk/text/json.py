@@ -4,6 +4,7 @@ import decimal
 import json
 from typing import Any, Never, Self
 
+from ..error import Reject
 from .base import Text, unreadable
 
 
@@ -50,6 +51,8 @@ class Json(Text):
             return _DECODER.decode(self.text)
         except ValueError:
             raise unreadable("json") from None
+        except RecursionError:
+            raise Reject("too-deep", "a json is nested too deep to be read") from None
 
 
 class Jsonb(Json):
