@@ -22,29 +22,44 @@ pub fn component_of(path: &Path) -> PathBuf {
     path.with_extension("component.wasm")
 }
 
+/// What is known of a file before it is made a component.
+enum Kind {
+    Component,
+    /// A core module that says itself for which world it was written, or nothing at all.
+    Module,
+    ModuleOf(&'static str),
+}
+
 fn code(bytes: Vec<u8>) -> Code {
-    let mut world = None;
-    for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
+    match kind(&bytes) {
+        Kind::Component => Code::Component(bytes),
+        Kind::Module => Code::Module(bytes),
+        Kind::ModuleOf(world) => Code::ModuleOf(world, bytes),
+    }
+}
+
+fn kind(bytes: &[u8]) -> Kind {
+    let mut kind = Kind::Module;
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         match payload {
             Ok(wasmparser::Payload::Version { encoding: wasmparser::Encoding::Component, .. }) => {
-                return Code::Component(bytes);
+                return Kind::Component;
             }
             Ok(wasmparser::Payload::CustomSection(section)) if section.name().starts_with("component-type") => {
-                return Code::Module(bytes);
+                return Kind::Module;
             }
             Ok(wasmparser::Payload::ExportSection(exports)) => {
-                let names = exports.into_iter().flatten().map(|export| export.name);
-                world = world.or(names.filter_map(world_of).next());
+                let mut names = exports.into_iter().flatten().map(|export| export.name);
+                if let Some(world) = names.find_map(world_of) {
+                    kind = Kind::ModuleOf(world);
+                }
             }
             Ok(_) => {}
             // What is no module is told so where it is made a component.
             Err(_) => break,
         }
     }
-    match world {
-        Some(world) => Code::ModuleOf(world, bytes),
-        None => Code::Module(bytes),
-    }
+    kind
 }
 
 fn world_of(export: &str) -> Option<&'static str> {
