@@ -1,4 +1,5 @@
-//! Collects the guest SDKs, which `pelton new` writes into the projects that it makes (`src/cli/new/sdk.rs`).
+//! Collects the guest SDKs, which `pelton new` writes into the projects that it makes (`src/cli/new/sdk.rs`), and makes the
+//! adapter that answers Go's WASI (`src/cli/build/deny.wat`) what it is in its binary form.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,12 @@ const ENDINGS: [&str; 15] =
 const LEFT_OUT: [&str; 9] =
     ["build", "dist", "node_modules", "package-lock.json", "target", "test", "tests", "testdata", "__pycache__"];
 
+const ADAPTER: &str = "src/cli/build/deny.wat";
+
 fn main() -> io::Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    println!("cargo::rerun-if-changed={ADAPTER}");
+    fs::write(out.join("deny.wasm"), wat::parse_file(ADAPTER).map_err(io::Error::other)?)?;
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("guest-sdk");
     let mut text = String::new();
     for sdk in SDKS {
@@ -34,7 +40,7 @@ fn main() -> io::Result<()> {
         }
         writeln!(text, "];").expect("a text takes all");
     }
-    fs::write(PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("sdk.rs"), text)
+    fs::write(out.join("sdk.rs"), text)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -47,7 +47,10 @@ async fn works_at_once(lang: &str) {
     let at = path.to_str().unwrap();
     let (code, said) = pelton(&["build", at]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
-    assert!(said.contains("reads public.orders, public.log_lines, publishes orders 1.0, log_lines 1.0"), "{lang}: {said}");
+    assert!(
+        said.contains("reads public.orders, public.log_lines, publishes orders 1.0, log_lines 1.0"),
+        "{lang}: {said}"
+    );
     let (code, said) = pelton(&["test", at]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
     let manifest = path.join("pelton.yaml");
@@ -101,7 +104,9 @@ async fn types_that_have_drifted_from_their_tables_are_shown_and_renewed() {
     let (_folder, path) = project("go", &database.url()).await;
     let (at, url) = (path.to_str().unwrap(), database.url());
     let before = rows(&path);
-    database.execute("ALTER TABLE orders ADD COLUMN note text, ALTER COLUMN took SET NOT NULL, DROP COLUMN small").await;
+    database
+        .execute("ALTER TABLE orders ADD COLUMN note text, ALTER COLUMN took SET NOT NULL, DROP COLUMN small")
+        .await;
     let (code, said) = pelton(&["generate", at, "--check", "--from", &url]).await;
     assert_eq!(code, Some(1), "{said}");
     for line in ["-\tSmall ", "+\tNote ", "rows.go is not what the tables are", "Hint: run `pelton generate`"] {

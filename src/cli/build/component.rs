@@ -24,7 +24,7 @@ const PREVIEW_1: &str = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_
 ///
 /// Go's runtime grows its memory and takes what lies behind its heap for its own, whoever made it grow (`sbrk` in
 /// `runtime/mem_wasm.go`). The adapter of wasmtime's authors has its state in such memory, and would be overwritten.
-const DENY: &[u8] = include_bytes!("deny.wasm");
+const DENY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/deny.wasm"));
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 

@@ -93,11 +93,15 @@ pub fn merge(file: &mut File, components: &[Described], strict: bool) -> Result<
             }
         }
         let gone = |item: &Value| {
-            item["config"]["component"] == path.as_str() && component.public_schemas.iter().all(|schema| !is(item, schema))
+            item["config"]["component"] == path.as_str()
+                && component.public_schemas.iter().all(|schema| !is(item, schema))
         };
         while let Some(index) = file.items(LIST).iter().position(gone) {
             let item = &file.items(LIST)[index];
-            told.push(format!("Removed `{}`, which its component publishes no more", item["name"].as_str().unwrap_or_default()));
+            told.push(format!(
+                "Removed `{}`, which its component publishes no more",
+                item["name"].as_str().unwrap_or_default()
+            ));
             file.edit(&Edit::Remove { list: LIST, index })?;
         }
     }
@@ -162,7 +166,10 @@ fn updated(file: &mut File, index: usize, schema: &PublicSchema, shown: &Path, s
     if !breaks.is_empty() {
         let list: String = breaks.iter().map(|one| format!("\n  - {one}")).collect();
         let what = format!("{}: public schema `{}` would break those who read it:{list}", shown.display(), schema.name);
-        return Err(Failure::new(what, Some(format!("give it version {}.0, or bring back what it had", schema.major + 1))));
+        return Err(Failure::new(
+            what,
+            Some(format!("give it version {}.0, or bring back what it had", schema.major + 1)),
+        ));
     }
     // What an author wrote of the same columns, formats and descriptions, stays.
     let agrees = engine::differences(before, schema).is_empty() && names(before) == names(&now);
@@ -250,7 +257,10 @@ publicSchemas:
     fn what_a_component_publishes_no_more_goes() {
         let next = PublicSchema { major: 2, ..schema(0, &[("id", Kind::Int64, false)]) };
         let (told, tree) = collected(vec![next], true).unwrap();
-        assert_eq!(told, ["Added public schema `orders` 2.0", "Removed `orders`, which its component publishes no more"]);
+        assert_eq!(
+            told,
+            ["Added public schema `orders` 2.0", "Removed `orders`, which its component publishes no more"]
+        );
         assert_eq!(tree["publicSchemas"].as_array().unwrap().len(), 1);
     }
 
