@@ -373,6 +373,22 @@ func TestWhatARejectedChangeHadPublishedIsNotSent(t *testing.T) {
 	}
 }
 
+func TestTheEndOfATransactionSpeaksForItsLastChangeOnce(t *testing.T) {
+	transform := items()
+	transform.WholeTransactions = true
+	transform.EndOfTransaction = func(*Out) error { return Reject("end", "too late") }
+	transform.Tables = []Handler{Table("shop.items", func(change Change[item], _ *Out) error {
+		return Reject("change", "refused")
+	})}
+	host := NewHarness(transform)
+	InsertRow(host, itemOf(1, "a"))
+	out, err := host.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "rejected", out.Rejected, []Rejection{{0, "change", "refused"}})
+}
+
 func TestABatchToBeRetriedComesAgain(t *testing.T) {
 	host := NewHarness(house()).Setting("prefix", "")
 	InsertRow(host, &thing{1, 13, "red"})

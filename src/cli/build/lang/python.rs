@@ -21,7 +21,7 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     let component = cache::component(key, || {
         let scratch = super::scratch()?;
         let component = scratch.path().join("component.wasm");
-        let status = super::run(Command::new(&python).args(MODULE).arg(dir).arg("--out").arg(&component))?;
+        let status = super::run(with_its_sdk(&python, dir).args(MODULE).arg(dir).arg("--out").arg(&component))?;
         if !status.success() {
             return Err(failed(&name, status));
         }
@@ -37,7 +37,7 @@ fn failed(name: &str, status: ExitStatus) -> BuildError {
 /// The project's name, and all that its component is made of: the files of the project and of the SDK, and the versions
 /// of tools and packages.
 fn ingredients(python: &Path, dir: &Path) -> Result<(String, Key), BuildError> {
-    let mut command = Command::new(python);
+    let mut command = with_its_sdk(python, dir);
     command.args(MODULE).arg(dir).arg("--ingredients").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(|source| super::start(command.get_program(), source))?;
     if !output.status.success() {
@@ -64,15 +64,29 @@ fn find(dir: &Path) -> Result<PathBuf, BuildError> {
             install: "install Python 3.11 or newer, and have python3 on PATH",
         });
     }
-    candidates.into_iter().find(|python| has_the_sdk(python)).ok_or_else(|| BuildError::NoSdk {
+    candidates.into_iter().find(|python| has_the_sdk(python, dir)).ok_or_else(|| BuildError::NoSdk {
         dir: dir.to_path_buf(),
         sdk: "pelton_sdk with componentize-py",
         install: "python3 -m venv .venv && .venv/bin/pip install 'pelton-sdk[build]'",
     })
 }
 
-fn has_the_sdk(python: &Path) -> bool {
+/// A copy of the SDK in the project itself, as `pelton new` puts it there, comes before any other.
+fn with_its_sdk(python: &Path, dir: &Path) -> Command {
     let mut command = Command::new(python);
+    let own = dir.join("pelton-sdk/src");
+    if let Ok(own) = own.canonicalize() {
+        let others = std::env::var_os("PYTHONPATH").unwrap_or_default();
+        let all = std::iter::once(own).chain(std::env::split_paths(&others));
+        if let Ok(path) = std::env::join_paths(all) {
+            command.env("PYTHONPATH", path);
+        }
+    }
+    command
+}
+
+fn has_the_sdk(python: &Path, dir: &Path) -> bool {
+    let mut command = with_its_sdk(python, dir);
     command.args(["-c", "import pelton_sdk.componentize, componentize_py"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
