@@ -61,5 +61,6 @@ export PATH="$pelton:$PATH" PGOPTIONS='' \
   SOURCE_URL="postgres://postgres@/source?host=$work/server" \
   WAREHOUSE_URL="postgres://postgres@/warehouse?host=$work/server"
 mkdir "$work/here" && cd "$work/here"
+ln -s "$checkout" pelton # pages that say "beside a checkout"
 bash -euxo pipefail "$work/script"
 echo "try-docs: all of $page" >&2
