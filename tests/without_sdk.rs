@@ -34,7 +34,7 @@ fn component() -> Vec<u8> {
 
 /// `public.orders (is_test, customer, id)`: not in the order in which the transform names them.
 fn relation() -> Relation {
-    let column = |name: &str, kind, type_oid, key| Column {
+    let column = |name: &str, kind, type_oid, key: bool| Column {
         name: name.into(),
         kind,
         type_oid,
