@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use super::work::Through;
 
 /// The program under test, of the same profile as the bench.
-const PELTON: &str = env!("CARGO_BIN_EXE_pelton");
+pub const PELTON: &str = env!("CARGO_BIN_EXE_pelton");
 
 /// One of the programs under test, and what its rows go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -201,7 +201,8 @@ mod tests {
             key: *name == "id",
             attrs: vec![],
         };
-        PublicSchema { name: "orders".into(), major: 1, minor, columns: columns.iter().map(column).collect() }
+        let columns = columns.iter().map(column).collect();
+        PublicSchema { name: "orders".into(), major: 1, minor, columns, attrs: vec![] }
     }
 
     const MANIFEST: &str = "slug: shop
