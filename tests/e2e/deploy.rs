@@ -79,7 +79,7 @@ async fn letters(destination: &Database, rows: u32) -> String {
 }
 
 async fn has_rows(line: &Line, rows: u32) {
-    line.destination.wait_until(&format!("(SELECT count(*) FROM t) = {rows}")).await;
+    line.destination.wait_for_rows("t", rows.into()).await;
 }
 
 /// Runs `pelton deploy ARGUMENTS…` and returns the exit code and what it printed on both.
@@ -133,7 +133,7 @@ async fn a_component_takes_over_between_transactions_and_is_rolled_back() {
         "{seen}"
     );
     // The recorded position is the boundary: what was committed before it went through the first.
-    line.destination.wait_until("(SELECT count(*) FROM u) = 1").await;
+    line.destination.wait_for_rows("u", 1).await;
 
     let (code, stdout, stderr) = deploy(&manifest, &[], &["t", "--rollback", "--json"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
@@ -342,7 +342,7 @@ async fn a_fix_that_is_deployed_brings_a_stopped_transform_back() {
     sync.start();
     insert(&line, 1..=2).await;
     line.source("INSERT INTO t VALUES (3, 'boom'); INSERT INTO t VALUES (4, 'a'); INSERT INTO u VALUES (1)").await;
-    line.destination.wait_until("(SELECT count(*) FROM u) = 1").await;
+    line.destination.wait_for_rows("u", 1).await;
     sync.says("crashed on a batch of 1 change").await;
     has_rows(&line, 2).await;
     deploys(&manifest, &writes('b')).await;
@@ -371,7 +371,7 @@ async fn each_destination_takes_it_at_a_position_of_its_own() {
     sync.start();
     insert(&line, 1..=3).await;
     has_rows(&line, 3).await;
-    second.wait_until("(SELECT count(*) FROM t) = 3").await;
+    second.wait_for_rows("t", 3).await;
     let (code, stdout, stderr) =
         deploy(&manifest, &[("b.wasm", writes('b').component())], &["t", "b.wasm", "--json"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
@@ -381,7 +381,7 @@ async fn each_destination_takes_it_at_a_position_of_its_own() {
     assert_eq!(states, ["taken", "taken"]);
     insert(&line, 4..=5).await;
     has_rows(&line, 5).await;
-    second.wait_until("(SELECT count(*) FROM t) = 5").await;
+    second.wait_for_rows("t", 5).await;
     assert_eq!(letters(&line.destination, 5).await, "aaabb");
     assert_eq!(letters(&second, 5).await, "aaabb");
     sync.kill().await;

@@ -134,7 +134,7 @@ async fn what_is_not_there_is_named_with_what_is_nearest() {
         said
     };
     let said = new(at, &["--table", "order"]).await;
-    assert!(said.contains("has no table public.order\nHint: did you mean public.orders?"), "{said}");
+    assert!(said.contains("has no table public.\"order\"\nHint: did you mean public.orders?"), "{said}");
     let said = new(at, &["--table", "seen"]).await;
     assert!(said.contains("public.seen is a view, whose changes Postgres does not stream"), "{said}");
     let said = new(at, &["--table", "loose"]).await;

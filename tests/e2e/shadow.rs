@@ -102,7 +102,7 @@ async fn a_candidate_that_crashes_or_hangs_harms_nobody() {
         for id in 1..=60 {
             line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
         }
-        line.destination.wait_until("(SELECT count(*) FROM t) = 60").await;
+        line.destination.wait_for_rows("t", 60).await;
         line.destination.wait_until("(SELECT problem IS NOT NULL AND skipped > 0 FROM rejot_data_store.shadow)").await;
         let found = shadow(&manifest).await;
         assert_eq!((&found["compared"], &found["different"]), (&0.into(), &0.into()), "{found}");
@@ -129,14 +129,14 @@ async fn a_candidate_that_cannot_run_is_told_and_nothing_else_happens() {
     line.source("INSERT INTO t VALUES (1, 'a')").await;
     broken.says("the candidate does not run: ").await;
     line.destination.wait_until("(SELECT problem LIKE '%is not WebAssembly%' FROM rejot_data_store.shadow)").await;
-    line.destination.wait_until("(SELECT count(*) FROM t) = 1").await;
+    line.destination.wait_for_rows("t", 1).await;
     broken.kill().await;
     let strange = Guest { table: ("public", "gone"), ..writes('b') };
     let mut strange = sync().file("candidate.wasm", strange.component());
     strange.start();
     strange.says("the candidate reads table public.gone, which is not published").await;
     line.source("INSERT INTO t VALUES (2, 'a')").await;
-    line.destination.wait_until("(SELECT count(*) FROM t) = 2").await;
+    line.destination.wait_for_rows("t", 2).await;
     strange.kill().await;
 }
 
@@ -151,7 +151,7 @@ async fn a_candidate_goes_on_with_the_state_of_its_version() {
     sync.start();
     for id in 1..=3 {
         line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
-        line.destination.wait_until(&format!("(SELECT count(*) FROM t) = {id}")).await;
+        line.destination.wait_for_rows("t", id).await;
     }
     sync.terminate();
     assert_eq!(sync.ended().await.code(), Some(0));

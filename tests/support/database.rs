@@ -96,6 +96,17 @@ impl Database {
         }
     }
 
+    /// Waits until a table is there and has so many rows.
+    #[track_caller]
+    pub fn wait_for_rows<'a>(&'a self, table: &'a str, rows: u64) -> impl Future<Output = ()> + 'a {
+        let (made, filled) =
+            (format!("to_regclass('{table}') IS NOT NULL"), format!("(SELECT count(*) FROM {table}) = {rows}"));
+        async move {
+            self.wait_until(&made).await;
+            self.wait_until(&filled).await;
+        }
+    }
+
     /// Waits until a condition in SQL holds, such as `(SELECT count(*) FROM orders) = 10`; fails after [`PATIENCE`].
     #[track_caller]
     pub fn wait_until<'a>(&'a self, condition: &'a str) -> impl Future<Output = ()> + 'a {

@@ -105,7 +105,8 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
     }
     text.line("");
     let enums = RowType::enums(rows);
-    let (annotated, sdk) = imports(rows, false, &["source"]);
+    let more: &[&str] = if rows.iter().all(RowType::has_key) { &["source"] } else { &["Op", "source"] };
+    let (annotated, sdk) = imports(rows, false, more);
     if !enums.is_empty() {
         text.line("import enum");
     }
@@ -134,12 +135,7 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
         text.line("");
         fields(&mut text, row, false);
     }
-    let text = text.finish();
-    if text.contains("Op.INSERT") {
-        text.replace("import source", "import Op, source").replace(", source\n", ", Op, source\n")
-    } else {
-        text
-    }
+    text.finish()
 }
 
 /// Returns the transform to begin with: every row is published as it is.
