@@ -341,6 +341,8 @@ async fn a_fix_that_is_deployed_brings_a_stopped_transform_back() {
     let mut sync = line.follow(&manifest).file("t.wasm", fails.component());
     sync.start();
     insert(&line, 1..=2).await;
+    // What follows is streamed, not copied.
+    has_rows(&line, 2).await;
     line.source("INSERT INTO t VALUES (3, 'boom'); INSERT INTO t VALUES (4, 'a'); INSERT INTO u VALUES (1)").await;
     line.destination.wait_for_rows("u", 1).await;
     sync.says("crashed on a batch of 1 change").await;
