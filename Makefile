@@ -42,14 +42,14 @@ guests: check-deps toolchains ## builds every example and every guest of the tes
 	cargo build --quiet --bin pelton
 	@scripts/build-guests.sh
 
-test-matrix: check-deps ## the end-to-end tests on PostgreSQL 14 to 18
+test-matrix: check-deps toolchains ## the end-to-end tests on PostgreSQL 14 to 18
 	@for version in 14 15 16 17 18; do \
 	  bin=$$(scripts/fetch-postgres.sh $$version); \
 	  echo "==> end-to-end tests on PostgreSQL $$version"; \
 	  PELTON_PG_BIN=$$bin $(TEST_E2E); \
 	done
 
-bench: check-deps ## speed, latency and memory beside a native subscription on the same servers; writes target/bench.json
+bench: check-deps toolchains ## speed, latency and memory beside a native subscription on the same servers; writes target/bench.json
 	cargo bench --workspace --bench line -- $(ARGS)
 
 check-deps: ## installs what is missing (as root), or says what to install

@@ -16,19 +16,19 @@ in_folder() {
 
 test_js() {
   in_folder guest-sdk/js npm test --silent
-  for project in examples/orders-ts examples/orders-js; do in_folder $project node ../../guest-sdk/js/build.mjs test; done
+  for project in examples/orders-ts examples/orders-js examples/audit-trail; do in_folder $project node ../../guest-sdk/js/build.mjs test; done
 }
 
 test_python() {
   local python="$toolchains/python/bin/python"
   in_folder guest-sdk/python "$python" -m unittest discover -s tests
-  in_folder examples/orders-python "$python" -m unittest
+  for project in examples/orders-python examples/pii-guard; do in_folder $project "$python" -m unittest; done
 }
 
 test_go() {
   local go
   go=$(scripts/toolchain-go.sh 2>/dev/null)
-  for module in guest-sdk/go examples/orders-go tests/guests/go/conformance tests/guests/go/lines; do
+  for module in guest-sdk/go examples/orders-go examples/running-aggregates tests/guests/go/conformance tests/guests/go/lines; do
     in_folder $module "$go" vet ./...
     in_folder $module "$go" test ./...
   done
@@ -36,7 +36,7 @@ test_go() {
 
 test_c() {
   in_folder guest-sdk/c make --no-print-directory test
-  in_folder examples/orders-c make --no-print-directory test
+  for project in examples/orders-c examples/outbox; do in_folder $project make --no-print-directory test; done
 }
 
 for language in "${@:-js python go c}"; do

@@ -60,7 +60,7 @@ fi
 
 mkdir -p "$(dirname "$cache")"
 exec 9>"$cache.lock"
-flock 9 # two at once: the second waits, and finds the work done
+! command -v flock >/dev/null || flock 9 # two at once: the second waits, and finds the work done
 if [ "$force" != all ] && [ -x "$cache/clang" ] && works "$cache/clang"; then
   say "using $cache/clang"
   echo "$cache/clang"

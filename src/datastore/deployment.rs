@@ -191,8 +191,9 @@ pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'
     let query = DataStoreError::query;
     let (manifest, source) = (&owned.scope.manifest, &owned.scope.source);
     let transaction = client.transaction().await.map_err(query("begin to record a component"))?;
-    let own = "SELECT count(*) FROM (SELECT FROM rejot_data_store.flow WHERE manifest_slug = $1 AND source_slug = $2 \
-               AND owner <> $3 FOR NO KEY UPDATE) AS theirs";
+    // All rows are locked, so that a takeover waits until this has been recorded, or is seen.
+    let own = "SELECT count(*) FILTER (WHERE owner <> $3) FROM (SELECT owner FROM rejot_data_store.flow \
+               WHERE manifest_slug = $1 AND source_slug = $2 FOR NO KEY UPDATE) AS flows";
     let theirs = transaction.query_one(own, &[manifest, source, &owned.token]).await;
     if theirs.map_err(query("check who owns the flows"))?.get::<_, i64>(0) > 0 {
         return Err(owned.stale());

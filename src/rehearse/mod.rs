@@ -19,4 +19,4 @@ pub use checks::{CHECKS, Check, CheckResult, Checker};
 pub use cut::{Cut, Piece, cut};
 pub use outcome::run;
 pub use running::{Rehearsal, Setup, Unstartable};
-pub use verdict::{Verdict, verdict};
+pub use verdict::{Verdict, broke, verdict};

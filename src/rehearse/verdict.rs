@@ -3,7 +3,7 @@
 use super::cut::Cut;
 use super::outcome::{run, unstarted};
 use super::running::{Rehearsal, Setup, Unstartable};
-use crate::fixture::{Difference, Fixture, Outcome, compare};
+use crate::fixture::{Difference, Expected, Failure, Fixture, Outcome, compare};
 use crate::wasm::{Component, GuestError, Limits};
 
 /// What came of a fixture.
@@ -20,13 +20,37 @@ pub struct Verdict {
     pub errors: Vec<GuestError>,
     /// How many transactions expect nothing, and nothing is expected of the whole.
     pub open: usize,
+    /// The numbers, from 1, of those among them that failed: nobody said that they should.
+    pub failed: Vec<usize>,
+    /// The transform started.
+    pub started: bool,
 }
 
 impl Verdict {
     /// Returns whether everything is as expected.
     pub fn is_good(&self) -> bool {
-        self.differences.is_empty() && self.unstarted.is_none()
+        self.differences.is_empty() && self.unstarted.is_none() && self.failed.is_empty()
     }
+}
+
+/// Returns whether a transaction, or the start, ended in a way that no author means, such as a crash, and that the fixture does
+/// not expect.
+pub fn broke(fixture: &Fixture, verdict: &Verdict) -> bool {
+    let broken = |found: &[Outcome]| {
+        found.iter().any(|one| matches!(one, Outcome::Failed(Failure::Crash { .. } | Failure::Other(_))))
+    };
+    let expects = |expected: &Option<Expected>, found: &[Outcome]| {
+        expected.as_ref().is_some_and(|expected| compare(expected, found).is_empty())
+    };
+    if expects(&fixture.expected, &verdict.all) {
+        return false;
+    }
+    !verdict.started && !fixture.transactions.is_empty()
+        || fixture
+            .transactions
+            .iter()
+            .zip(&verdict.found)
+            .any(|(transaction, found)| broken(found) && !expects(&transaction.expected, found))
 }
 
 /// Returns what a fixture's transform is started with.
@@ -51,6 +75,8 @@ pub async fn verdict(component: &Component, fixture: &Fixture) -> Verdict {
         unstarted: None,
         errors: Vec::new(),
         open: 0,
+        failed: Vec::new(),
+        started: true,
     };
     let whole = fixture.expected.as_ref();
     match Rehearsal::start(component, &setup(fixture)).await {
@@ -60,6 +86,7 @@ pub async fn verdict(component: &Component, fixture: &Fixture) -> Verdict {
             verdict.errors = rehearsal.take_errors();
         }
         Err(error) => {
+            verdict.started = false;
             verdict.all = vec![Outcome::Failed(unstarted(&error))];
             match whole {
                 None => verdict.unstarted = Some(error),
@@ -73,7 +100,12 @@ pub async fn verdict(component: &Component, fixture: &Fixture) -> Verdict {
             Some(expected) => {
                 verdict.differences.extend(compare(expected, found).into_iter().map(|d| (Some(i + 1), d)));
             }
-            None if whole.is_none() => verdict.open += 1,
+            None if whole.is_none() => {
+                verdict.open += 1;
+                if found.iter().any(|outcome| matches!(outcome, Outcome::Failed(_))) {
+                    verdict.failed.push(i + 1);
+                }
+            }
             None => {}
         }
     }

@@ -190,8 +190,14 @@ async fn what_was_deployed_runs_after_a_restart_whatever_the_file_is() {
     has_rows(&line, 7).await;
     let file = same.folder().join("t.wasm");
     std::fs::write(file, writes('c').component()).expect("a file can be written");
+    // The server is shared with other tests.
     line.destination
-        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pelton line%'")
+        .execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'pelton line%' \
+             AND datname IN ('{}', '{}')",
+            line.source.name(),
+            line.destination.name()
+        ))
         .await;
     insert(&line, 8..=8).await;
     has_rows(&line, 8).await;

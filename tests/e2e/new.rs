@@ -19,6 +19,11 @@ const TABLES: &str = r#"
         pieces positive, "2fa" varchar(10), double_id bigint GENERATED ALWAYS AS (id * 2) STORED);
     COMMENT ON TABLE orders IS 'What was ordered.';
     COMMENT ON COLUMN orders.state IS 'Where it is: "open" */ until \ it is done.';
+    -- Named like what the SDKs have, like an enum, like the project; commented to break out of a comment.
+    CREATE TYPE change AS ENUM ('self', 'v1', 'v_1');
+    CREATE TABLE changes (id int PRIMARY KEY, kind change NOT NULL, address1 text, address_1 text, was order_state);
+    COMMENT ON TABLE changes IS E'See src/*/x */ \\ """ "so-called"';
+    COMMENT ON COLUMN changes.address1 IS E'a\r    import os\n\\d*\\.\\d* [A-Z]*\\d "';
     CREATE TABLE log_lines (at timestamptz NOT NULL, line text)"#;
 
 /// Runs `pelton ARGUMENTS…` and returns its exit code, and what it said.
@@ -33,7 +38,7 @@ async fn project(lang: &str, url: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop-orders");
     let at = path.to_str().unwrap();
-    let tables = ["--table", "orders", "--table", "public.log_lines", "--large", "orders.type"];
+    let tables = ["--table", "orders", "--table", "public.log_lines", "--table", "changes", "--large", "orders.type"];
     let (code, said) = pelton(&[&["new", at, "--lang", lang, "--from", url][..], &tables].concat()).await;
     assert_eq!(code, Some(0), "{said}");
     (folder, path)
@@ -48,7 +53,9 @@ async fn works_at_once(lang: &str) {
     let (code, said) = pelton(&["build", at]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
     assert!(
-        said.contains("reads public.orders, public.log_lines, publishes orders 1.0, log_lines 1.0"),
+        said.contains(
+            "reads public.orders, public.log_lines, public.changes, publishes orders 1.0, log_lines 1.0, changes 1.0"
+        ),
         "{lang}: {said}"
     );
     let (code, said) = pelton(&["test", at]).await;

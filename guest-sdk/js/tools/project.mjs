@@ -1,7 +1,7 @@
 // A transform's project: what its package.json says.
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 
 import { Trouble } from "./trouble.mjs";
 
@@ -24,8 +24,10 @@ export function linkSdk(dir) {
   const folder = /^file:(.*)/.exec({ ...devDependencies, ...dependencies }["@pelton/sdk"] ?? "")?.[1];
   if (folder === undefined || !existsSync(resolve(dir, folder, "package.json"))) return;
   mkdirSync(dirname(link), { recursive: true });
+  // One that leads nowhere is left of a project that was moved.
+  rmSync(link, { force: true });
   try {
-    symlinkSync(resolve(dir, folder), link, "dir");
+    symlinkSync(relative(dirname(link), resolve(dir, folder)), link, "dir");
   } catch (error) {
     if (error.code !== "EEXIST") throw error; // two at once
   }

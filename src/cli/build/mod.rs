@@ -79,7 +79,8 @@ pub fn build_component(dir: &Path, out: Option<&Path>) -> Result<Built, BuildErr
     let path = match out {
         Some(path) => path.to_path_buf(),
         None if language == Language::Other => lang::module::component_of(dir),
-        None => dir.join(&name).with_extension("wasm"),
+        // A name may have dots, and is that of a file.
+        None => dir.join(format!("{}.wasm", name.replace(['/', '\\'], "-"))),
     };
     write(&path, &made.bytes)?;
     Ok(Built {

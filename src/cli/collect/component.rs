@@ -86,6 +86,7 @@ pub fn merge(file: &mut File, components: &[Described], strict: bool) -> Result<
                     told.push(format!("Added public schema `{name}` {major}.{}", schema.minor));
                 }
                 Some(index) => {
+                    refuse_another(&file.items(LIST)[index], schema, &path)?;
                     if updated(file, index, schema, &component.file, strict)? {
                         told.push(format!("Updated public schema `{name}` {major}.{}", schema.minor));
                     }
@@ -110,6 +111,24 @@ pub fn merge(file: &mut File, components: &[Described], strict: bool) -> Result<
 
 fn is(item: &Value, schema: &PublicSchema) -> bool {
     item["name"] == *schema.name && item["version"]["major"] == schema.major
+}
+
+/// A schema of that name and version that something else makes is not the component's to change.
+fn refuse_another(item: &Value, schema: &PublicSchema, path: &str) -> Result<(), Failure> {
+    let config = &item["config"];
+    let by = match (config["publicSchemaType"].as_str(), config["component"].as_str()) {
+        (Some("wasm"), Some(component)) if component == path || Path::new(component) == Path::new("./").join(path) => {
+            return Ok(());
+        }
+        (Some("wasm"), Some(component)) => format!("component {component}"),
+        (other, _) => format!("`publicSchemaType: {}`", other.unwrap_or("postgres")),
+    };
+    let what =
+        format!("public schema `{}` {} of the manifest is made by {by}, not by {path}", schema.name, schema.major);
+    Err(Failure::new(
+        what,
+        Some("name that component, or give one of the two another name or major version".to_owned()),
+    ))
 }
 
 fn added(file: &File, schema: &PublicSchema, path: &str, shown: &Path) -> Result<Value, Failure> {

@@ -96,7 +96,7 @@ fn list(text: &mut Text, name: &str, row: &RowType, public: bool) {
         if !public {
             let comment: Vec<_> = comment_lines(column.comment.as_deref()).collect();
             if !comment.is_empty() {
-                lines.push(format!("    /* {} */", comment.join(" ").replace("*/", "* /").replace('\\', "/")));
+                lines.push(format!("    /* {} */", comment.join(" ")));
             }
         }
         let field = name_of(&column.field);
@@ -140,7 +140,7 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
     }
     for row in rows {
         text.line("");
-        let doc: Vec<_> = super::doc_of(row).iter().map(|line| line.replace("*/", "* /")).collect();
+        let doc = super::doc_of(row);
         text.line(format!("/* {} */", doc.join("\n * ")));
         list(&mut text, &screaming(&row.one), row, false);
         let ops = if row.has_key() { "" } else { ", .ops = PELTON_INSERTS" };

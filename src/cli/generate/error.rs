@@ -21,6 +21,8 @@ pub enum GenerateError {
     NoSuchTable { table: String, nearest: Option<String>, database: String },
     #[error("{table} is {what}, whose changes Postgres does not stream")]
     NotATable { table: String, what: &'static str },
+    #[error("{what} has a name that no source file can hold")]
+    OddName { what: String },
     #[error("there is no column {column}")]
     NoSuchColumn { column: String, nearest: Option<String> },
     #[error("{} is not what the tables are", path.display())]
@@ -59,6 +61,20 @@ impl GenerateError {
         Some(GenerateError::NotATable { table: table.name.to_string(), what })
     }
 
+    /// A table, or one of its columns, whose name would break out of where it is written.
+    pub fn oddly_named(table: &Table) -> Option<GenerateError> {
+        let odd = |name: &str| {
+            name.chars().any(|c| c.is_control() || "\\\"`,\u{85}\u{2028}\u{2029}".contains(c))
+                || name.contains("*/")
+                || name.contains("/*")
+        };
+        if odd(&table.name.schema) || odd(&table.name.name) {
+            return Some(GenerateError::OddName { what: format!("table {}", table.name) });
+        }
+        let column = table.columns.iter().find(|column| odd(&column.name))?;
+        Some(GenerateError::OddName { what: format!("column {:?} of {}", column.name, table.name) })
+    }
+
     /// Returns what the author should do.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -74,6 +90,10 @@ impl GenerateError {
                 Some(nearest) => Some(format!("did you mean {nearest}?")),
                 None => Some("names stand as in SQL: schema.table, quoted where they have capital letters".to_owned()),
             },
+            GenerateError::OddName { .. } => {
+                Some("rename it, or write the transform by hand: control characters, backslashes, quotes, backticks, commas \
+                      and signs of comments stay out of generated files".to_owned())
+            }
             GenerateError::NotATable { .. } => Some("name the tables that it is made of".to_owned()),
             GenerateError::Drifted { .. } => {
                 Some("run `pelton generate` without --check, and look at what the transform makes of it".to_owned())

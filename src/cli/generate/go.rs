@@ -114,7 +114,7 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
         types.line("}");
     }
     let types = types.finish();
-    if types.contains("pelton.") {
+    if rows.iter().flat_map(|row| &row.columns).any(|column| type_of(column).contains("pelton.")) {
         text.line("");
         text.line("import pelton \"github.com/pelton-dev/pelton/guest-sdk/go\"");
     }

@@ -122,7 +122,7 @@ pub async fn rows_of(url: &str, made: &Made) -> Result<Vec<RowType>, Failure> {
             let error = GenerateError::no_such_table(name, &all().await?, &database.label);
             return Err(Failure::of(&error, error.hint()));
         };
-        if let Some(error) = GenerateError::unreadable(table) {
+        if let Some(error) = GenerateError::unreadable(table).or_else(|| GenerateError::oddly_named(table)) {
             return Err(Failure::of(&error, error.hint()));
         }
         tables.push(table.clone());
@@ -144,6 +144,19 @@ pub struct Naming {
 }
 
 impl Naming {
+    /// The type that is the transform: called after the project, unless a row is called so.
+    fn type_name(&self, rows: &[RowType]) -> String {
+        let name = words::pascal(&self.words);
+        let taken = |row: &RowType| {
+            let one = words::pascal(&row.one);
+            name == one || name == format!("Public{one}")
+        };
+        let enums = RowType::enums(rows);
+        let hidden = rows.iter().any(taken) || enums.iter().any(|labels| words::pascal(&labels.name) == name);
+        // What the SDKs call theirs is called so, too.
+        if hidden || model::is_reserved(&self.words) { name + "Transform" } else { name }
+    }
+
     /// The public schema that a table's rows are published as.
     pub fn schema(&self, row: &RowType) -> String {
         snake(&row.many)
@@ -175,10 +188,17 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// A line that stays inside of a comment in each of our languages, whatever somebody wrote at the source.
+fn harmless(line: &str) -> String {
+    let shown = |c: char| if c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    let line: String = line.chars().map(shown).collect();
+    line.trim().replace('\\', "/").replace("*/", "* /").replace("/*", "/ *").replace("\"\"\"", "\" \" \"")
+}
+
 /// The lines of a comment at the source, empty ones left out.
 fn comment_lines(comment: Option<&str>) -> impl Iterator<Item = String> {
     let lines = comment.unwrap_or_default().lines();
-    lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>().into_iter()
+    lines.map(harmless).filter(|line| !line.is_empty()).collect::<Vec<_>>().into_iter()
 }
 
 /// What stands above a row type: the table's comment, or which table it is.

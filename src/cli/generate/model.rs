@@ -82,11 +82,19 @@ impl Column {
 /// type.
 pub fn row_types(tables: &[Table], large: &[String]) -> Vec<RowType> {
     let (mut rows, mut enums): (Vec<RowType>, Vec<(String, Labels)>) = (Vec::new(), Vec::new());
+    // Names of rows first: an enum that is called alike gets another one.
+    let (mut ones, mut manys): (Vec<Vec<String>>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
     for table in tables {
-        let taken = |name: fn(&RowType) -> &Vec<String>| rows.iter().map(|row| name(row).clone()).collect::<Vec<_>>();
         let many = words(&table.name.name);
-        let one = fresh(singular(many.clone()), "row", &taken(|row| &row.one));
-        let many = fresh(many, "rows", &taken(|row| &row.many));
+        let mut one = singular(many.clone());
+        if is_reserved(&one) {
+            one.push("row".to_owned());
+        }
+        ones.push(fresh(one, "row", &ones));
+        manys.push(fresh(many, "rows", &manys));
+    }
+    for (at, table) in tables.iter().enumerate() {
+        let (one, many) = (ones[at].clone(), manys[at].clone());
         let keys: Vec<usize> =
             table.row_key().map(|key| key.columns.iter().map(|column| column.column).collect()).unwrap_or_default();
         let mut columns: Vec<Column> = Vec::new();
@@ -107,7 +115,7 @@ pub fn row_types(tables: &[Table], large: &[String]) -> Vec<RowType> {
                 toasted: !key
                     && table.identity != ReplicaIdentity::Full
                     && (may_be_large(column) || large.contains(&path)),
-                labels: labels(column, &mut enums),
+                labels: labels(column, &mut enums, &ones),
                 comment: column.comment.clone(),
             });
         }
@@ -123,6 +131,96 @@ pub fn row_types(tables: &[Table], large: &[String]) -> Vec<RowType> {
     rows
 }
 
+/// What the SDKs and the languages themselves call types: a row of that name would hide one of them.
+const RESERVED: &[&str] = &[
+    "ahead",
+    "annotated",
+    "array",
+    "bool",
+    "box",
+    "bytea",
+    "change",
+    "changes",
+    "column",
+    "context",
+    "date",
+    "debug",
+    "decimal",
+    "delete",
+    "double",
+    "enum",
+    "enumeration",
+    "error",
+    "fatal",
+    "float",
+    "host",
+    "i64",
+    "identity",
+    "info",
+    "insert",
+    "int",
+    "integer",
+    "interval",
+    "json",
+    "jsonb",
+    "key",
+    "kind",
+    "log",
+    "map",
+    "message",
+    "none",
+    "ok",
+    "op",
+    "option",
+    "order_by",
+    "out",
+    "pelton",
+    "pg",
+    "phase",
+    "public",
+    "publicschema",
+    "real",
+    "record",
+    "reject",
+    "relation",
+    "result",
+    "retry",
+    "row",
+    "self",
+    "set",
+    "settings",
+    "smallint",
+    "some",
+    "source",
+    "span",
+    "state",
+    "str",
+    "string",
+    "struct",
+    "table",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "toasted",
+    "trace",
+    "transform",
+    "truncate",
+    "type",
+    "unchanged",
+    "update",
+    "uuid",
+    "value",
+    "vec",
+    "warn",
+];
+
+/// Returns whether an SDK or a language has a type of that name.
+pub fn is_reserved(words: &[String]) -> bool {
+    RESERVED.contains(&words.concat().as_str())
+}
+
 /// Documents, bytes and arrays are what is usually moved out of line. Texts are so rarely that who has long ones says so.
 fn may_be_large(column: &TableColumn) -> bool {
     match column.kind() {
@@ -132,19 +230,23 @@ fn may_be_large(column: &TableColumn) -> bool {
     }
 }
 
-fn labels(column: &TableColumn, known: &mut Vec<(String, Labels)>) -> Option<Labels> {
+fn labels(column: &TableColumn, known: &mut Vec<(String, Labels)>, rows: &[Vec<String>]) -> Option<Labels> {
     let TypeKind::Enum(all) = &column.type_kind else { return None };
     if let Some((_, labels)) = known.iter().find(|(name, _)| *name == column.type_name) {
         return Some(labels.clone());
     }
     let last = column.type_name.rsplit('.').next().unwrap_or_default();
-    let taken: Vec<_> = known.iter().map(|(_, labels)| labels.name.clone()).collect();
+    let taken: Vec<_> = known.iter().map(|(_, labels)| labels.name.clone()).chain(rows.iter().cloned()).collect();
+    let mut name = words(last);
+    if is_reserved(&name) {
+        name.push("label".to_owned());
+    }
     let mut labels: Vec<(String, Vec<String>)> = Vec::new();
     for (index, label) in all.iter().enumerate() {
         let taken: Vec<_> = labels.iter().map(|(_, words)| words.clone()).collect();
         labels.push((label.clone(), fresh(words(label), &format!("label_{}", index + 1), &taken)));
     }
-    let labels = Labels { name: fresh(words(last), "label", &taken), labels };
+    let labels = Labels { name: fresh(name, "label", &taken), labels };
     known.push((column.type_name.clone(), labels.clone()));
     Some(labels)
 }

@@ -90,7 +90,8 @@ fn fields(text: &mut Text, row: &RowType, public: bool) {
 }
 
 fn docstring(lines: &[String]) -> String {
-    let safe = |line: &String| line.replace('\\', "\\\\").replace("\"\"\"", "\\\"\\\"\\\"");
+    // A quote before the closing ones would be taken for one of them.
+    let safe = |line: &String| if line.ends_with('"') { format!("{line} ") } else { line.clone() };
     match lines {
         [line] => format!("    \"\"\"{}\"\"\"", safe(line)),
         lines => format!("    \"\"\"{}\n    \"\"\"", lines.iter().map(safe).collect::<Vec<_>>().join("\n    ")),
@@ -173,7 +174,7 @@ pub fn transform(rows: &[RowType], naming: &Naming) -> String {
     text.line("");
     text.line("");
     text.line(format!("@transform(name={}, publishes=[{}])", quoted(&naming.name), publishes.join(", ")));
-    text.line(format!("class {}:", pascal(&naming.words)));
+    text.line(format!("class {}:", naming.type_name(rows)));
     for (at, row) in rows.iter().enumerate() {
         if at > 0 {
             text.line("");

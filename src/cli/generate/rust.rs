@@ -95,7 +95,7 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
         text.line(format!("pub enum {} {{", pascal(&labels.name)));
         for (label, words) in &labels.labels {
             text.line(format!("    #[label({label:?})]"));
-            text.line(format!("    {},", pascal(words)));
+            text.line(format!("    {},", super::identifier(pascal(words), &["Self"])));
         }
         text.line("}");
     }
@@ -144,7 +144,7 @@ pub fn transform(rows: &[RowType], naming: &Naming) -> String {
         fields(&mut text, row, true);
         text.line("}");
     }
-    let ty = pascal(&naming.words);
+    let ty = naming.type_name(rows);
     let publishes: Vec<_> = sources.iter().map(|one| format!("Public{one}")).collect();
     text.line("");
     text.line("#[derive(Default)]");

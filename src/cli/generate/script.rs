@@ -54,9 +54,15 @@ const KEYWORDS: &[&str] = &[
     "while",
     "with",
     "yield",
-    // What the generated file imports.
+    // What the generated files import.
+    "changes",
+    "defineTransform",
+    "message",
+    "on",
     "pg",
+    "publicSchema",
     "table",
+    "transform",
 ];
 
 fn table_name(row: &RowType) -> String {
@@ -155,7 +161,7 @@ pub fn rows(rows: &[RowType], header: &[String]) -> String {
         text.line(format!("export const {} = table({}, {{", table_name(row), quoted(&row.qualified())));
         for column in &row.columns {
             for line in comment_lines(column.comment.as_deref()) {
-                text.line(format!("  /** {} */", line.replace("*/", "* /")));
+                text.line(format!("  /** {} */", line));
             }
             text.line(format!("  {}: {},", property(&column.name), type_of(column, false)));
         }
@@ -221,7 +227,7 @@ pub fn typed_transform(rows: &[RowType], naming: &Naming) -> String {
     let publishes: Vec<_> = rows.iter().map(public_name).collect();
     text.line("");
     text.line(format!("@transform({{ name: {}, publishes: [{}] }})", quoted(&naming.name), publishes.join(", ")));
-    text.line(format!("export default class {} {{", pascal(&naming.words)));
+    text.line(format!("export default class {} {{", naming.type_name(rows)));
     for (at, row) in rows.iter().enumerate() {
         if at > 0 {
             text.line("");

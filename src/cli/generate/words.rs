@@ -75,7 +75,9 @@ pub fn fresh(mut words: Vec<String>, fallback: &str, taken: &[Vec<String>]) -> V
     }
     let plain = words.clone();
     let mut number = 2;
-    while taken.contains(&words) {
+    // `address1` and `address_1` are one name where words are joined without a sign.
+    let is_taken = |words: &Vec<String>| taken.iter().any(|other| other.concat() == words.concat());
+    while is_taken(&words) {
         words = plain.clone();
         words.push(number.to_string());
         number += 1;

@@ -1,6 +1,7 @@
 //! The files around a transform: what its language's tools want, its manifest, its README.
 
 use crate::cli::generate::{Lang, Naming, RowType, snake};
+use crate::manifest::TableName;
 
 /// Returns the files of a project, by their paths.
 pub fn files(lang: Lang, rows: &[RowType], naming: &Naming) -> Vec<(String, String)> {
@@ -119,7 +120,7 @@ fn ignored(lang: Lang) -> &'static str {
 
 fn manifest(lang: Lang, rows: &[RowType], naming: &Naming) -> String {
     let (slug, component) = (&naming.name, component(lang, naming));
-    let tables: Vec<_> = rows.iter().map(RowType::qualified).map(|table| yaml(&table)).collect();
+    let tables: Vec<_> = rows.iter().map(|row| yaml(&TableName::new(&*row.schema, &*row.table).to_string())).collect();
     let mut text = format!(
         r#"# What this transform reads, publishes and fills. Every field: docs/manifest.md of Pelton.
 slug: {slug}
@@ -173,7 +174,7 @@ fn readme(lang: Lang, rows: &[RowType], naming: &Naming) -> String {
     let native = match lang {
         Lang::Rust => "cargo test",
         Lang::Ts | Lang::Js => "npm install && npm test",
-        Lang::Py => "python3 -m unittest",
+        Lang::Py => "PYTHONPATH=pelton-sdk/src python3 -m unittest",
         Lang::Go => "go test .",
         Lang::C => "",
     };

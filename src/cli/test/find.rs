@@ -73,7 +73,10 @@ fn of_folder(project: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Returns the innermost folder around a fixture that holds a project.
 fn project_of(fixture: &Path) -> Result<PathBuf, Failure> {
     let absolute = std::path::absolute(fixture).unwrap_or_else(|_| fixture.to_path_buf());
-    let found = absolute.ancestors().skip(1).find(|folder| Language::of(folder).is_ok());
+    // Tests in the project's own language may lie beside fixtures; they are no project.
+    let around = absolute.ancestors().skip(1);
+    let is_of_tests = |folder: &&Path| folder.file_name().is_some_and(|name| name == "tests" || name == "fixtures");
+    let found = around.skip_while(is_of_tests).find(|folder| Language::of(folder).is_ok());
     found.map(Path::to_path_buf).ok_or_else(|| {
         let what = format!("no folder around {} holds a project", fixture.display());
         Failure::new(what, Some("name the component that is to be run: --component FILE".to_owned()))
@@ -83,6 +86,10 @@ fn project_of(fixture: &Path) -> Result<PathBuf, Failure> {
 /// Refuses a fixture without the tables and columns that the transform reads, all at once.
 pub fn fits(descriptor: &Descriptor, fixture: &Fixture, file: &str) -> Result<(), Failure> {
     let mut lines = Vec::new();
+    let read = |relation: &Relation| {
+        let its = |wanted: &Subscription| *wanted.schema == *relation.schema && *wanted.table == *relation.name;
+        descriptor.subscriptions.iter().any(its)
+    };
     for wanted in &descriptor.subscriptions {
         if wanted.schema == Relation::MESSAGE_SCHEMA {
             continue;
@@ -90,10 +97,12 @@ pub fn fits(descriptor: &Descriptor, fixture: &Fixture, file: &str) -> Result<()
         let table = format!("{}.{}", wanted.schema, wanted.table);
         let found = fixture.relations.iter().find(|relation| relation.display_name() == table);
         let Some(relation) = found else {
-            let names: Vec<String> = fixture.relations.iter().map(|relation| relation.display_name()).collect();
-            // A fixture need not have every table; one whose name is nearly right is meant.
-            if let Some(near) = nearest(&table, names.iter().map(String::as_str)) {
-                lines.push(format!("the transform reads table {table}, and the fixture has `{near}`"));
+            // A fixture need not have every table; one that nobody reads, and whose name is nearly right, is meant.
+            let strangers =
+                fixture.relations.iter().filter(|relation| !read(relation) && *relation.schema == *wanted.schema);
+            if let Some(near) = nearest(&wanted.table, strangers.map(|relation| &*relation.name)) {
+                lines
+                    .push(format!("the transform reads table {table}, and the fixture has `{}.{near}`", wanted.schema));
             }
             continue;
         };
@@ -107,10 +116,6 @@ pub fn fits(descriptor: &Descriptor, fixture: &Fixture, file: &str) -> Result<()
             }
         }
     }
-    let read = |relation: &Relation| {
-        let its = |wanted: &Subscription| *wanted.schema == *relation.schema && *wanted.table == *relation.name;
-        descriptor.subscriptions.iter().any(its)
-    };
     if lines.is_empty() && !fixture.relations.is_empty() && !fixture.relations.iter().any(|relation| read(relation)) {
         let reads: Vec<String> = descriptor.subscriptions.iter().map(|s| format!("{}.{}", s.schema, s.table)).collect();
         lines.push(format!("the fixture has no table that the transform reads: it reads {}", reads.join(", ")));
@@ -158,6 +163,8 @@ mod tests {
     #[test]
     fn tables_and_columns_that_do_not_exist_are_named_with_the_nearest() {
         assert_eq!(refusal(&[("orders", &["id", "customer"]), ("refunds", &[])]), None);
+        // A table that is read is meant by nobody else's name.
+        assert_eq!(refusal(&[("orders", &["id"]), ("order_lines", &[]), ("order", &[])]), None);
         let told = refusal(&[("orders", &["id", "custmer", "colour"])]).unwrap();
         assert!(
             told.contains("column `custmer` of public.orders, which the fixture does not have; it has `customer`"),

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::build::build_component;
 use super::report::Failure;
 use crate::fixture::{self, Fixture, Problems};
-use crate::rehearse::{CHECKS, CheckResult, Checker, Verdict, verdict};
+use crate::rehearse::{CHECKS, CheckResult, Checker, Verdict, broke, verdict};
 use crate::wasm::{Component, Host, HostOptions, Limits};
 
 /// Runs transforms on their fixtures: changes, and the rows that should come of them
@@ -47,11 +47,13 @@ struct Tested {
     checks: Vec<CheckResult>,
     /// How many `expect` lists were written.
     accepted: Option<usize>,
+    /// `--accept` was asked for, and what came of it is nothing to be accepted.
+    refused: bool,
 }
 
 impl Tested {
     fn is_good(&self) -> bool {
-        self.verdict.is_good() && self.checks.iter().all(|check| check.failures.is_empty())
+        !self.refused && self.verdict.is_good() && self.checks.iter().all(|check| check.failures.is_empty())
     }
 }
 
@@ -124,7 +126,8 @@ async fn test(component: &Component, path: &Path, accept: bool) -> Result<Tested
     find::fits(component.descriptor(), &fixture, &file)?;
     let mut found = verdict(component, &fixture).await;
     let mut accepted = None;
-    if accept && found.unstarted.is_none() {
+    let refused = accept && broke(&fixture, &found);
+    if accept && !refused && found.unstarted.is_none() {
         let new = fixture::accept(&text, &file, &fixture, &found.found, &found.all)
             .map_err(|error| Failure::new(format!("{file}: {error}"), Some(error.hint())))?;
         if new.text != text {
@@ -133,16 +136,17 @@ async fn test(component: &Component, path: &Path, accept: bool) -> Result<Tested
         }
         accepted = Some(new.lists);
         found.differences.clear();
+        found.failed.clear();
         found.open = 0;
     }
     let mut checks = Vec::new();
-    if found.unstarted.is_none() && !fixture.transactions.is_empty() {
+    if found.started && !fixture.transactions.is_empty() {
         let checker = Checker::new(component, &fixture, &found);
         for check in &CHECKS {
             checks.push(checker.check(check, &text, &file).await);
         }
     }
-    Ok(Tested { file, fixture, verdict: found, checks, accepted })
+    Ok(Tested { file, fixture, verdict: found, checks, accepted, refused })
 }
 
 fn wrong(problems: &Problems) -> Failure {

@@ -24,7 +24,7 @@ fn coloured(colour: &str, text: &str) -> String {
 
 /// Prints one fixture: a line when all is well, what differs otherwise.
 pub fn tested(tested: &Tested) {
-    let Tested { file, fixture, verdict, checks, accepted } = tested;
+    let Tested { file, fixture, verdict, checks, accepted, refused } = tested;
     let transactions = fixture.transactions.len();
     let changes: usize = fixture.transactions.iter().map(|t| t.changes.len()).sum();
     let word = if tested.is_good() { coloured(GREEN, "ok") } else { coloured(RED, "FAILED") };
@@ -40,6 +40,12 @@ pub fn tested(tested: &Tested) {
         None => {}
     }
     println!("{line}");
+    if *refused {
+        println!("  nothing is accepted: a crash, a limit or a start that fails is no expectation; mend it first");
+    }
+    for number in &verdict.failed {
+        println!("  transaction {number} failed, and nothing says that it should");
+    }
     if let Some(error) = &verdict.unstarted {
         println!("  the transform does not start: {error}");
     }

@@ -165,8 +165,10 @@ impl Chosen {
         transform: &str,
         lsn: Lsn,
     ) -> Result<(), EngineError> {
-        let place = (destination.to_owned(), transform.to_owned());
-        context.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place);
+        let has_begun = || {
+            let place = (destination.to_owned(), transform.to_owned());
+            context.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place);
+        };
         let state_version = self.state_version();
         let is_recorded = self.before.as_ref().is_some_and(|before| {
             before.digest == self.digest
@@ -175,6 +177,7 @@ impl Chosen {
                 && before.state_version == state_version
         });
         if is_recorded && self.deployment.is_none() {
+            has_begun();
             return Ok(());
         }
         let bytes = Some(self.bytes.as_slice()).filter(|bytes| bytes.len() <= COMPONENT_BYTES_MAX);
@@ -189,6 +192,8 @@ impl Chosen {
         crate::fault::point("before-component");
         let began = datastore::begin_component(client, owned, &began).await;
         began.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })?;
+        // Not before it is recorded: until then a new file is new.
+        has_begun();
         crate::fault::point("after-component");
         let digest = short(&self.digest);
         match self.before.as_ref().filter(|before| before.digest != self.digest) {

@@ -45,6 +45,8 @@ pub fn judge(candidate: &Candidate<'_>) -> Result<(), EngineError> {
             return Err(load::no_such_public_schema(transform, flow, &new.public_schemas));
         };
         let was = running.and_then(|old| old.public_schemas.iter().find(is_it));
+        // One of a smaller minor version is what ran before: those who read it did without what has come since.
+        let was = was.filter(|was| is.minor >= was.minor);
         let broken: Vec<String> =
             was.map(|was| breaks(was, is)).unwrap_or_default().iter().map(ToString::to_string).collect();
         if !broken.is_empty() {

@@ -343,8 +343,13 @@ impl Work {
     }
 
     /// Takes over what the one that runs wrote into state.
-    fn follow(&self, writes: Writes) -> Result<(), EngineError> {
-        if self.carries_on { self.hold(writes) } else { Ok(()) }
+    fn follow(&mut self, writes: Writes) -> Result<(), EngineError> {
+        if !self.carries_on || writes.is_empty() {
+            return Ok(());
+        }
+        // Its instance keeps what it has read, and counts on writing its state alone.
+        self.guest = None;
+        self.hold(writes)
     }
 
     fn hold(&self, writes: Writes) -> Result<(), EngineError> {

@@ -107,12 +107,14 @@ fn sdk(dir: &Path, flags: &[String]) -> Option<PathBuf> {
 fn find() -> Result<PathBuf, BuildError> {
     let sdk = std::env::var_os("WASI_SDK_PATH").filter(|path| !path.is_empty());
     if let Some(clang) = sdk.map(|sdk| PathBuf::from(sdk).join("bin/clang")) {
+        let clang = std::path::absolute(&clang).unwrap_or(clang);
         // Named and not there: that is a mistake, and no reason to take another one in silence.
         return if clang.is_file() { Ok(clang) } else { Err(missing()) };
     }
     let own = super::on_path("clang").filter(|clang| has_libc(clang));
     let fetched = || super::fetched("c").map(|folder| folder.join("clang")).filter(|clang| clang.is_file());
-    own.or_else(fetched).ok_or_else(missing)
+    // It was made because what is on PATH would not do.
+    fetched().or(own).ok_or_else(missing)
 }
 
 /// Asks clang for its C library for WebAssembly: it answers with a path if it has one, else with what was asked for.

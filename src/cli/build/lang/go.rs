@@ -18,7 +18,7 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     let status = super::run(
         Command::new(&go)
             // Places of the source in messages begin with the module's name, and tell nothing of this machine.
-            .args(["build", "-buildmode=c-shared", "-trimpath", "-o"])
+            .args(["build", "-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-o"])
             .arg(&module)
             .arg(".")
             .current_dir(dir)

@@ -64,11 +64,14 @@ fn find(dir: &Path) -> Result<PathBuf, BuildError> {
             install: "install Python 3.11 or newer, and have python3 on PATH",
         });
     }
-    candidates.into_iter().find(|python| has_the_sdk(python, dir)).ok_or_else(|| BuildError::NoSdk {
-        dir: dir.to_path_buf(),
-        sdk: "pelton_sdk with componentize-py",
-        install: "python3 -m venv .venv && .venv/bin/pip install 'pelton-sdk[build]'",
-    })
+    let (sdk, install) = match dir.join("pelton-sdk/src").is_dir() {
+        true => ("componentize-py", "python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.0"),
+        false => {
+            ("pelton_sdk with componentize-py", "python3 -m venv .venv && .venv/bin/pip install 'pelton-sdk[build]'")
+        }
+    };
+    let found = candidates.into_iter().find(|python| has_the_sdk(python, dir));
+    found.ok_or_else(|| BuildError::NoSdk { dir: dir.to_path_buf(), sdk, install })
 }
 
 /// A copy of the SDK in the project itself, as `pelton new` puts it there, comes before any other.

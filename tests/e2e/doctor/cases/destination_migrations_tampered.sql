@@ -12,10 +12,10 @@ UPDATE rejot_data_store.schema_migrations SET checksum = 'x' WHERE version = 2;
 UPDATE rejot_data_store.schema_migrations m SET checksum = k.checksum FROM kept k WHERE k.version = m.version;
 -- finds: nothing
 -- destination:
-ALTER TABLE rejot_data_store.transform RENAME TO gone;
+ALTER TABLE rejot_data_store.violation RENAME TO gone;
 -- finds:
 --   error data-store-migrations, destination destination, schema rejot_data_store
 -- destination:
-ALTER TABLE rejot_data_store.gone RENAME TO transform;
+ALTER TABLE rejot_data_store.gone RENAME TO violation;
 -- finds: nothing
 -- sync
