@@ -395,7 +395,7 @@ fn settings_that_do_not_fit_are_named() {
     };
     assert_eq!(error(Harness::new()), "setting `prefix` is missing: Put before every label.");
     let error = error(Harness::new().setting("prefix", "").setting("most", "secret"));
-    assert_eq!(error, "setting `most` must be an integer");
+    assert_eq!(error, "setting `most` must be an integer, and not negative");
     let declared: Vec<_> = Options::SETTINGS.iter().map(|s| (s.name, s.required, s.default, s.doc)).collect();
     assert_eq!(
         declared,
