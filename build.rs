@@ -24,16 +24,12 @@ fn main() -> io::Result<()> {
     for sdk in SDKS {
         let folder = root.join(sdk);
         let mut files = Vec::new();
-        if folder.is_dir() {
-            println!("cargo::rerun-if-changed={}", folder.display());
-            collect(&folder, &mut files)?;
-        } else {
-            // So that it is seen when it comes.
-            println!("cargo::rerun-if-changed={}", root.display());
-        }
+        collect(&folder, &mut files)?;
         files.sort();
         writeln!(text, "const {}: &[File] = &[", sdk.to_uppercase()).expect("a text takes all");
         for file in files {
+            // Each file by itself: what tools and tests leave in the folders is no reason to build anew.
+            println!("cargo::rerun-if-changed={}", file.display());
             let path = file.strip_prefix(&folder).expect("it is inside of the folder").display().to_string();
             let (path, file) = (path.replace('\\', "/"), file.display().to_string());
             writeln!(text, "    ({path:?}, include_bytes!({file:?})),").expect("a text takes all");
