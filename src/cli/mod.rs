@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Exit codes: 0 done, 1 something that the user can mend, 2 wrong usage, 70 a bug.
 
 pub mod build;
+mod capture;
 mod check;
 mod collect;
 mod columns;
@@ -65,6 +66,7 @@ enum Command {
     Generate(generate::Args),
     Build(build::Args),
     Test(test::Args),
+    Capture(Box<capture::Args>),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
+            Command::Capture(args) => capture::run(*args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,
