@@ -6,6 +6,7 @@ pub mod build;
 mod check;
 mod collect;
 mod columns;
+mod component;
 mod consumers;
 mod databases;
 pub mod demo;
@@ -23,6 +24,7 @@ mod mirrors;
 mod new;
 mod progress;
 mod repair;
+mod replay;
 mod report;
 mod setup;
 mod slots;
@@ -32,6 +34,7 @@ mod sync;
 mod teardown;
 mod test;
 mod violations;
+mod words;
 
 use std::process::ExitCode;
 
@@ -65,6 +68,7 @@ enum Command {
     Generate(generate::Args),
     Build(build::Args),
     Test(test::Args),
+    Replay(replay::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
+            Command::Replay(args) => replay::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,

@@ -42,6 +42,7 @@ mod rejot_pains;
 mod rejot_sql;
 mod rejot_takeover;
 mod repair;
+mod replay;
 mod retention;
 mod schema_change_stream;
 mod schema_change_told;
