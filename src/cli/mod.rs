@@ -11,6 +11,7 @@ mod consumers;
 mod databases;
 pub mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod events;
 mod files;
@@ -69,6 +70,7 @@ enum Command {
     Build(build::Args),
     Test(test::Args),
     Replay(replay::Args),
+    Dev(dev::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
             Command::Replay(args) => replay::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,

@@ -19,6 +19,6 @@ mod verdict;
 pub use checks::{CHECKS, Check, CheckResult, Checker};
 pub use cut::{Cut, Piece, cut};
 pub use differ::{ColumnDiffers, Differing, Keys, differing};
-pub use outcome::{Labels, Made, play, run};
+pub use outcome::{Labels, Made, Played, play, run};
 pub use running::{Rehearsal, Setup, Unstartable};
 pub use verdict::{Verdict, broke, verdict};

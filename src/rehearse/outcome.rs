@@ -16,6 +16,15 @@ pub struct Made {
     pub outcome: Outcome,
 }
 
+/// What came of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// In the order of the changes.
+    pub made: Vec<Made>,
+    /// The rows among it, as a destination is given them.
+    pub rows: Vec<Row>,
+}
+
 /// What public schemas are called: by their name, with the major version where several have it.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
@@ -52,33 +61,34 @@ pub async fn run(rehearsal: &mut Rehearsal, transactions: &[Transaction], how: C
     let labels = Labels::of([rehearsal.component().descriptor()]);
     let mut found: Vec<Vec<Outcome>> = vec![Vec::new(); transactions.len()];
     for piece in cut(&relations, transactions, how) {
-        for made in play(rehearsal, piece.batch, times, &labels).await {
+        for made in play(rehearsal, piece.batch, times, &labels).await.made {
             found[locate(transactions, piece.first + made.change as usize)].push(made.outcome);
         }
     }
     found
 }
 
-/// Runs one batch, delivered `times` times, and returns what came of it, in the order of its changes.
+/// Runs one batch, delivered `times` times, and returns what came of it.
 ///
 /// A failure is all that comes of its batch; it is that of the change that was found, otherwise of the last one. The error
 /// itself is kept in the rehearsal.
-pub async fn play(rehearsal: &mut Rehearsal, batch: Batch, times: u32, labels: &Labels) -> Vec<Made> {
+pub async fn play(rehearsal: &mut Rehearsal, batch: Batch, times: u32, labels: &Labels) -> Played {
     if batch.changes.is_empty() {
-        return Vec::new();
+        return Played::default();
     }
     let (spans, last) = (batch.spans.clone(), batch.changes.len() as u32 - 1);
-    let numbered = |change: u32, outcome: Outcome| Made { change, outcome: numbered(outcome, number(&spans, change)) };
+    let made = |change: u32, outcome: Outcome| Made { change, outcome: numbered(outcome, number(&spans, change)) };
     match rehearsal.deliver(batch, times).await {
         Ok(output) => {
-            let outcomes = outcomes(rehearsal.component().descriptor(), labels, output);
-            outcomes.into_iter().map(|(change, outcome)| numbered(change, outcome)).collect()
+            let outcomes = outcomes(rehearsal.component().descriptor(), labels, &output);
+            let made = outcomes.into_iter().map(|(change, outcome)| made(change, outcome)).collect();
+            Played { made, rows: output.rows }
         }
         Err(error) => {
             let change = error.place().map_or(last, |place| place.change);
-            let made = numbered(change, Outcome::Failed(failure(&error)));
+            let made = vec![made(change, Outcome::Failed(failure(&error)))];
             rehearsal.keep(error);
-            vec![made]
+            Played { made, rows: Vec::new() }
         }
     }
 }
@@ -108,11 +118,11 @@ fn numbered(outcome: Outcome, change: u32) -> Outcome {
 }
 
 /// Returns rows and rejections in the order of their changes, each with its change's index in the batch.
-fn outcomes(descriptor: &Descriptor, labels: &Labels, output: Output) -> Vec<(u32, Outcome)> {
+fn outcomes(descriptor: &Descriptor, labels: &Labels, output: &Output) -> Vec<(u32, Outcome)> {
     let row = |row: &Row| (row.source, Outcome::Row(public_row(&descriptor.public_schemas, labels, row)));
     let rows = output.rows.iter().map(row);
-    let rejected = output.rejected.into_iter().map(|rejection| {
-        let (code, message) = (rejection.code, rejection.message);
+    let rejected = output.rejected.iter().map(|rejection| {
+        let (code, message) = (rejection.code.clone(), rejection.message.clone());
         (rejection.index, Outcome::Rejected { change: 0, code, message })
     });
     let mut all: Vec<_> = rows.chain(rejected).collect();

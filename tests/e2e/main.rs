@@ -14,6 +14,7 @@ mod collect;
 mod datastore;
 mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod events;
 mod events_line;

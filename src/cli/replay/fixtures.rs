@@ -69,9 +69,13 @@ impl Fixtures {
         }
         Ok(Fixtures(pieces))
     }
+}
+
+impl Iterator for Fixtures {
+    type Item = Piece;
 
     /// Returns the next transaction.
-    pub fn next(&mut self) -> Option<Piece> {
+    fn next(&mut self) -> Option<Piece> {
         self.0.pop_front()
     }
 }

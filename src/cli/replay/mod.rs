@@ -21,16 +21,19 @@ use std::str::FromStr;
 
 use clap::ArgGroup;
 
+pub(super) use fixtures::Fixtures;
+pub(super) use piece::{Origin, Piece};
+pub(super) use print::Totals;
+pub(super) use settings::{Given, Settings};
+pub(super) use side::Side;
+pub(super) use stage::Stage;
+
 use super::component;
 use super::databases::Databases;
 use super::report::Failure;
 use crate::change::Position;
 use crate::wasm::{Host, HostOptions};
 use events::Events;
-use fixtures::Fixtures;
-use piece::Piece;
-use settings::Given;
-use stage::Stage;
 use tables::As;
 
 /// Runs recorded changes through a component and prints the rows, or through two and shows which rows differ
@@ -168,6 +171,6 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             piece = changes.next() => piece?,
         };
         let Some(piece) = piece else { return stage.end(false) };
-        stage.take(piece).await?;
+        stage.take(&piece).await?;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::change::Position;
 use crate::change::{Batch, Change, Old, Op, Relation, ReplicaIdentity, Value};
 use crate::fixture::{Place, Transaction};
+use crate::lsn::Lsn;
 use crate::rehearse::Setup;
 
 /// A transaction, or a part of a large one.
@@ -26,6 +27,8 @@ pub enum Origin {
     },
     /// With the public schema of each.
     Events(Vec<(Position, Arc<str>)>),
+    /// Recorded from a source, with the commit record.
+    Recorded(Lsn),
 }
 
 impl Origin {
@@ -48,6 +51,7 @@ impl Piece {
                 Some((position, name)) => format!("{name} at {position}"),
                 None => String::new(),
             },
+            Origin::Recorded(lsn) => format!("transaction at {lsn}, change {}", change + 1),
         }
     }
 
@@ -62,6 +66,7 @@ impl Piece {
                 (Some((first, _)), _) => first.to_string(),
                 _ => String::new(),
             },
+            Origin::Recorded(lsn) => format!("transaction at {lsn}"),
         }
     }
 

@@ -20,6 +20,16 @@ pub struct Totals {
     pub only_after: u64,
 }
 
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Totals) {
+        self.transactions += other.transactions;
+        self.changes += other.changes;
+        self.changed += other.changed;
+        self.only_before += other.only_before;
+        self.only_after += other.only_after;
+    }
+}
+
 impl Totals {
     pub fn count(&mut self, differing: &Differing) {
         match (&differing.before, &differing.after) {
@@ -51,7 +61,7 @@ pub fn differing(piece: &Piece, differing: &Differing, keys: &Keys, as_json: boo
         return;
     }
     println!("{}", source(piece, differing.change));
-    for line in describe_differing(differing, keys) {
+    for line in describe(differing, keys) {
         println!("  {line}");
     }
 }
@@ -81,7 +91,7 @@ pub fn said(of: Option<&str>, error: &GuestError) {
 }
 
 /// Returns the lines that show one difference, without the change that it came of.
-pub fn describe_differing(differing: &Differing, keys: &Keys) -> Vec<String> {
+fn describe(differing: &Differing, keys: &Keys) -> Vec<String> {
     let mut lines = Vec::new();
     let both = |sign: &str, outcome: &Option<Outcome>| outcome.as_ref().map(|outcome| format!("{sign} {outcome}"));
     if differing.columns.is_empty() {
@@ -139,6 +149,10 @@ fn source_json(piece: &Piece, change: u32) -> Map<String, Value> {
                 put("publicSchema", json!(&**name));
                 put("position", json!(position.to_string()));
             }
+        }
+        Origin::Recorded(lsn) => {
+            put("commitLsn", json!(lsn.to_string()));
+            put("change", json!(change + 1));
         }
     }
     if let Some((one, relation)) = piece.change(change) {

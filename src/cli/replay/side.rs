@@ -2,7 +2,7 @@
 
 use crate::cli::report::Failure;
 use crate::fixture::Outcome;
-use crate::rehearse::{Labels, Made, Rehearsal, Setup, Unstartable, play};
+use crate::rehearse::{Labels, Played, Rehearsal, Setup, Unstartable, play};
 use crate::wasm::{Component, GuestError};
 
 use super::piece::Piece;
@@ -60,16 +60,16 @@ impl Side {
     }
 
     /// Returns what comes of a piece, and the errors in which it ended, with the guest's own lines.
-    pub async fn play(&mut self, piece: &Piece, labels: &Labels) -> (Vec<Made>, Vec<GuestError>) {
-        let Some(rehearsal) = &mut self.rehearsal else { return (Vec::new(), Vec::new()) };
+    pub async fn play(&mut self, piece: &Piece, labels: &Labels) -> (Played, Vec<GuestError>) {
+        let Some(rehearsal) = &mut self.rehearsal else { return (Played::default(), Vec::new()) };
         let goes_on = piece.batch.ends_inside_transaction();
         let left_out = self.failed;
         self.failed = left_out && goes_on;
         if left_out {
-            return (Vec::new(), Vec::new());
+            return (Played::default(), Vec::new());
         }
-        let made = play(rehearsal, piece.batch.clone(), 1, labels).await;
-        for one in &made {
+        let played = play(rehearsal, piece.batch.clone(), 1, labels).await;
+        for one in &played.made {
             match &one.outcome {
                 Outcome::Row(_) => self.counts.rows += 1,
                 Outcome::Rejected { .. } => self.counts.rejected += 1,
@@ -79,6 +79,6 @@ impl Side {
                 }
             }
         }
-        (made, rehearsal.take_errors())
+        (played, rehearsal.take_errors())
     }
 }

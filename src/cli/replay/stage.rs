@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::piece::Piece;
 use super::print::{self, Totals};
-use super::side::Side;
+use super::side::{Counts, Side};
+use crate::change::Row;
 use crate::cli::report::Failure;
 use crate::rehearse::{Keys, Labels, differing};
 use crate::wasm::Component;
@@ -49,19 +50,21 @@ impl Stage {
         }
     }
 
-    /// Runs a piece.
+    /// Runs a piece, and returns the rows of the last component.
     ///
     /// # Errors
     /// A transform does not start.
-    pub async fn take(&mut self, piece: Piece) -> Result<(), Failure> {
+    pub async fn take(&mut self, piece: &Piece) -> Result<Vec<Row>, Failure> {
         if let Some(setups) = &piece.setups {
             for (side, setup) in self.sides.iter_mut().zip(setups.iter()) {
                 side.set_up(setup).await?;
             }
         }
-        let mut made = Vec::new();
+        let (mut made, mut rows) = (Vec::new(), Vec::new());
         for side in &mut self.sides {
-            made.push(side.play(&piece, &self.labels).await);
+            let (played, said) = side.play(piece, &self.labels).await;
+            made.push((played.made, said));
+            rows = played.rows;
         }
         self.totals.transactions += u64::from(!piece.batch.ends_inside_transaction());
         self.totals.changes += piece.batch.changes.len() as u64;
@@ -71,7 +74,7 @@ impl Stage {
                 for one in &found {
                     self.totals.count(one);
                     if self.may_show() {
-                        print::differing(&piece, one, &self.keys, self.json);
+                        print::differing(piece, one, &self.keys, self.json);
                     }
                 }
                 if !found.is_empty() && !self.json {
@@ -84,7 +87,7 @@ impl Stage {
                 let mut first = true;
                 for one in made {
                     if self.may_show() {
-                        print::made(&piece, one, std::mem::take(&mut first), self.json);
+                        print::made(piece, one, std::mem::take(&mut first), self.json);
                     }
                 }
                 if !self.json {
@@ -97,7 +100,12 @@ impl Stage {
             self.told = Instant::now();
             eprintln!("… {}", print::progress(&self.totals, self.sides.len() == 2));
         }
-        Ok(())
+        Ok(rows)
+    }
+
+    /// Returns what was replayed and what differed, what came of the last component, and how much of it was shown.
+    pub fn counts(&self) -> (Totals, Counts, u64) {
+        (self.totals, self.sides.last().map(|side| side.counts).unwrap_or_default(), self.shown)
     }
 
     fn may_show(&mut self) -> bool {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-pub(super) use find::fits;
+pub(super) use find::{fits, of_folder};
 
 use super::component;
 use super::report::Failure;
