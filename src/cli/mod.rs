@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Exit codes: 0 done, 1 something that the user can mend, 2 wrong usage, 70 a bug.
 
 pub mod build;
+mod capture;
 mod check;
 mod collect;
 mod columns;
@@ -69,6 +70,7 @@ enum Command {
     Generate(generate::Args),
     Build(build::Args),
     Test(test::Args),
+    Capture(Box<capture::Args>),
     Replay(replay::Args),
     Dev(dev::Args),
     Setup(Box<setup::Args>),
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
+            Command::Capture(args) => capture::run(*args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Setup(args) => setup::run(*args).await,

@@ -24,6 +24,9 @@ pub enum RecordError {
     NotPublished { publication: String, tables: Vec<String> },
     #[error("there is no table to record")]
     NoTables,
+    /// Whoever started it does not want it any more.
+    #[error("the recording was cancelled before it began")]
+    Cancelled,
 }
 
 impl RecordError {
@@ -49,6 +52,7 @@ impl RecordError {
             RecordError::NotPublished { .. } => Some(
                 "leave the tables out, or leave --publication out, so that one is made for the recording".to_owned(),
             ),
+            RecordError::Cancelled => None,
             RecordError::NoTables => {
                 Some("make one, or check that the URL names the database that you mean".to_owned())
             }

@@ -65,11 +65,16 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Makes a temporary slot and begins behind every transaction that is running right now: it waits for their end.
+    /// Makes a temporary slot and begins behind every transaction that is running right now: it waits for their end, or
+    /// until it is `cancelled`. It must not be dropped while it waits: a publication would stay until the next recording.
     ///
     /// # Errors
     /// [`RecordError`]; nothing is left behind then.
-    pub async fn start(to: &PostgresConnection, options: &Options) -> Result<Recorder, RecordError> {
+    pub async fn start(
+        to: &PostgresConnection,
+        options: &Options,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Recorder, RecordError> {
         let client = postgres::connect(to, &Session::source(&options.application_name)).await?;
         let name = publication::name();
         let (publication, left_out) = match &options.publication {
@@ -85,13 +90,17 @@ impl Recorder {
             application_name: options.application_name.clone(),
             ..StreamOptions::new(name, publication, Lsn(0))
         };
-        let stream = match ReplicationStream::start(to, stream).await {
+        let started = tokio::select! {
+            started = ReplicationStream::start(to, stream) => started.map_err(RecordError::from),
+            () = cancelled => Err(RecordError::Cancelled),
+        };
+        let stream = match started {
             Ok(stream) => stream,
             Err(error) => {
                 if let Some(made) = &made {
                     publication::unmake(&client, made).await;
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         let assembler = Assembler::new(&options.tables, options.messages.clone(), options.transaction_bytes_max);

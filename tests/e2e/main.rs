@@ -10,6 +10,7 @@ mod guest;
 
 mod backfill_merge;
 mod backfill_reader;
+mod capture;
 mod collect;
 mod datastore;
 mod demo;
