@@ -217,6 +217,66 @@ async fn the_scratch_schema_is_kept_where_it_is_asked_for_and_never_somebody_els
 }
 
 #[tokio::test]
+async fn a_manifest_says_what_is_recorded_by_which_publication_and_where_rows_go() {
+    let (source, warehouse) = (support::database().await, support::database().await);
+    source.execute(TABLE).await;
+    source.execute("CREATE PUBLICATION shop FOR TABLE orders").await;
+    let manifest = format!(
+        "slug: shop
+manifestVersion: 0
+connections:
+  - {{ slug: source, config: {{ connectionType: postgres, url: \"{}\" }} }}
+  - {{ slug: warehouse, config: {{ connectionType: postgres, url: \"{}\" }} }}
+dataStores:
+  - {{ connectionSlug: source, config: {{ connectionType: postgres, slotName: s, publicationName: shop }} }}
+  - {{ connectionSlug: warehouse }}
+publicSchemas:
+  - name: orders
+    version: {{ major: 1, minor: 0 }}
+    source: {{ dataStoreSlug: source }}
+    config: {{ publicSchemaType: wasm, component: shop.wasm }}
+consumerSchemas:
+  - name: orders-there
+    sourceManifestSlug: shop
+    publicSchema: {{ name: orders, majorVersion: 1 }}
+    config: {{ consumerSchemaType: table, destinationDataStoreSlug: warehouse, table: public.orders, createTable: true }}
+",
+        source.url(),
+        warehouse.url()
+    );
+    let project = Project::new();
+    project.put("pelton.yaml", &manifest);
+    let path = project.0.path().join("pelton.yaml");
+    let mut pelton = project.dev(&["--manifest", path.to_str().unwrap(), "--transform", "orders", "--live"]);
+    pelton.start();
+    prints(&mut pelton, "the rows are in schema", 1).await;
+    assert_eq!(source.value("SELECT count(*) FROM pg_publication").await, "1", "the manifest's is there, and will do");
+    assert_eq!(warehouse.value("SELECT label FROM pelton_dev_shop.orders").await, "Ann #17");
+    // An altered table: what was recorded before has other columns, and is not replayed.
+    source.execute("INSERT INTO orders VALUES (1, 'one', false)").await;
+    source.execute("ALTER TABLE orders ADD COLUMN note text; INSERT INTO orders VALUES (2, 'two', false, 'n')").await;
+    let begun = Instant::now();
+    let mut saves = 0;
+    while !pelton.stdout().contains("and 1 recorded); ") || !pelton.stderr().contains("was altered") {
+        assert!(begun.elapsed() < PATIENCE, "{}{}", pelton.stdout(), pelton.stderr());
+        saves += 1;
+        project.put("shop.c", &SOURCE.replace("#include", &format!("// {saves}\n#include")));
+        prints(&mut pelton, "the rows are in schema", saves + 1).await;
+    }
+    let reads_more = SOURCE
+        .replace("X(plain, boolean, is_test)", "X(plain, boolean, is_test) X(plain, text, note)")
+        .replace("PELTON_TEXT(\" #\"), pelton_text_of_bigint(order->id)", "PELTON_TEXT(\" \"), order->note");
+    project.put("shop.c", &reads_more);
+    prints(&mut pelton, "the rows are in schema", saves + 2).await;
+    assert_eq!(
+        warehouse.value("SELECT string_agg(id || ' ' || label, ', ') FROM pelton_dev_shop.orders").await,
+        "2 two n"
+    );
+    ends_by("INT", &mut pelton).await;
+    assert_eq!((left_behind(&source).await, left_behind(&warehouse).await), ("0 1 0".to_owned(), "0 0 0".to_owned()));
+}
+
+#[tokio::test]
 async fn once_says_by_its_exit_code_whether_all_is_well_and_wrong_input_is_told() {
     let database = support::database().await;
     let project = Project::new();
@@ -235,6 +295,9 @@ async fn once_says_by_its_exit_code_whether_all_is_well_and_wrong_input_is_told(
         (&["--from", unreachable], 1, "127.0.0.1:1/none"),
         (&["--from", &url], 1, "orders"),
         (&["--from", &url, "--once"], 2, "cannot be used with"),
+        (&["--publication", "p"], 1, "there is nothing to record by --publication"),
+        (&["--from", &url, "--publication", "p"], 1, "p"),
+        (&["--manifest", "bare.yaml", "--data-store", "x"], 1, "the manifest reads no database"),
         (&["--scratch", "x"], 2, "--live"),
         (&["--last", "0"], 2, "0 is not in"),
         (&["--once", "--setting", "x=1"], 1, "the transform knows no setting `x`"),

@@ -22,10 +22,12 @@ use self::files::{Contents, Files};
 use self::recording::Recording;
 use self::round::{Played, Round};
 use self::scratch::Scratch;
+use super::capture::{Source, Which};
 use super::databases::{self, Database, Databases};
 use super::replay::{Given, Settings};
 use super::report::Failure;
 use super::{build, component, files as manifests, test};
+use crate::manifest::Manifest;
 use crate::wasm::{Component, Host, HostOptions};
 
 /// How often is looked for files that were saved.
@@ -46,16 +48,22 @@ pub struct Args {
 
     /// Record the last transactions of this database, through a temporary slot; a password that the URL lacks is taken
     /// from PGPASSWORD
-    #[arg(long, value_name = "URL", conflicts_with_all = ["manifest", "once"])]
+    #[arg(long, value_name = "URL", conflicts_with = "once")]
     from: Option<String>,
 
-    /// A manifest: its source is recorded, --transform takes settings from it, and --live writes into its destination
+    /// A manifest: its source is recorded where --from names none, --transform takes settings from it, and --live writes
+    /// into its destination
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
-    /// The source to record, by its connection's slug, where the manifest has several
+    /// Which of the manifest's data stores to record, where it reads several
     #[arg(long, value_name = "SLUG", requires = "manifest")]
-    store: Option<String>,
+    data_store: Option<String>,
+
+    /// Record what this publication has [default: the manifest's, if it has the tables; otherwise one is made, and dropped
+    /// at the end]
+    #[arg(long, value_name = "NAME", conflicts_with = "once")]
+    publication: Option<String>,
 
     /// How many transactions to keep
     #[arg(long, value_name = "TRANSACTIONS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -103,7 +111,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         args,
         settings,
         host: Arc::new(host),
-        source,
+        source: source.map(Arc::new),
         destination,
         previous: None,
         recording: None,
@@ -131,27 +139,24 @@ async fn stopped() {
 }
 
 impl Args {
-    /// Returns the database to record from.
-    fn source(&self) -> Result<Option<Database>, Failure> {
-        if let Some(url) = &self.from {
-            return of_url(url).map(Some);
+    /// Returns what to record.
+    fn source(&self) -> Result<Option<Source>, Failure> {
+        let reads = |manifest: &Manifest| self.data_store.is_some() || manifest.sources().next().is_some();
+        let wanted = match (&self.from, &self.manifest) {
+            (Some(_), _) => true,
+            (None, Some(file)) => !self.once && reads(&manifests::load_one(Some(file))?),
+            (None, None) => false,
+        };
+        if !wanted && self.publication.is_some() {
+            let hint = "name a database with --from URL, or a manifest that reads one with --manifest FILE".to_owned();
+            return Err(Failure::new("there is nothing to record by --publication", Some(hint)));
         }
-        let Some(file) = self.manifest.as_deref().filter(|_| !self.once) else { return Ok(None) };
-        let manifest = manifests::load_one(Some(file))?;
-        let sources = databases::sources(&manifest);
-        let names = || sources.iter().map(|one| format!("`{}`", one.name)).collect::<Vec<_>>().join(", ");
-        match (&self.store, &sources[..]) {
-            (None, []) => Ok(None),
-            (None, [one]) => Ok(Some(one.clone())),
-            (None, _) => {
-                let what = format!("manifest `{}` has several sources", manifest.slug);
-                Err(Failure::new(what, Some(format!("choose one with --store: {}", names()))))
-            }
-            (Some(name), _) => sources.iter().find(|one| one.name == *name).cloned().map(Some).ok_or_else(|| {
-                let what = format!("manifest `{}` has no source `{name}`", manifest.slug);
-                Failure::new(what, Some(format!("it has {}", names())))
-            }),
+        if !wanted {
+            return Ok(None);
         }
+        let manifest = self.manifest.clone().filter(|_| self.from.is_none());
+        let databases = Databases { manifest, url: self.from.clone() };
+        Which::new(databases, self.data_store.clone(), self.publication.clone()).find().map(Some)
     }
 
     /// Returns the database that `--live` writes into.
@@ -193,7 +198,7 @@ struct Session {
     files: Files,
     settings: Settings,
     host: Arc<Host>,
-    source: Option<Database>,
+    source: Option<Arc<Source>>,
     destination: Option<Database>,
     /// The last build that succeeded, and the files that it was tried with.
     previous: Option<(Component, Contents)>,
@@ -308,7 +313,7 @@ impl Session {
         let recording = self.recording.insert(Recording::start(source, descriptor, self.args.last as usize));
         let begun = recording.begun().await;
         match begun {
-            Ok(()) => eprintln!("recording from {}", source.name),
+            Ok(()) => eprintln!("recording from {}", source.database.name),
             Err(_) => self.recording = None,
         }
         begun

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::change::{Change, Relation};
-use crate::cli::databases::Database;
+use crate::cli::capture::Source;
 use crate::cli::replay::{Origin, Piece};
 use crate::cli::report::Failure;
 use crate::engine::Chain;
@@ -20,6 +20,7 @@ use crate::record::{Messages, Options, Recorded, Recorder, Wanted};
 use crate::rehearse::{Cut, cut};
 use crate::wasm::Descriptor;
 
+const APPLICATION: &str = "pelton dev";
 /// What is kept of a source, transactions larger than a part of it left out.
 const BYTES_MAX: usize = 64 << 20;
 const TRANSACTION_BYTES_MAX: usize = 16 << 20;
@@ -84,28 +85,22 @@ impl Read {
 
 impl Recording {
     /// Begins to record what a transform reads, at most `last` transactions of it.
-    pub fn start(from: &Database, descriptor: &Descriptor, last: usize) -> Recording {
+    pub fn start(from: &Arc<Source>, descriptor: &Descriptor, last: usize) -> Recording {
         let wanted = Read::of(descriptor);
-        let options = Options {
-            tables: wanted.wanted(),
-            messages: Messages::Of(wanted.prefixes.clone()),
-            publication: None,
-            transaction_bytes_max: TRANSACTION_BYTES_MAX,
-            application_name: "pelton dev".to_owned(),
-        };
         let kept = Arc::new(Mutex::new(Kept::default()));
         let (stop, stopped) = oneshot::channel();
         let (begin, begun) = oneshot::channel();
         let (from, keep, read) = (from.clone(), kept.clone(), wanted.clone());
-        // In a task from its beginning, so that it is never dropped between publication and slot.
+        // In a task, for it must not be dropped while it begins.
         let task = tokio::spawn(async move {
-            match Recorder::start(&from.connection, &options).await {
+            let mut stopped = stopped;
+            match begin_recording(&from, &read, &mut stopped).await {
                 Ok(recorder) => {
                     let _ = begin.send(Ok(()));
                     record(recorder, &read, &keep, last, stopped).await;
                 }
-                Err(error) => {
-                    let _ = begin.send(Err(from.failed(&error, error.hint())));
+                Err(failure) => {
+                    let _ = begin.send(Err(failure));
                 }
             }
         });
@@ -169,6 +164,23 @@ impl Recording {
             );
         }
     }
+}
+
+async fn begin_recording(from: &Source, read: &Read, stopped: &mut oneshot::Receiver<()>) -> Result<Recorder, Failure> {
+    let client = from.database.connect(APPLICATION).await?;
+    let options = Options {
+        tables: read.wanted(),
+        messages: Messages::Of(read.prefixes.clone()),
+        publication: from.publication(&client, &read.tables).await?,
+        transaction_bytes_max: TRANSACTION_BYTES_MAX,
+        application_name: APPLICATION.to_owned(),
+    };
+    drop(client);
+    let cancelled = async {
+        let _ = stopped.await;
+    };
+    let recorder = Recorder::start(&from.database.connection, &options, cancelled).await;
+    recorder.map_err(|error| from.database.failed(&error, error.hint()))
 }
 
 /// Keeps the last transactions until it is stopped.
