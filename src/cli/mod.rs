@@ -7,10 +7,12 @@ mod capture;
 mod check;
 mod collect;
 mod columns;
+mod component;
 mod consumers;
 mod databases;
 pub mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod events;
 mod files;
@@ -24,6 +26,7 @@ mod mirrors;
 mod new;
 mod progress;
 mod repair;
+mod replay;
 mod report;
 mod setup;
 mod slots;
@@ -33,6 +36,7 @@ mod sync;
 mod teardown;
 mod test;
 mod violations;
+mod words;
 
 use std::process::ExitCode;
 
@@ -67,6 +71,8 @@ enum Command {
     Build(build::Args),
     Test(test::Args),
     Capture(Box<capture::Args>),
+    Replay(replay::Args),
+    Dev(dev::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -119,6 +125,8 @@ pub fn main() -> ExitCode {
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
             Command::Capture(args) => capture::run(*args).await,
+            Command::Replay(args) => replay::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,

@@ -10,9 +10,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(super) use self::source::{Source, Which};
+
 use self::file::Out;
-use self::source::Source;
 use super::report::Failure;
+use super::words::counted;
 use crate::fixture::anonymise::Anonymiser;
 use crate::fixture::write;
 use crate::manifest::age_seconds;
@@ -35,7 +37,7 @@ const BYTES_MAX: usize = 6 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    source: source::Which,
+    source: Which,
 
     /// End after so many transactions
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -234,10 +236,6 @@ fn progress() -> ProgressBar {
     progress.enable_steady_tick(Duration::from_millis(200));
     progress.set_message("nothing yet");
     progress
-}
-
-fn counted(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 impl Recording {

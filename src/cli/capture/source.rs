@@ -9,7 +9,7 @@ use crate::postgres::publication;
 
 /// Which database to record, and by which publication.
 #[derive(Debug, clap::Args)]
-pub(super) struct Which {
+pub struct Which {
     #[command(flatten)]
     databases: Databases,
 
@@ -24,13 +24,17 @@ pub(super) struct Which {
 }
 
 /// The database, and the publication to use where there is one.
-pub(super) struct Source {
+pub struct Source {
     pub database: Database,
     named: Option<String>,
     of_manifest: Option<String>,
 }
 
 impl Which {
+    pub fn new(databases: Databases, data_store: Option<String>, publication: Option<String>) -> Which {
+        Which { databases, data_store, publication }
+    }
+
     /// Finds the database.
     ///
     /// # Errors
