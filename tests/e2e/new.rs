@@ -58,6 +58,9 @@ async fn works_at_once(lang: &str) {
         ),
         "{lang}: {said}"
     );
+    // The project has a fixture, so what a change costs is measured on it.
+    let costs = said.split(" µs a change").next().and_then(|before| before.rsplit(' ').next());
+    assert!(costs.and_then(|costs| costs.parse::<f64>().ok()).is_some_and(|costs| costs > 0.0), "{lang}: {said}");
     let (code, said) = pelton(&["test", at]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
     let manifest = path.join("pelton.yaml");
