@@ -122,7 +122,14 @@ async fn a_component_takes_over_between_transactions_and_is_rolled_back() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
+    let here = "SELECT pg_current_wal_lsn()";
+    let before = line.source.value(here).await;
     deploys(&manifest, &writes('b')).await;
+    let between = format!(
+        "SELECT lsn > '{before}' AND lsn <= '{}' FROM rejot_data_store.transform",
+        line.source.value(here).await
+    );
+    assert_eq!(line.destination.value(&between).await, "t", "where it was taken is recorded");
     line.source("INSERT INTO u VALUES (1)").await;
     writing.await.expect("the writer ends");
     has_rows(&line, 200).await;
@@ -279,7 +286,7 @@ async fn what_cannot_take_over_is_refused_and_what_runs_goes_on() {
     let mut sync = running(&line, &manifest).await;
     let cut = writes('b').component();
     // Refused before anything is written …
-    let here: [(Vec<u8>, &[&str]); 4] = [
+    let here: [(Vec<u8>, &[&str]); 6] = [
         (b"no component".to_vec(), &["is not WebAssembly"]),
         (cut[..cut.len() / 2].to_vec(), &["is not a valid component"]),
         (
@@ -287,6 +294,11 @@ async fn what_cannot_take_over_is_refused_and_what_runs_goes_on() {
             &["public schema `t` 1.0 would break those who read it: column `v` may be NULL", "publish it as `t` 2.0"],
         ),
         (Guest { version: (2, 0), ..writes('b') }.component(), &["does not publish `t@1`", "it publishes t@2"]),
+        (
+            Guest { name: "others", ..writes('b') }.component(),
+            &["the component is `others`, and transform `t@1` is component `guest`"],
+        ),
+        (Guest { settings: &["currency"], ..writes('b') }.component(), &["the settings of component", "`currency`"]),
     ];
     for (component, parts) in here {
         let (code, stdout, stderr) = deploy(&manifest, &[("x.wasm", component)], &["t", "x.wasm"]).await;

@@ -50,6 +50,23 @@ async fn one_whose_init_always_asks_to_be_called_again_is_refused_in_the_end_and
 }
 
 #[tokio::test]
+async fn a_run_that_begins_anew_does_not_wait_until_one_is_ready() {
+    let line = Line::new().await;
+    let manifest = manifest(&line).replace("component: t.wasm", "component: t.wasm, limits: { timeoutMs: 30000 }");
+    let mut sync = running(&line, &manifest).await;
+    let hangs = Guest { init: "(loop $forever (br $forever))", ..writes('b') };
+    let (code, stdout, _) = deploy(&manifest, &[("x.wasm", hangs.component())], &["t", "x.wasm", "--wait", "1"]).await;
+    assert_eq!(code, 0, "{stdout}");
+    assert!(stdout.contains("it was not taken in this time, and stays wanted"), "{stdout}");
+    sync.says("was deployed; making it ready").await;
+    lose_connections(&line).await;
+    insert(&line, 4..=5).await;
+    has_rows(&line, 5).await;
+    assert_eq!(line.destination.value("SELECT state FROM rejot_data_store.deployment").await, "wanted");
+    sync.kill().await;
+}
+
+#[tokio::test]
 async fn a_transform_whose_init_asks_to_be_called_again_holds_up_no_other() {
     let line = Line::new().await;
     let manifest = manifest(&line);
@@ -84,7 +101,12 @@ async fn a_column_that_it_brings_is_added_by_the_line_which_waits_for_no_lock_fo
         let reader = line.destination.connect().await;
         reader.batch_execute("BEGIN; SELECT FROM public.t").await.expect("a reader");
         sync.says("can't take over yet: cannot write to destination `destination`").await;
-        // The lock is still held, and what ran goes on.
+        // The line has tried, and nobody beside it; the lock is still held, and what ran goes on.
+        let begun = std::time::Instant::now();
+        while sync.stderr().matches("streaming").count() < 2 {
+            assert!(begun.elapsed() < crate::support::PATIENCE, "{}", sync.stderr());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         add(2).await;
         assert_eq!(line.destination.value("SELECT state FROM rejot_data_store.deployment").await, "wanted");
         let column = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.t'::regclass AND attname = 'w'";
@@ -100,6 +122,32 @@ async fn a_column_that_it_brings_is_added_by_the_line_which_waits_for_no_lock_fo
     add(4).await;
     let rows = line.destination.value("SELECT string_agg(id || v || coalesce(w, '-'), ' ' ORDER BY id) FROM t").await;
     assert_eq!(rows, "1a- 2a- 3bw 4a-");
+    sync.kill().await;
+}
+
+#[tokio::test]
+async fn what_its_table_does_not_take_is_refused_before_anything_ends() {
+    let line = Line::new().await;
+    let manifest = manifest(&line);
+    line.source(&TABLES.replace("v text NOT NULL", "v text NOT NULL, w text")).await;
+    let narrow = Guest { subscribed: &["id", "v"], ..writes('a') };
+    let wide = Guest { subscribed: &["id", "v", "w"], columns: WITH_W, version: (1, 1), ..writes('b') };
+    let mut sync = line.follow(&manifest).file("t.wasm", narrow.component());
+    sync.start();
+    line.destination.wait_until("to_regclass('public.t') IS NOT NULL").await;
+    line.destination.execute("ALTER TABLE t ADD COLUMN w integer").await;
+    sync.says("streaming").await;
+    let (code, stdout, stderr) = deploy(&manifest, &[("x.wasm", wide.component())], &["t", "x.wasm"]).await;
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(
+        stdout.contains(
+            " was refused: cannot write to destination `destination`: column w of destination table public.t"
+        ),
+        "{stdout}"
+    );
+    line.source("INSERT INTO t VALUES (1, 'a', 'w')").await;
+    has_rows(&line, 1).await;
+    assert_eq!(sync.stderr().matches("streaming").count(), 1, "nothing began anew: {}", sync.stderr());
     sync.kill().await;
 }
 
@@ -138,6 +186,8 @@ async fn one_that_takes_the_process_with_it_is_refused_after_three_times_while_w
     insert(&line, 8..=8).await;
     has_rows(&line, 8).await;
     assert_eq!(letters(&line.destination, 8).await, "aaaaaaab");
+    // What was compiled to its end is no attempt.
+    assert_eq!(line.destination.value("SELECT attempts FROM rejot_data_store.deployment").await, "0");
     sync.kill().await;
 }
 

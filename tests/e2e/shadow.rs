@@ -111,6 +111,17 @@ async fn a_candidate_that_crashes_or_hangs_harms_nobody() {
             line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
         }
         line.destination.wait_for_rows("t", 60).await;
+        // It is not started again for ever.
+        let begun = std::time::Instant::now();
+        for id in 61.. {
+            if sync.stderr().contains("the candidate does not run any more: ") {
+                break;
+            }
+            assert!(begun.elapsed() < crate::support::PATIENCE, "{}", sync.stderr());
+            line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
+            line.destination.wait_for_rows("t", id).await;
+        }
+        assert_eq!(sync.stderr().matches("the candidate failed: ").count(), 9);
         line.destination.wait_until("(SELECT problem IS NOT NULL AND skipped > 0 FROM rejot_data_store.shadow)").await;
         let found = shadow(&manifest).await;
         assert_eq!((&found["compared"], &found["different"]), (&0.into(), &0.into()), "{found}");
@@ -251,12 +262,53 @@ fn lingers(lingering: &'static str, data: &'static str) -> Guest {
     Guest { process: process.leak(), ..counts }
 }
 
+const LINGER: &str = "(local.set $start (i32.const 300000000))
+    (loop $again
+      (local.set $start (i32.sub (local.get $start) (i32.const 1)))
+      (br_if $again (local.get $start)))";
+
+#[tokio::test]
+async fn a_candidate_that_comes_late_begins_with_what_was_remembered_until_then() {
+    let line = Line::new().await;
+    let manifest = manifest(&line, ", limits: { timeoutMs: 50000 }");
+    line.source(TABLES).await;
+    // A second or two, before what is remembered is read, and once more behind that. There are no variables.
+    const LATE: &str = "
+        (i32.store (i32.const 900) (i32.const 1500000000))
+        (loop $again
+          (i32.store (i32.const 900) (i32.sub (i32.load (i32.const 900)) (i32.const 1)))
+          (br_if $again (i32.load (i32.const 900))))";
+    let candidate = Guest { describe: LATE, init: LATE, ..crate::deploy::counts("candidate") };
+    let mut sync = line.follow(&manifest).file("t.wasm", crate::deploy::counts("live").component());
+    sync = sync.file("candidate.wasm", candidate.component());
+    sync.start();
+    is_live(&line).await;
+    let mut id = 0;
+    let insert = async |id: u64| {
+        line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
+        line.destination.wait_for_rows("t", id).await;
+    };
+    // What counts has one byte.
+    while !sync.stderr().contains("a candidate runs beside it") && id < 100 {
+        id += 1;
+        insert(id).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    runs_beside(&sync, 1).await;
+    for _ in 0..2 {
+        id += 1;
+        insert(id).await;
+    }
+    let all =
+        format!("(SELECT compared >= 2 AND skipped > 0 AND compared + skipped = {id} FROM rejot_data_store.shadow)");
+    line.destination.wait_until(&all).await;
+    let found = shadow(&manifest).await;
+    assert_eq!(found["different"], 0, "{found}");
+    sync.kill().await;
+}
+
 #[tokio::test]
 async fn a_candidate_that_fell_behind_goes_on_with_what_was_remembered_meanwhile() {
-    const LINGER: &str = "(local.set $start (i32.const 300000000))
-        (loop $again
-          (local.set $start (i32.sub (local.get $start) (i32.const 1)))
-          (br_if $again (local.get $start)))";
     let line = Line::new().await;
     let manifest = manifest(&line, ", limits: { timeoutMs: 30000 }");
     line.source(TABLES).await;

@@ -157,7 +157,8 @@ impl Surroundings<'_> {
         let (destination, transform, digest) = (whose.destination, &whose.transform.name, short(&wish.digest));
         let passes = error.verdict() == Verdict::Retry;
         if !error.is_of_component() {
-            let standing = if passes { Standing::Due(Instant::now() + AWAY) } else { Standing::Later };
+            let stops = error.verdict() == Verdict::Stop;
+            let standing = if stops { Standing::Later } else { Standing::Due(Instant::now() + AWAY) };
             trials.put(place, wish.number, standing);
             return Err(error);
         }
