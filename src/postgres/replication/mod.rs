@@ -48,6 +48,9 @@ use crate::postgres::connect::Session;
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     pub slot: String,
+    /// Makes the slot first, as one that goes with this very connection. It waits until every transaction that is running
+    /// right now has ended. `false` by default.
+    pub temporary: bool,
     /// At least one.
     pub publications: Vec<String>,
     /// The stream holds every transaction whose commit ends behind this. The server never goes back behind what the
@@ -64,6 +67,7 @@ impl StreamOptions {
     pub fn new(slot: impl Into<String>, publication: impl Into<String>, start: Lsn) -> StreamOptions {
         StreamOptions {
             slot: slot.into(),
+            temporary: false,
             publications: vec![publication.into()],
             start,
             application_name: "pelton".to_owned(),

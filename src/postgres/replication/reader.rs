@@ -50,6 +50,13 @@ pub(super) async fn start(to: &PostgresConnection, options: &StreamOptions) -> R
     let wal_sender_timeout = wal_sender_timeout(&mut wire).await?;
     // To the server, decoding a transaction of the source is a transaction too.
     wire.query(NO_TRANSACTION_TIMEOUT).await.map_err(|e| e.sorted(|source| ReplicationError::Refused { source }))?;
+    if options.temporary {
+        // Both words are understood by all versions; from 15 on the last one stands for `(SNAPSHOT 'nothing')`.
+        let slot = quote_ident(&options.slot);
+        let make = format!("CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+        let refused = |error| ReplicationError::of_server(Moment::Creating, &options.slot, &[], error);
+        wire.query(&make).await.map_err(|e| e.sorted(refused))?;
+    }
     write_query(&mut wire.stream, &start_statement(options))
         .await
         .map_err(|e| super::wire::WireError::from(e).sorted(refused))?;
