@@ -1,37 +1,59 @@
 // Dates, times and intervals as numbers: days and months are numbers, microseconds are bigints, and what is infinite is
 // `Infinity` or `-Infinity`, which compare with both.
 
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
-export class PgDate extends Text {
+export class PgDate {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the days since 1970-01-01. */
   unixDays() {
     return moment(this.text, date) ?? fail("date");
   }
 }
 
-export class Time extends Text {
+export class Time {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since midnight. */
   micros() {
     return clock(this.text) ?? fail("time");
   }
 }
 
-export class Timetz extends Text {}
+export class Timetz {
+  constructor(text) {
+    this.text = text;
+  }
+}
 
-export class Timestamp extends Text {
+export class Timestamp {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since 1970-01-01 of the same clock. */
   micros() {
     return moment(this.text, timestamp) ?? fail("timestamp");
   }
 }
 
-export class Timestamptz extends Text {
+export class Timestamptz {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since 1970-01-01 UTC. */
   unixMicros() {
     return moment(this.text, zoned) ?? fail("timestamp with time zone");
   }
 }
+
+for (const type of [PgDate, Time, Timetz, Timestamp, Timestamptz]) isText(type);
 
 function fail(what) {
   throw unreadable(what);
