@@ -90,7 +90,12 @@ function clock(text) {
 function timestamp(text, bc) {
   const space = text.indexOf(" ");
   const [days, micros] = space < 0 ? [] : [date(text.slice(0, space), bc), clock(text.slice(space + 1))];
-  return days === undefined || micros === undefined ? undefined : BigInt(days) * 86_400_000_000n + micros;
+  return days === undefined || micros === undefined ? undefined : micros64(BigInt(days) * 86_400_000_000n + micros);
+}
+
+/** Returns microseconds that 64 bits can hold, which is as far as every SDK counts: into the year 294247. */
+function micros64(micros) {
+  return BigInt.asIntN(64, micros) === micros ? micros : undefined;
 }
 
 function zoned(text, bc) {
@@ -98,5 +103,5 @@ function zoned(text, bc) {
   const micros = parts && timestamp(parts[1], bc);
   if (typeof micros !== "bigint") return undefined;
   const seconds = Number(parts[3]) * 3600 + Number(parts[4] ?? 0) * 60 + Number(parts[5] ?? 0);
-  return micros - BigInt(parts[2] === "-" ? -seconds : seconds) * 1_000_000n;
+  return micros64(micros - BigInt(parts[2] === "-" ? -seconds : seconds) * 1_000_000n);
 }
