@@ -578,10 +578,14 @@ test("what was written goes to the host at the end, in the order of its keys, an
     withState(() => {
       for (const id of [9, 8, 7, 6, 5]) texts.put(id, large);
     });
+    const numbers = new StateMap("n", codec.uint16, codec.tuple(codec.int128, codec.int128));
+    withState(() => {
+      for (let i = 0; i < 150_000; i++) numbers.put(4, [1n, 2n]);
+    });
   } finally {
     setHost(before);
   }
-  assert.deepEqual(puts, [[1, 2, 3], [6, 7, 8, 9]]);
+  assert.deepEqual(puts, [[1, 2, 3], [6, 7, 8, 9], [4]]);
   new Harness(remembering).withState(() => {
     for (let i = 0; i < 10; i++) texts.put(i, large);
     assert.ok(texts.getMany([0, 5, 9, 10]).every((text, i) => (i < 3 ? text === large : text === undefined)));
