@@ -28,8 +28,9 @@ pub mod postgres;
 pub mod sink;
 pub mod wasm;
 
-// Floor 3: the log that any number of consumers read; transforms run apart from the line.
+// Floor 3: the log that any number of consumers read; live transactions, recorded; transforms run apart from the line.
 pub mod eventstore;
+pub mod record;
 pub mod rehearse;
 
 // Floor 4: the log of another manifest, over HTTP.

@@ -56,7 +56,10 @@ const CRATES: &[(&str, &[&str])] = &[
             "cli/",
         ],
     ),
-    ("tokio", &["postgres/", "datastore/", "sink/", "wasm/", "service/", "engine/", "setup/", "http/", "cli/"]),
+    (
+        "tokio",
+        &["postgres/", "datastore/", "sink/", "wasm/", "record/", "service/", "engine/", "setup/", "http/", "cli/"],
+    ),
     (
         "tokio_postgres",
         &["postgres/", "datastore/", "sink/", "eventstore/", "record/", "engine/", "setup/", "http/", "cli/"],

@@ -3,13 +3,16 @@
 //! stdout is data, stderr is talk. Exit codes: 0 done, 1 something that the user can mend, 2 wrong usage, 70 a bug.
 
 pub mod build;
+mod capture;
 mod check;
 mod collect;
 mod columns;
+mod component;
 mod consumers;
 mod databases;
 pub mod demo;
 mod deploy;
+mod dev;
 mod doctor;
 mod events;
 mod files;
@@ -23,6 +26,7 @@ mod mirrors;
 mod new;
 mod progress;
 mod repair;
+mod replay;
 mod report;
 mod setup;
 mod slots;
@@ -32,6 +36,7 @@ mod sync;
 mod teardown;
 mod test;
 mod violations;
+mod words;
 
 use std::process::ExitCode;
 
@@ -65,6 +70,9 @@ enum Command {
     Generate(generate::Args),
     Build(build::Args),
     Test(test::Args),
+    Capture(Box<capture::Args>),
+    Replay(replay::Args),
+    Dev(dev::Args),
     Setup(Box<setup::Args>),
     Doctor(doctor::Args),
     Sync(sync::Args),
@@ -116,6 +124,9 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(args).await,
             Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
+            Command::Capture(args) => capture::run(*args).await,
+            Command::Replay(args) => replay::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
             Command::Setup(args) => setup::run(*args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Sync(args) => sync::run(args).await,

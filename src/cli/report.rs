@@ -16,6 +16,8 @@ pub struct Failure {
 
 /// Something that the user can mend.
 pub const MENDABLE: u8 = 1;
+/// What a shell reports of a program that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
 /// A bug of ours (`EX_SOFTWARE` of sysexits).
 pub const BUG: u8 = 70;
 
@@ -23,6 +25,11 @@ impl Failure {
     /// A failure whose text has been printed already.
     pub fn said() -> Failure {
         Failure { text: String::new(), code: MENDABLE }
+    }
+
+    /// Ctrl-C came before the end, and what was found until then has been printed.
+    pub fn interrupted() -> Failure {
+        Failure { text: String::new(), code: INTERRUPTED }
     }
 
     /// A failure in words.

@@ -2,14 +2,15 @@
 //!
 //! A [`Rehearsal`] is one running transform with its state in memory. It is handed batches and keeps what a destination
 //! would have committed; [`cut`] makes batches of transactions, as large or small as asked, and [`run`] puts what came of
-//! them in a form that is compared. Nothing is read from or written to a database; `wasm` and the engine know nothing of
-//! it.
+//! them in a form that is compared: with what is expected, or with what another transform makes of them ([`differing`]).
+//! Nothing is read from or written to a database; `wasm` and the engine know nothing of it.
 //!
 //! A transaction that fails leaves nothing behind, and the next one goes on with a new instance: as after the operator has
 //! mended what was wrong.
 
 mod checks;
 mod cut;
+mod differ;
 mod outcome;
 mod running;
 mod state;
@@ -17,6 +18,7 @@ mod verdict;
 
 pub use checks::{CHECKS, Check, CheckResult, Checker};
 pub use cut::{Cut, Piece, cut};
-pub use outcome::run;
+pub use differ::{ColumnDiffers, Differing, Keys, differing};
+pub use outcome::{Labels, Made, Played, play, run};
 pub use running::{Rehearsal, Setup, Unstartable};
 pub use verdict::{Verdict, broke, verdict};

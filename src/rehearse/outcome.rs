@@ -1,10 +1,56 @@
 //! What came of batches, as what came of transactions.
 
+use std::collections::BTreeSet;
+
 use super::cut::{Cut, cut};
 use super::running::{Rehearsal, Unstartable};
-use crate::change::{Kind, Op, PublicSchema, Row, Tuple, Value};
+use crate::change::{Batch, Kind, Op, PublicSchema, Row, Span, Tuple, Value};
 use crate::fixture::{Cell, Failure, Field, Outcome, PublicRow, Transaction};
 use crate::wasm::{Descriptor, GuestError, Output};
+
+/// What came of one change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Index of the change in its batch.
+    pub change: u32,
+    pub outcome: Outcome,
+}
+
+/// What came of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// In the order of the changes.
+    pub made: Vec<Made>,
+    /// The rows among it, as a destination is given them.
+    pub rows: Vec<Row>,
+}
+
+/// What public schemas are called: by their name, with the major version where several have it.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    several: BTreeSet<String>,
+}
+
+impl Labels {
+    /// Tells apart what all of these components publish.
+    pub fn of<'a>(descriptors: impl IntoIterator<Item = &'a Descriptor>) -> Labels {
+        let all: BTreeSet<(&str, u32)> = descriptors
+            .into_iter()
+            .flat_map(|descriptor| &descriptor.public_schemas)
+            .map(|schema| (&*schema.name, schema.major))
+            .collect();
+        let is_twice = |name: &str| all.iter().filter(|(other, _)| *other == name).count() > 1;
+        Labels { several: all.iter().filter(|(name, _)| is_twice(name)).map(|(name, _)| (*name).to_owned()).collect() }
+    }
+
+    /// Returns what a public schema is called.
+    pub fn label(&self, schema: &PublicSchema) -> String {
+        match self.several.contains(&*schema.name) {
+            true => format!("{} {}", schema.name, schema.major),
+            false => schema.name.to_string(),
+        }
+    }
+}
 
 /// Runs transactions, cut as asked, each batch delivered `times` times, and returns what came of each transaction.
 ///
@@ -12,45 +58,58 @@ use crate::wasm::{Descriptor, GuestError, Output};
 /// others of the batch have no rows then.
 pub async fn run(rehearsal: &mut Rehearsal, transactions: &[Transaction], how: Cut, times: u32) -> Vec<Vec<Outcome>> {
     let relations = rehearsal.relations().to_vec();
+    let labels = Labels::of([rehearsal.component().descriptor()]);
     let mut found: Vec<Vec<Outcome>> = vec![Vec::new(); transactions.len()];
     for piece in cut(&relations, transactions, how) {
-        if piece.batch.changes.is_empty() {
-            continue;
-        }
-        let count = piece.batch.changes.len();
-        match rehearsal.deliver(piece.batch, times).await {
-            Ok(output) => {
-                for (change, outcome) in outcomes(rehearsal.component().descriptor(), output) {
-                    let (transaction, index) = locate(transactions, piece.first + change as usize);
-                    found[transaction].push(numbered(outcome, index));
-                }
-            }
-            Err(error) => {
-                let place = error.place().map_or(count - 1, |place| place.change as usize);
-                let (transaction, index) = locate(transactions, piece.first + place);
-                found[transaction].push(numbered(Outcome::Failed(failure(&error)), index));
-                rehearsal.keep(error);
-            }
+        for made in play(rehearsal, piece.batch, times, &labels).await.made {
+            found[locate(transactions, piece.first + made.change as usize)].push(made.outcome);
         }
     }
     found
 }
 
-/// Returns the transaction of a change, and its index there.
-fn locate(transactions: &[Transaction], change: usize) -> (usize, usize) {
-    let mut rest = change;
-    for (i, transaction) in transactions.iter().enumerate() {
-        if rest < transaction.changes.len() {
-            return (i, rest);
-        }
-        rest -= transaction.changes.len();
+/// Runs one batch, delivered `times` times, and returns what came of it.
+///
+/// A failure is all that comes of its batch; it is that of the change that was found, otherwise of the last one. The error
+/// itself is kept in the rehearsal.
+pub async fn play(rehearsal: &mut Rehearsal, batch: Batch, times: u32, labels: &Labels) -> Played {
+    if batch.changes.is_empty() {
+        return Played::default();
     }
-    (transactions.len() - 1, 0)
+    let (spans, last) = (batch.spans.clone(), batch.changes.len() as u32 - 1);
+    let made = |change: u32, outcome: Outcome| Made { change, outcome: numbered(outcome, number(&spans, change)) };
+    match rehearsal.deliver(batch, times).await {
+        Ok(output) => {
+            let outcomes = outcomes(rehearsal.component().descriptor(), labels, &output);
+            let made = outcomes.into_iter().map(|(change, outcome)| made(change, outcome)).collect();
+            Played { made, rows: output.rows }
+        }
+        Err(error) => {
+            let change = error.place().map_or(last, |place| place.change);
+            let made = vec![made(change, Outcome::Failed(failure(&error)))];
+            rehearsal.keep(error);
+            Played { made, rows: Vec::new() }
+        }
+    }
 }
 
-/// Puts the number of the change in its transaction, from 1, where an outcome has one.
-fn numbered(outcome: Outcome, index: usize) -> Outcome {
-    let change = index as u32 + 1;
+/// Returns the transaction of a change.
+fn locate(transactions: &[Transaction], change: usize) -> usize {
+    let ends = transactions.iter().scan(0, |end, transaction| {
+        *end += transaction.changes.len();
+        Some(*end)
+    });
+    ends.into_iter().position(|end| change < end).unwrap_or(transactions.len() - 1)
+}
+
+/// Returns the number of a change in its transaction, from 1.
+fn number(spans: &[Span], change: u32) -> u32 {
+    let span = spans.iter().find(|span| (span.first..span.first + span.count).contains(&change));
+    span.map_or(1, |span| (span.first_in_transaction + u64::from(change - span.first) + 1) as u32)
+}
+
+/// Puts the number of the change in its transaction where an outcome has one.
+fn numbered(outcome: Outcome, change: u32) -> Outcome {
     match outcome {
         Outcome::Rejected { code, message, .. } => Outcome::Rejected { change, code, message },
         Outcome::Failed(Failure::Crash { change: Some(_) }) => Outcome::Failed(Failure::Crash { change: Some(change) }),
@@ -59,10 +118,11 @@ fn numbered(outcome: Outcome, index: usize) -> Outcome {
 }
 
 /// Returns rows and rejections in the order of their changes, each with its change's index in the batch.
-fn outcomes(descriptor: &Descriptor, output: Output) -> Vec<(u32, Outcome)> {
-    let rows = output.rows.iter().map(|row| (row.source, Outcome::Row(public_row(&descriptor.public_schemas, row))));
-    let rejected = output.rejected.into_iter().map(|rejection| {
-        let (code, message) = (rejection.code, rejection.message);
+fn outcomes(descriptor: &Descriptor, labels: &Labels, output: &Output) -> Vec<(u32, Outcome)> {
+    let row = |row: &Row| (row.source, Outcome::Row(public_row(&descriptor.public_schemas, labels, row)));
+    let rows = output.rows.iter().map(row);
+    let rejected = output.rejected.iter().map(|rejection| {
+        let (code, message) = (rejection.code.clone(), rejection.message.clone());
         (rejection.index, Outcome::Rejected { change: 0, code, message })
     });
     let mut all: Vec<_> = rows.chain(rejected).collect();
@@ -93,13 +153,9 @@ pub(super) fn failure(error: &GuestError) -> Failure {
     }
 }
 
-fn public_row(schemas: &[PublicSchema], row: &Row) -> PublicRow {
+fn public_row(schemas: &[PublicSchema], labels: &Labels, row: &Row) -> PublicRow {
     let schema = &schemas[row.public_schema as usize];
-    let several = schemas.iter().filter(|other| other.name == schema.name).count() > 1;
-    let public_schema = match several {
-        true => format!("{} {}", schema.name, schema.major),
-        false => schema.name.to_string(),
-    };
+    let public_schema = labels.label(schema);
     let key = schema.key();
     let fields = |tuple: &Tuple, columns: &mut dyn Iterator<Item = usize>| -> Vec<Field> {
         let columns: Vec<usize> = columns.collect();

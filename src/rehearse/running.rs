@@ -69,6 +69,19 @@ impl Rehearsal {
         })
     }
 
+    /// Goes on with other settings, limits or tables, and with the state that is there.
+    ///
+    /// # Errors
+    /// As [`start`](Rehearsal::start).
+    pub async fn go_on(&mut self, setup: &Setup) -> Result<(), Unstartable> {
+        let settings = check_settings(self.component.descriptor(), &setup.settings).map_err(Unstartable::Settings)?;
+        let options =
+            Options { settings, limits: setup.limits, relations: setup.relations.clone(), ..self.options.clone() };
+        self.transform = Some(Transform::start(&self.component, options.clone()).await?);
+        self.options = options;
+        Ok(())
+    }
+
     pub fn component(&self) -> &Component {
         &self.component
     }

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+pub(super) use self::store::{database, name_of};
+
 use self::print::Printer;
-use self::store::{Store, name_of};
+use self::store::Store;
 use super::columns;
 use super::databases::Databases;
 use super::report::Failure;
@@ -116,13 +118,13 @@ enum Action {
 
 /// Which event store.
 #[derive(Debug, clap::Args)]
-struct Chosen {
+pub(super) struct Chosen {
     #[command(flatten)]
-    databases: Databases,
+    pub(super) databases: Databases,
 
     /// The event store, by its connection's slug, where the manifest has several
     #[arg(long, value_name = "SLUG", conflicts_with = "url")]
-    store: Option<String>,
+    pub(super) store: Option<String>,
 }
 
 /// Which events.

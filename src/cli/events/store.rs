@@ -254,7 +254,7 @@ fn just_before(position: Position) -> Position {
     Position { ordinal: position.ordinal - 1, ..position }
 }
 
-pub(super) fn name_of(stream: &Stream) -> String {
+pub(in crate::cli) fn name_of(stream: &Stream) -> String {
     format!("{}/{}@{}", stream.manifest, stream.public_schema, stream.major)
 }
 
@@ -264,7 +264,7 @@ fn is_named(stream: &Stream, name: &str) -> bool {
 }
 
 /// Returns the event store that is meant, and what it keeps.
-pub(super) fn database(chosen: &Chosen) -> Result<(Database, Option<Retention>), Failure> {
+pub(in crate::cli) fn database(chosen: &Chosen) -> Result<(Database, Option<Retention>), Failure> {
     if let Some(database) = chosen.databases.of_url()? {
         return Ok((database, None));
     }

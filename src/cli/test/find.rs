@@ -50,7 +50,10 @@ pub fn jobs(paths: &[PathBuf], component: Option<&Path>) -> Result<Vec<Job>, Fai
 }
 
 /// Returns the fixtures of a project, sorted by their names.
-fn of_folder(project: &Path) -> Result<Vec<PathBuf>, Failure> {
+///
+/// # Errors
+/// A folder that can't be read.
+pub fn of_folder(project: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut fixtures = Vec::new();
     for folder in ["tests", "fixtures"] {
         let folder = project.join(folder);

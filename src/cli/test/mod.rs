@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::build::build_component;
+pub(super) use find::{fits, of_folder};
+
+use super::component;
 use super::report::Failure;
-use crate::fixture::{self, Fixture, Problems};
+use crate::fixture::{self, Fixture};
 use crate::rehearse::{CHECKS, CheckResult, Checker, Verdict, broke, verdict};
-use crate::wasm::{Component, Host, HostOptions, Limits};
+use crate::wasm::{Component, Host, HostOptions};
 
 /// Runs transforms on their fixtures: changes, and the rows that should come of them
 ///
@@ -66,7 +68,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let host = Host::new(HostOptions::for_user()).map_err(|error| Failure::of(&error, error.hint()))?;
     let (mut tested, mut failures) = (Vec::new(), Vec::new());
     for job in jobs {
-        let component = match component(&host, &job) {
+        let path = job.component.as_deref().unwrap_or(&job.project);
+        let component = match component::load(&host, path) {
             Ok(component) => component,
             Err(failure) => {
                 failures.push(failure);
@@ -99,29 +102,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Returns the component of a project, built.
-fn component(host: &Host, job: &find::Job) -> Result<Component, Failure> {
-    let path = match &job.component {
-        Some(path) => path.clone(),
-        None => {
-            let built = build_component(&job.project, None).map_err(|error| Failure::of(&error, error.hint()))?;
-            built.path
-        }
-    };
-    let name = path.display().to_string();
-    let bytes = std::fs::read(&path).map_err(|error| {
-        let hint = "name the .wasm file that `pelton build` wrote, or leave --component out".to_owned();
-        Failure::new(format!("the component {name} can't be read: {error}"), Some(hint))
-    })?;
-    host.load(&bytes, &name, Limits::default()).map_err(|error| Failure::of(&error, error.hint()))
-}
-
 async fn test(component: &Component, path: &Path, accept: bool) -> Result<Tested, Failure> {
     let file = path.display().to_string();
-    let hint = || Some("a fixture is a YAML or JSON file in UTF-8; docs/testing.md shows one".to_owned());
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(format!("the fixture {file} can't be read: {error}"), hint()))?;
-    let fixture = fixture::read(&text, &file).map_err(|problems| wrong(&problems))?;
+    let (text, fixture) = read(path)?;
     check_skips(&fixture, &file)?;
     find::fits(component.descriptor(), &fixture, &file)?;
     let mut found = verdict(component, &fixture).await;
@@ -149,8 +132,19 @@ async fn test(component: &Component, path: &Path, accept: bool) -> Result<Tested
     Ok(Tested { file, fixture, verdict: found, checks, accepted, refused })
 }
 
-fn wrong(problems: &Problems) -> Failure {
-    Failure::new(format!("the fixture is not one\n{problems}"), None)
+/// Reads a fixture; returns its text, too.
+///
+/// # Errors
+/// The file can't be read, or all that is wrong with it.
+pub(super) fn read(path: &Path) -> Result<(String, Fixture), Failure> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = "a fixture is a YAML or JSON file in UTF-8; docs/testing.md shows one".to_owned();
+        Failure::new(format!("the fixture {file} can't be read: {error}"), Some(hint))
+    })?;
+    let fixture = fixture::read(&text, &file)
+        .map_err(|problems| Failure::new(format!("the fixture is not one\n{problems}"), None))?;
+    Ok((text, fixture))
 }
 
 /// Refuses the name of a check that does not exist.

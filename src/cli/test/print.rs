@@ -1,26 +1,13 @@
 //! What `pelton test` says: coloured on a terminal, plain elsewhere.
 
-use std::io::IsTerminal;
-
 use serde_json::{Value, json};
 
 use super::Tested;
+use crate::cli::words::{DIM, GREEN, RED, coloured, counted};
 use crate::fixture::Difference;
-
-const RED: &str = "\u{1b}[31m";
-const GREEN: &str = "\u{1b}[32m";
-const DIM: &str = "\u{1b}[2m";
-const PLAIN: &str = "\u{1b}[0m";
 
 /// Beyond that many differences of one fixture nobody reads on.
 const DIFFERENCES_MAX: usize = 20;
-
-fn coloured(colour: &str, text: &str) -> String {
-    match std::io::stdout().is_terminal() {
-        true => format!("{colour}{text}{PLAIN}"),
-        false => text.to_owned(),
-    }
-}
 
 /// Prints one fixture: a line when all is well, what differs otherwise.
 pub fn tested(tested: &Tested) {
@@ -131,8 +118,4 @@ pub fn to_json(tested: &Tested) -> Value {
         "errors": tested.verdict.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "checks": tested.checks.iter().map(check).collect::<Vec<_>>(),
     })
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,0 +1,87 @@
+//! Tables and columns by name, held against the catalog.
+
+use tokio_postgres::Client;
+
+use crate::cli::databases::Database;
+use crate::cli::report::Failure;
+use crate::document::nearest::nearest;
+use crate::manifest;
+use crate::postgres::catalog::{self, Table, TableName, Which};
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub(super) struct ColumnName {
+    table: TableName,
+    column: String,
+}
+
+impl From<ColumnName> for (String, String, String) {
+    fn from(name: ColumnName) -> Self {
+        (name.table.schema, name.table.name, name.column)
+    }
+}
+
+/// Reads `orders` or `public.orders`.
+pub(super) fn table(text: &str) -> Result<TableName, Failure> {
+    match text.parse::<manifest::TableName>() {
+        Ok(name) => Ok(TableName::new(name.schema, name.name)),
+        Err(error) => Err(Failure::new(format!("`{text}` is no name of a table: {error}"), error.hint())),
+    }
+}
+
+/// Reads `orders.email` or `public.orders.email`, each.
+pub(super) fn columns(texts: &[String]) -> Result<Vec<ColumnName>, Failure> {
+    let column = |text: &String| match text.rsplit_once('.') {
+        Some((of, column)) if !column.is_empty() => Ok(ColumnName { table: table(of)?, column: column.to_owned() }),
+        _ => {
+            let hint = "write schema.table.column, such as public.orders.email".to_owned();
+            Err(Failure::new(format!("`{text}` is no name of a column"), Some(hint)))
+        }
+    };
+    texts.iter().map(column).collect()
+}
+
+/// Demands that all of them are there.
+///
+/// # Errors
+/// One is not, with the nearest name.
+pub(super) async fn check(
+    database: &Database,
+    client: &Client,
+    tables: &[TableName],
+    columns: &[ColumnName],
+) -> Result<(), Failure> {
+    let mut names: Vec<TableName> = tables.to_vec();
+    names.extend(columns.iter().map(|column| column.table.clone()));
+    if names.is_empty() {
+        return Ok(());
+    }
+    let load = async |which: Which<'_>| -> Result<Vec<Table>, Failure> {
+        catalog::load(client, which).await.map_err(|error| database.failed(&error, error.hint()))
+    };
+    let found = load(Which::Named(&names)).await?;
+    for name in &names {
+        if !found.iter().any(|table| table.name == *name) {
+            let all: Vec<String> = load(Which::All).await?.iter().map(|table| table.name.to_string()).collect();
+            let hint = match nearest(&name.to_string(), all.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "write schema.table; names are taken as they stand".to_owned(),
+            };
+            return Err(database.refused(format_args!("there is no table {name}"), hint));
+        }
+    }
+    for ColumnName { table, column } in columns {
+        let of = found.iter().find(|found| found.name == *table).expect("it was found just now");
+        if of.column(column).is_none() {
+            let hint = match nearest(column, of.columns.iter().map(|column| &*column.name)) {
+                Some(near) => format!("did you mean {table}.{near}?"),
+                None => {
+                    let names: Vec<&str> = of.columns.iter().map(|column| &*column.name).collect();
+                    format!("it has {}", names.join(", "))
+                }
+            };
+            return Err(database.refused(format_args!("table {table} has no column {column}"), hint));
+        }
+    }
+    Ok(())
+}
