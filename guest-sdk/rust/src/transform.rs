@@ -163,7 +163,7 @@ impl<T: Transform> Runner<T> {
         if index != count || !reader.is_empty() {
             return Err(Error::fatal("the host's batch has bytes or changes beyond its end"));
         }
-        state::flush()?;
+        state::finish()?;
         let (count, payload) = out.finish();
         Ok(Output { count, payload, rejected })
     }

@@ -34,6 +34,7 @@
 //!
 //! It is a hint and no more: what it does not name is read when it is needed, and what it names in vain does no harm.
 
+use super::table::Table;
 use super::{Map, StateKey, StateValue, is_kept, keep};
 use crate::error::{Error, Result};
 use crate::host;
@@ -44,7 +45,8 @@ const KEY_BYTES_MAX: usize = 1 << 20;
 /// Takes the keys that a batch will read.
 #[derive(Default)]
 pub struct Ahead {
-    keys: Vec<Vec<u8>>,
+    /// Each once.
+    keys: Table<()>,
     bytes: usize,
 }
 
@@ -54,22 +56,20 @@ impl Ahead {
         let key = map.key(key);
         if self.bytes < KEY_BYTES_MAX {
             self.bytes += key.len();
-            self.keys.push(key);
+            self.keys.insert(key, ());
         }
     }
 
     /// Reads them all.
-    pub(crate) fn fetch(mut self) -> Result<()> {
-        self.keys.sort_unstable();
-        self.keys.dedup();
-        self.keys.retain(|key| !is_kept(key));
-        if self.keys.is_empty() {
+    pub(crate) fn fetch(self) -> Result<()> {
+        let keys: Vec<Vec<u8>> = self.keys.into_keys().filter(|key| !is_kept(key)).collect();
+        if keys.is_empty() {
             return Ok(());
         }
-        let values = host::get(&self.keys)?;
-        if values.len() != self.keys.len() {
+        let values = host::get(&keys)?;
+        if values.len() != keys.len() {
             return Err(Error::fatal("the host returned another number of state values than was asked for"));
         }
-        self.keys.into_iter().zip(values).try_for_each(|(key, value)| keep(key, value, false))
+        keys.into_iter().zip(values).try_for_each(|(key, value)| keep(key, value, false))
     }
 }

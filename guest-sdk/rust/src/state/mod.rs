@@ -24,7 +24,6 @@
 //! and at the host.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use crate::error::{Error, Result};
@@ -33,10 +32,12 @@ use crate::msgpack::{Reader, Writer};
 
 mod ahead;
 mod key;
+mod table;
 mod value;
 
 pub use ahead::Ahead;
 pub use key::StateKey;
+use table::Table;
 pub use value::StateValue;
 
 /// What is kept of this batch before it goes to the host, and is read again after that.
@@ -44,7 +45,7 @@ const KEPT_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Default)]
 struct Overlay {
-    entries: BTreeMap<Vec<u8>, Kept>,
+    entries: Table<Kept>,
     bytes: usize,
 }
 
@@ -92,8 +93,16 @@ fn forget() {
     OVERLAY.with_borrow_mut(|overlay| *overlay = Overlay::default());
 }
 
-/// Hands what was written to the host.
-pub(crate) fn flush() -> Result<()> {
+/// Hands what was written to the host, at the end of a batch.
+pub(crate) fn finish() -> Result<()> {
+    let overlay = OVERLAY.take();
+    let written = overlay.entries.into_iter().filter(|(_, kept)| kept.written);
+    let entries: Vec<_> = written.map(|(key, kept)| (key, kept.value)).collect();
+    if entries.is_empty() { Ok(()) } else { host::put(&entries) }
+}
+
+/// Hands what was written so far to the host, and goes on remembering it.
+fn flush() -> Result<()> {
     OVERLAY.with_borrow_mut(|overlay| {
         let mut entries = Vec::new();
         for (key, kept) in &mut overlay.entries {
@@ -122,8 +131,9 @@ fn is_kept(key: &[u8]) -> bool {
     OVERLAY.with_borrow(|overlay| overlay.entries.contains_key(key))
 }
 
-fn kept(key: &[u8]) -> Option<Option<Vec<u8>>> {
-    OVERLAY.with_borrow(|overlay| overlay.entries.get(key).map(|kept| kept.value.clone()))
+/// Gives what is remembered of a key to `read`; `None` when nothing is.
+fn kept<T>(key: &[u8], read: impl FnOnce(Option<&[u8]>) -> T) -> Option<T> {
+    OVERLAY.with_borrow(|overlay| overlay.entries.get(key).map(|kept| read(kept.value.as_deref())))
 }
 
 /// A part of the state, with keys and values of one type each.
@@ -151,11 +161,11 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         check_open()?;
         let key = self.key(key);
-        if let Some(value) = kept(&key) {
-            return self.read(value);
+        if let Some(read) = kept(&key, |value| self.read(value)) {
+            return read;
         }
         let value = host::get(std::slice::from_ref(&key))?.pop().flatten();
-        let read = self.read(value.clone());
+        let read = self.read(value.as_deref());
         keep(key, value, false)?;
         read
     }
@@ -170,7 +180,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
         let mut unknown: Vec<_> = keys.iter().filter(|key| !is_kept(key)).cloned().collect();
         unknown.sort();
         unknown.dedup();
-        let mut fetched = BTreeMap::new();
+        let mut fetched = Table::default();
         if !unknown.is_empty() {
             let values = host::get(&unknown)?;
             if values.len() != unknown.len() {
@@ -179,8 +189,8 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
             fetched.extend(unknown.into_iter().zip(values));
         }
         let read = |key: &Vec<u8>| match fetched.get(key) {
-            Some(value) => self.read(value.clone()),
-            None => self.read(kept(key).flatten()),
+            Some(value) => self.read(Option::as_deref(value)),
+            None => kept(key, |value| self.read(value)).unwrap_or(Ok(None)),
         };
         let values = keys.iter().map(read).collect::<Result<Vec<_>>>()?;
         for (key, value) in fetched {
@@ -223,7 +233,7 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
         let read = |(key, value): (Vec<u8>, Vec<u8>)| {
             let mut rest = key.get(prefix.len()..).ok_or_else(|| self.unreadable())?;
             let key = K::read(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| self.unreadable())?;
-            let value = self.read(Some(value))?.ok_or_else(|| self.unreadable())?;
+            let value = self.read(Some(&value))?.ok_or_else(|| self.unreadable())?;
             Ok((key, value))
         };
         entries.into_iter().map(read).collect()
@@ -270,9 +280,9 @@ impl<K: StateKey, V: StateValue> Map<K, V> {
         bytes
     }
 
-    fn read(&self, value: Option<Vec<u8>>) -> Result<Option<V>> {
+    fn read(&self, value: Option<&[u8]>) -> Result<Option<V>> {
         let Some(bytes) = value else { return Ok(None) };
-        let mut reader = Reader::new(&bytes);
+        let mut reader = Reader::new(bytes);
         let value = V::read(&mut reader).map_err(|_| self.unreadable())?;
         if reader.is_empty() { Ok(Some(value)) } else { Err(self.unreadable()) }
     }
