@@ -51,7 +51,7 @@ async function run(esbuild, dir, { entry, version }, out) {
       sourcemap: "external",
       sourcesContent: false,
       external: ["pelton:*"],
-      logLevel: "info",
+      logLevel: "warning",
     });
     const [map, code] = ["map", "js"].map((end) => outputFiles.find((file) => file.path.endsWith(`.${end}`)).text);
     return { code, map: JSON.parse(map) };
