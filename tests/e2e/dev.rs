@@ -71,7 +71,6 @@ impl Project {
 }
 
 /// Waits until it has printed that on stdout so many times, and returns what came behind the one before.
-#[track_caller]
 async fn prints(pelton: &mut Pelton, text: &str, times: usize) -> String {
     let begun = Instant::now();
     loop {
