@@ -113,7 +113,7 @@ func exportDescribe() unsafe.Pointer {
 	defer logPanics()
 	area := resultArea()
 	if exported == nil {
-		return returned(area, Fatal("the program exports no transform: func init() { pelton.Export(&transform) }"))
+		return returned(area, errNoTransform)
 	}
 	err := exported.check()
 	if err == nil {
@@ -128,7 +128,7 @@ func exportInit(settings, settingsLen, relations, relationsLen, instance, instan
 	defer logPanics()
 	area, m := resultArea(), linear{}
 	if exported == nil {
-		return returned(area, Fatal("the program exports no transform: func init() { pelton.Export(&transform) }"))
+		return returned(area, errNoTransform)
 	}
 	started, err := newRunner(exported, &Context{
 		Settings:  liftItems(m, settings, settingsLen, attrSize, liftAttr),
@@ -178,6 +178,8 @@ func exportProcess(_ uint64, spans, spansLen, count, payload, payloadLen uint32)
 	}
 	return returned(area, err)
 }
+
+var errNoTransform = Fatal("the program exports no transform: add func init() { pelton.Export(&transform) } to the package that is built")
 
 var errBeforeInit = Fatal("the host calls the transform before init")
 

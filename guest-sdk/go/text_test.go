@@ -94,7 +94,8 @@ func TestDatesAreDaysSince1970(t *testing.T) {
 
 func TestTimestampsAreMicrosecondsSince1970(t *testing.T) {
 	for text, micros := range map[Timestamp]string{"1970-01-01 00:00:01.5": "{1500000 0}", "1970-01-01 24:00:00": "{86400000000 0}",
-		"infinity": "{0 1}", "1970-01-01": "unreadable"} {
+		"infinity": "{0 1}", "1970-01-01": "unreadable", "294247-01-10 04:00:54.775807": "{9223372036854775807 0}",
+		"294247-01-10 04:00:54.775808": "unreadable", "999999-01-01 00:00:00": "unreadable"} {
 		moment, err := text.Micros()
 		same(t, string(text), show(moment, err), micros)
 	}
@@ -102,7 +103,7 @@ func TestTimestampsAreMicrosecondsSince1970(t *testing.T) {
 		"1969-12-31 18:30:00.000001-05:30": "{1 0}", "2024-07-01 12:34:56.789012+00": "{1719837296789012 0}",
 		"0001-12-31 23:59:59+00 BC": "{-62135596801000000 0}", "": "unreadable", "1970-01-01": "unreadable",
 		"1970-01-01 00:00:00": "unreadable", "1970-01-01 0:0+00": "unreadable", "1970-01-01 00:00:00.1234567+00": "unreadable",
-		"ä +": "unreadable", "-infinity": "{0 -1}"} {
+		"294247-01-10 04:00:54-01": "unreadable", "294247-01-10 04:00:54.775808+00": "unreadable", "ä +": "unreadable", "-infinity": "{0 -1}"} {
 		moment, err := text.UnixMicros()
 		same(t, string(text), show(moment, err), micros)
 	}

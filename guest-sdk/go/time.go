@@ -42,11 +42,14 @@ func (t Timestamptz) UnixMicros() (Moment, error) {
 			return 0, false
 		}
 		seconds, ok := parseZone(text[sign:])
-		if !ok {
+		if !ok || seconds > math.MaxInt64/1_000_000 || seconds < -math.MaxInt64/1_000_000 {
 			return 0, false
 		}
 		micros, ok := parseTimestamp(text[:sign], bc)
-		return micros - seconds*1_000_000, ok
+		if !ok {
+			return 0, false
+		}
+		return add64(micros, -seconds*1_000_000)
 	})
 }
 
@@ -146,7 +149,18 @@ func parseTimestamp(text string, bc bool) (int64, bool) {
 		return 0, false
 	}
 	micros, ok := parseClock(clock)
-	return days*86_400_000_000 + micros, ok
+	if !ok || days > math.MaxInt64/dayMicros || days < math.MinInt64/dayMicros {
+		return 0, false
+	}
+	return add64(days*dayMicros, micros)
+}
+
+const dayMicros = 86_400_000_000
+
+// add64 adds where 64 bits can hold the sum.
+func add64(a, b int64) (int64, bool) {
+	sum := a + b
+	return sum, (sum > a) == (b > 0)
 }
 
 func parseClock(text string) (int64, bool) {

@@ -20,7 +20,8 @@ class Old {
 
 /** One change: `op` says which of `new` and `old` there are. */
 class Change {
-  constructor(table, row, old) {
+  constructor(op, table, row, old) {
+    this.op = op;
     this.table = table;
     this.new = row;
     this.old = old;
@@ -36,35 +37,25 @@ class Change {
   }
 }
 
-class Insert extends Change {}
-class Update extends Change {}
-class Delete extends Change {}
-class Truncate extends Change {}
-Insert.prototype.op = "insert";
-Update.prototype.op = "update";
-Delete.prototype.op = "delete";
-Truncate.prototype.op = "truncate";
-
-
 /** Reads a change's rows into those of its table. */
 export function readChange(plan, op, newValues, oldValues) {
   const { table } = plan;
   switch (op) {
     case 0:
-      return new Insert(table, plan.row(plan.values(newValues)));
+      return new Change("insert", table, plan.row(plan.values(newValues)));
     case 1: {
       const fills = plan.full && oldValues !== null ? plan.values(oldValues) : undefined;
-      return new Update(table, plan.row(plan.values(newValues), fills), readOld(plan, oldValues));
+      return new Change("update", table, plan.row(plan.values(newValues), fills), readOld(plan, oldValues));
     }
     case 2: {
       const old = readOld(plan, oldValues);
       if (old === undefined) {
         throw new Rejected("no-old-row", `a delete of table ${table} came without its old row`);
       }
-      return new Delete(table, undefined, old);
+      return new Change("delete", table, undefined, old);
     }
     case 3:
-      return new Truncate(table);
+      return new Change("truncate", table);
     default:
       return fatal(`the host sent the unknown operation ${op}`);
   }

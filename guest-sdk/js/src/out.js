@@ -1,6 +1,7 @@
 // Where public rows go, and the helper for the ordinary case: one public row for one source row.
 
 import { fatal } from "./error.js";
+import { unchanged } from "./unchanged.js";
 
 const INSERT = 0;
 const UPDATE = 1;
@@ -20,7 +21,8 @@ export class Out {
   }
 
   insert(schema, row) {
-    this.rows.push([this.#index(schema), INSERT, this.source, schema.write(row), null]);
+    const index = this.indexes.get(schema) ?? undeclared(schema);
+    this.rows.push([index, INSERT, this.source, schema.write(row), null]);
   }
 
   update(schema, row) {
@@ -37,7 +39,8 @@ export class Out {
   }
 
   truncate(schema) {
-    this.rows.push([this.#index(schema), TRUNCATE, this.source, [], null]);
+    const index = this.indexes.get(schema) ?? undeclared(schema);
+    this.rows.push([index, TRUNCATE, this.source, [], null]);
   }
 
   /**
@@ -51,21 +54,26 @@ export class Out {
    * | truncate | a truncate |
    */
   map(change, schema, map) {
-    const { table } = change;
+    const { op, table, old } = change;
     if (table.keys.length !== schema.keys.length) otherKeys(schema, table);
+    if (op === "insert" || (op === "update" && old === undefined)) {
+      // Short, for most changes are of these two: no key has changed.
+      const row = map(change.new);
+      if (row === null || row === undefined) {
+        if (op === "update") this.delete(schema, keyOf(schema, table, change.oldKey));
+        return;
+      }
+      checkKey(schema, table, row, change.new);
+      if (op === "insert") this.insert(schema, row);
+      else this.update(schema, row);
+      return;
+    }
     const sameKey = (row) => {
       const mapped = map(row);
-      if (mapped !== null && mapped !== undefined && !same(schema.writeKey(mapped), table.writeKey(row))) {
-        otherKeys(schema, table);
-      }
+      if (mapped !== null && mapped !== undefined) checkKey(schema, table, mapped, row);
       return mapped;
     };
-    const key = (sourceKey) => {
-      const publicKey = {};
-      table.keys.forEach(({ name }, i) => (publicKey[schema.keys[i].name] = sourceKey[name]));
-      return publicKey;
-    };
-    this.mapWithKey(change, schema, key, sameKey);
+    this.mapWithKey(change, schema, (key) => keyOf(schema, table, key), sameKey);
   }
 
   /** As `map`, with a function that makes the public key of the source key. */
@@ -102,16 +110,30 @@ export class Out {
     if (!schema.hasKey) {
       fatal(`public schema \`${schema.name}\` has no key(), so it is append-only: ${OPS[op]}s can't be published`);
     }
-    return this.#index(schema);
+    return this.indexes.get(schema) ?? undeclared(schema);
   }
+}
 
-  #index(schema) {
-    const index = this.indexes.get(schema);
-    if (index === undefined) {
-      const name = schema?.name ?? "?";
-      fatal(`the transform does not declare public schema \`${name}\`: add it to \`publishes\``);
-    }
-    return index;
+function undeclared(schema) {
+  const name = schema?.name ?? "?";
+  return fatal(`the transform does not declare public schema \`${name}\`: add it to \`publishes\``);
+}
+
+/** Makes the public key of a source key, by their order. */
+function keyOf(schema, table, key) {
+  const publicKey = {};
+  for (let i = 0; i < table.keys.length; i++) publicKey[schema.keys[i].name] = key[table.keys[i].name];
+  return publicKey;
+}
+
+/** Checks that a row has the key of the row that it was made of. */
+function checkKey(schema, table, mapped, row) {
+  for (let i = 0; i < schema.keys.length; i++) {
+    const value = mapped[schema.keys[i].name];
+    // Zero has a sign, which this does not see; and what is unchanged is no key.
+    if (value === row[table.keys[i].name] && value !== 0 && value !== unchanged) continue;
+    if (!same(schema.writeKey(mapped), table.writeKey(row))) otherKeys(schema, table);
+    return;
   }
 }
 

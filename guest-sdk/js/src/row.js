@@ -4,7 +4,7 @@
 // interprets. Nothing but names of columns, which are quoted, and our own pieces goes into the code.
 
 /** A function's parameters for one column's type: its class, its enum's labels, how an array's elements are read. */
-class Names {
+export class Names {
   names = [];
   values = [];
 
@@ -20,7 +20,7 @@ class Names {
   }
 }
 
-const quote = (name) => JSON.stringify(name);
+export const quote = (name) => JSON.stringify(name);
 
 function piece(code, x, type, names) {
   return code

@@ -42,7 +42,8 @@ export class Runner {
 
   #process(spans, changes) {
     const known = this.definition.handlers.some((handler) => handler.ahead) ? this.#readAhead(changes) : [];
-    const out = new Out(this.definition.publishes);
+    const { publishes, endOfTransaction } = this.definition;
+    const out = new Out(publishes);
     const rejected = [];
     let index = 0;
     for (const span of spans) {
@@ -51,13 +52,14 @@ export class Runner {
       }
       const end = index + span.count;
       out.span = span;
-      for (; index < end; index++) {
-        out.source = index;
-        this.#change(changes[index], known[index], out, rejected);
-      }
-      if (span.complete && span.count > 0 && this.definition.endOfTransaction) {
-        const end = () => this.definition.endOfTransaction(this.instance, out);
-        settle(end, "endOfTransaction", out, rejected);
+      for (; index < end; index++) this.#change(index, changes[index], known[index], out, rejected);
+      if (span.complete && span.count > 0 && endOfTransaction) {
+        const before = out.rows.length;
+        try {
+          refusePromise(endOfTransaction(this.instance, out), "endOfTransaction");
+        } catch (error) {
+          reject(error, before, out, rejected);
+        }
       }
     }
     if (index !== changes.length) fatal("the host's batch has bytes or changes beyond its end");
@@ -71,22 +73,27 @@ export class Runner {
    */
   #readAhead(changes) {
     const ahead = new Ahead();
-    const known = changes.map((change) => {
+    const known = [];
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i];
       const { handler, plan } = this.#head(change);
-      if (!handler.ahead) return undefined;
-      try {
-        const read = readChange(plan, change[0], change[2], change[3]);
-        handler.ahead(this.instance, read, ahead);
-        return read;
-      } catch (error) {
-        if (!(error instanceof Rejected)) throw error;
-        return undefined;
+      let read;
+      if (handler.ahead !== undefined) {
+        try {
+          read = readChange(plan, change[0], change[2], change[3]);
+          handler.ahead(this.instance, read, ahead);
+        } catch (error) {
+          if (!(error instanceof Rejected)) throw error;
+          read = undefined;
+        }
       }
-    });
+      known.push(read);
+    }
     ahead.fetch();
     return known;
   }
 
+  /** Returns the function that takes a change, and the plan of its rows. */
   #head(change) {
     if (!Array.isArray(change)) malformed();
     if (change.length !== 4) fatal("a change of the host's batch does not have its four parts");
@@ -98,31 +105,32 @@ export class Runner {
   }
 
   /** Hands one change to its function. */
-  #change(change, known, out, rejected) {
+  #change(index, change, known, out, rejected) {
     const { handler, plan } = this.#head(change);
-    const run = () =>
-      handler.run(this.instance, known ?? readChange(plan, change[0], change[2], change[3]), out);
-    settle(run, handler.name, out, rejected);
-  }
-}
-
-/** Calls a function: a rejected change leaves no rows behind. */
-function settle(run, name, out, rejected) {
-  const before = out.rows.length;
-  try {
-    refusePromise(run(), name);
-  } catch (error) {
-    if (!(error instanceof Rejected)) throw error;
-    out.rows.length = before;
-    // The end of a transaction speaks for its last change, which may have been rejected already.
-    if (rejected.at(-1)?.index !== out.source) {
-      rejected.push({ index: out.source, code: error.code, message: error.message });
+    const before = out.rows.length;
+    out.source = index;
+    try {
+      const read = known ?? readChange(plan, change[0], change[2], change[3]);
+      const result = handler.run(this.instance, read, out);
+      if (result !== undefined) refusePromise(result, handler.name);
+    } catch (error) {
+      reject(error, before, out, rejected);
     }
   }
 }
 
+/** Takes note of a change that was rejected: it leaves no rows behind those that were there `before`. */
+function reject(error, before, out, rejected) {
+  if (!(error instanceof Rejected)) throw error;
+  out.rows.length = before;
+  // The end of a transaction speaks for its last change, which may have been rejected already.
+  if (rejected.at(-1)?.index !== out.source) {
+    rejected.push({ index: out.source, code: error.code, message: error.message });
+  }
+}
+
 function refusePromise(value, name) {
-  if (value !== undefined && typeof value?.then === "function") {
+  if (typeof value?.then === "function") {
     fatal(`\`${name}\` is async, and in a transform there is nothing to wait for: take \`async\` away`);
   }
 }

@@ -23,6 +23,7 @@ import {
   transform,
   unchanged,
 } from "../src/index.js";
+import { Retry } from "../src/error.js";
 import { setHost } from "../src/host.js";
 import { Runner } from "../src/runner.js";
 import { flush, withState } from "../src/state/overlay.js";
@@ -416,6 +417,10 @@ test("an author's mistakes are fatal and say what to do", () => {
     error((change, out) => out.update(keyless, { text: "a" })),
     "public schema `log` has no key(), so it is append-only: updates can't be published",
   );
+  const points = publicSchema("points", "1.0", { at: pg.double.key() });
+  const origin = table("shop.points", { at: pg.double.key() });
+  const turned = defineTransform({ name: "points", publishes: [points], tables: [on(origin, (change, out) => out.map(change, points, () => ({ at: 0 })))] });
+  assert.match(fatal(() => new Harness(turned).insert(origin, { at: -0 }).run()), /has other keys/, "zero has a sign");
   assert.match(error(() => sizes.put(1n, 1n)), /add `stateful: true`/);
   const publishes = [undeclared];
   assert.equal(
@@ -501,6 +506,41 @@ test("state is committed with the batch and dropped with it", () => {
   assert.deepEqual(many.map((entry) => entry?.times), [3n, undefined, 3n]);
 });
 
+test("a value of the state is what it was when it was put", () => {
+  const totals = new StateMap("totals", codec.int64, codec.struct({ cents: codec.int128, of: codec.tuple(codec.int32, codec.optional(codec.boolean)) }));
+  const host = new Harness(remembering);
+  host.withState(() => {
+    const total = { cents: 5n, of: [-0, undefined] };
+    totals.put(1n, total);
+    total.cents = 6n;
+    total.of[0] = 7;
+    totals.get(1n).cents = 8n;
+    totals.get(1n).of.push(9);
+    assert.deepEqual(totals.get(1n), { cents: 5n, of: [0, undefined] });
+    totals.scan(undefined, 1)[0][1].cents = 9n;
+    assert.deepEqual(totals.getMany([1n, 2n]), [{ cents: 5n, of: [0, undefined] }, undefined]);
+    for (const wrong of [{ cents: 5, of: [1, true] }, { cents: 1n << 127n, of: [1, true] }, { cents: 5n, of: [0.5, true] }, { cents: 5n, of: [1, 1] }]) {
+      assert.throws(() => totals.put(1n, wrong), TypeError);
+    }
+  });
+});
+
+test("state that could not be read is asked for again", () => {
+  let asked = 0;
+  const get = (keys) => (asked++ === 0 ? retry("later") : keys.map(() => Uint8Array.of(0xc3)));
+  const before = setHost({ get });
+  try {
+    withState(() => {
+      assert.throws(() => other.get(1n), Retry);
+      assert.equal(new StateMap("flags", codec.int64, codec.boolean).get(1n), true);
+      assert.throws(() => other.get(1n), /raise stateVersion/);
+    });
+  } finally {
+    setHost(before);
+  }
+  assert.equal(asked, 3);
+});
+
 test("state belongs to a batch and is refused outside of one", () => {
   const refusal =
     "the transform uses its state outside of a batch, as in `init`: read and write it in the functions that take changes";
@@ -538,10 +578,14 @@ test("what was written goes to the host at the end, in the order of its keys, an
     withState(() => {
       for (const id of [9, 8, 7, 6, 5]) texts.put(id, large);
     });
+    const numbers = new StateMap("n", codec.uint16, codec.tuple(codec.int128, codec.int128));
+    withState(() => {
+      for (let i = 0; i < 150_000; i++) numbers.put(4, [1n, 2n]);
+    });
   } finally {
     setHost(before);
   }
-  assert.deepEqual(puts, [[1, 2, 3], [6, 7, 8, 9]]);
+  assert.deepEqual(puts, [[1, 2, 3], [6, 7, 8, 9], [4]]);
   new Harness(remembering).withState(() => {
     for (let i = 0; i < 10; i++) texts.put(i, large);
     assert.ok(texts.getMany([0, 5, 9, 10]).every((text, i) => (i < 3 ? text === large : text === undefined)));

@@ -64,10 +64,15 @@ test("times are microseconds", () => {
     ["1969-12-31 18:30:00.000001-05:30", 1n],
     ["2024-07-01 12:34:56.789012+00", 1_719_837_296_789_012n],
     ["0001-12-31 23:59:59+00 BC", -62_135_596_801_000_000n],
-    ["294276-12-31 23:59:59.999999+00", 9_224_318_015_999_999_999n],
+    ["294247-01-10 04:00:54.775807+00", (1n << 63n) - 1n],
   ];
   for (const [text, micros] of cases) assert.equal(new Timestamptz(text).unixMicros(), micros, text);
   for (const text of ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"]) {
+    unreadable(() => new Timestamptz(text).unixMicros(), text);
+  }
+  // Of more microseconds than 64 bits hold.
+  unreadable(() => new Timestamp("294247-01-10 04:00:54.775808").micros());
+  for (const text of ["294247-01-10 04:00:54.775808+00", "294247-01-10 04:00:54-01"]) {
     unreadable(() => new Timestamptz(text).unixMicros(), text);
   }
 });

@@ -1,5 +1,6 @@
 """State: what is kept, its bytes, and when it may be used."""
 
+import struct
 import unittest
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,9 @@ from pelton_sdk import (
     Map,
     Out,
     Reject,
+    Retry,
     UInt64,
+    host,
     state,
     state_value,
     transform,
@@ -32,7 +35,16 @@ class Seen:
     last: Decimal | None
 
 
+@state_value
+class Sum:
+    count: int
+    cents: Int128 = 0
+    rate: float = 0.0
+    closed: bool = False
+
+
 SEEN = Map[tuple[int, str], Seen]("seen")
+SUMS = Map[int, Sum]("sums")
 OTHER = Map[int, None]("see")
 
 
@@ -94,6 +106,68 @@ class StateTest(unittest.TestCase):
 
         self.assertEqual(host.with_state(change_in_place).names, ["a"])
 
+    def test_numbers_are_what_they_were_when_they_were_put(self) -> None:
+        host = Harness(remembering)
+        first = Sum(1, -5, 0.5, True)
+
+        def use() -> None:
+            SUMS.put(1, first)
+            first.count = 2
+            got = SUMS.get(1)
+            assert got is not None
+            got.cents = 9
+            self.assertEqual(SUMS.get(1), Sum(1, -5, 0.5, True))
+            # What is unusual is what it would be if it was read again.
+            loose: Any = Sum(True, 0, 1, 1)  # type: ignore[arg-type]
+            SUMS.put(2, loose)
+            self.assertEqual(repr(SUMS.get(2)), "Sum(count=1, cents=0, rate=1.0, closed=True)")
+            for wrong in [Sum(1 << 63), Sum(0, 1 << 127), Sum(1.5), Sum("1"), Sum(0, 0, "1")]:  # type: ignore[arg-type]
+                with self.assertRaises((TypeError, ValueError, struct.error)):
+                    SUMS.put(3, wrong)
+            self.assertIsNone(SUMS.get(3))
+            small, flags = Map[int, Int16]("small"), Map[int, bool]("flags")
+            with self.assertRaises(ValueError):
+                small.put(1, 1 << 15)
+            small.put(1, True)
+            flags.put(1, 1)  # type: ignore[arg-type]
+            self.assertEqual(repr((small.get(1), flags.get(1))), "(1, True)")
+            self.assertEqual([key for key, _ in SUMS.scan()], [1, 2])
+            self.assertEqual(SUMS.get_many([2, 1, 3])[1], Sum(1, -5, 0.5, True))
+
+        host.with_state(use)
+
+    def test_keys_are_of_their_own_type(self) -> None:
+        loose: Any = OTHER
+
+        def use() -> None:
+            OTHER.put(1, None)
+            self.assertTrue(loose.has(True), "which Python counts as 1")
+            for wrong in [1.0, "1", None]:
+                with self.assertRaises((TypeError, AttributeError)):
+                    loose.has(wrong)
+
+        Harness(remembering).with_state(use)
+
+    def test_state_that_could_not_be_read_is_asked_for_again(self) -> None:
+        class Late(host.Fake):
+            def get(self, keys: list[bytes]) -> list[bytes | None]:
+                self.reads += 1
+                if self.reads == 1:
+                    raise Retry("later")
+                return [b"\x07"] * len(keys)
+
+        numbers, late, before = Map[int, int]("n"), Late(), host.current
+        host.current = late
+        state.overlay.begin()
+        try:
+            with self.assertRaises(Retry):
+                numbers.get(1)
+            self.assertEqual(numbers.get_many([1, 1]), [7, 7])
+        finally:
+            state.overlay.end()
+            host.current = before
+        self.assertEqual(late.reads, 2)
+
     def test_state_belongs_to_a_batch_and_is_refused_outside_of_one(self) -> None:
         def refusal(act: Callable[[], object]) -> None:
             with self.assertRaises(Fatal) as raised:
@@ -122,10 +196,19 @@ class StateTest(unittest.TestCase):
         host = Harness(remembering)
 
         def use() -> None:
+            rounds = state.overlay.round
             for id in range(20):
                 large.put(id, b"x" * 500_000)
                 self.assertLessEqual(state.overlay.bytes, state.KEPT_BYTES_MAX)
             self.assertEqual(len(large.get(0) or b""), 500_000)
+            for id in range(50_000):
+                SUMS.put(id, Sum(id))
+                self.assertLessEqual(state.overlay.bytes, state.KEPT_BYTES_MAX)
+            for _ in range(100_000):
+                SUMS.put(0, Sum(7))
+                self.assertLessEqual(state.overlay.bytes, state.KEPT_BYTES_MAX)
+            self.assertGreater(state.overlay.round, rounds + 3, "all was forgotten, several times")
+            self.assertEqual(SUMS.get_many([0, 49_999]), [Sum(7), Sum(49_999)])
 
         host.with_state(use)
 

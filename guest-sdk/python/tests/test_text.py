@@ -90,11 +90,16 @@ class TextTest(unittest.TestCase):
             ("1969-12-31 18:30:00.000001-05:30", 1),
             ("2024-07-01 12:34:56.789012+00", 1_719_837_296_789_012),
             ("0001-12-31 23:59:59+00 BC", -62_135_596_801_000_000),
+            ("294247-01-10 04:00:54.775807+00", (1 << 63) - 1),
         ]
         for text, micros in cases:
             self.assertEqual(Timestamptz(text).unix_micros(), micros, text)
         for text in ["", "1970-01-01", "1970-01-01 00:00:00", "1970-01-01 0:0+00", "1970-01-01 00:00:00.1234567+00", "ä +"]:
             self.refused(lambda: Timestamptz(text).unix_micros())
+        # Of more microseconds than 64 bits hold.
+        self.refused(lambda: Timestamp("294247-01-10 04:00:54.775808").micros())
+        self.refused(lambda: Timestamptz("294247-01-10 04:00:54.775808+00").unix_micros())
+        self.refused(lambda: Timestamptz("294247-01-10 04:00:54-01").unix_micros())
         moment = datetime.datetime(2024, 7, 1, 12, 34, 56, 789012)
         self.assertEqual(Timestamp("2024-07-01 12:34:56.789012").datetime(), moment)
         self.assertEqual(Timestamptz("2024-07-01 12:34:56.789012+00").datetime(), moment.replace(tzinfo=datetime.timezone.utc))

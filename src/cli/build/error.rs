@@ -93,6 +93,11 @@ impl BuildError {
             BuildError::NoWorld { language: Language::Rust, .. } => Some(
                 "mark the transform with #[transform(…)] of pelton-sdk, in the crate that is built itself".to_owned(),
             ),
+            BuildError::NoWorld { language: Language::Go, .. } => Some(
+                "import github.com/pelton-dev/pelton/guest-sdk/go in the package that is built, and hand it the transform: \
+                 func init() { pelton.Export(&transform) }"
+                    .to_owned(),
+            ),
             BuildError::NoWorld { language: Language::Other, .. } => Some(
                 "export `lifecycle`, and `typed` or `packed`, of wit/transform.wit: docs/without-sdk.md shows how"
                     .to_owned(),

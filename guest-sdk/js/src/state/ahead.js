@@ -11,19 +11,19 @@ const KEY_BYTES_MAX = 1 << 20;
 
 /** Takes the keys that a batch will read. */
 export class Ahead {
-  #keys = [];
+  #entries = [];
   #bytes = 0;
 
   /** Names a key that will be read. */
   read(map, key) {
     if (this.#bytes >= KEY_BYTES_MAX) return;
-    const whole = map.keyOf(key);
-    this.#bytes += whole.bytes.length;
-    this.#keys.push(whole);
+    const entry = map.entryOf(key);
+    this.#bytes += entry.key.length;
+    this.#entries.push(entry);
   }
 
   /** Reads them all. */
   fetch() {
-    overlay.fetch(this.#keys);
+    overlay.fetch(this.#entries);
   }
 }

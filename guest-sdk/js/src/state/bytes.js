@@ -1,59 +1,66 @@
 // Bytes on their way in and out of the state.
 //
-// An engine that interprets is slow at each step and fast inside of its own functions: so integers go through a DataView,
-// and all that is written goes through one buffer.
+// An engine that interprets is slow at each step and fast inside of its own functions: so what is wide goes through a
+// DataView, all that is written goes into one buffer until that is full, and there is one reader for all that is read.
 
-let array = new Uint8Array(1024);
+const BUFFER_BYTES = 1 << 16;
+
+let array = new Uint8Array(BUFFER_BYTES);
 let view = new DataView(array.buffer);
-let length = 0;
+/** Where the value that is being written begins, and how far it is. */
+let start = 0;
+let end = 0;
 
-/** Makes room for `count` more bytes, and returns where they begin. */
-function grow(count) {
-  const at = length;
-  length += count;
-  if (length > array.length) {
-    const larger = new Uint8Array(length * 2);
-    larger.set(array);
-    array = larger;
-    view = new DataView(array.buffer);
-  }
-  return at;
+/** Goes on in another buffer, which has room for `count` more bytes. */
+function enlarge(count) {
+  const begun = array.subarray(start, end);
+  array = new Uint8Array(Math.max(BUFFER_BYTES, (begun.length + count) * 2));
+  array.set(begun);
+  view = new DataView(array.buffer);
+  start = 0;
+  end = begun.length;
 }
 
-/** Takes bytes, one value behind the other. There is one, and what it holds is taken before the next begins. */
+/** Takes bytes, one value behind the other. */
 export const to = {
   u8(byte) {
-    const at = grow(1);
-    array[at] = byte;
+    if (end + 1 > array.length) enlarge(1);
+    array[end] = byte;
+    end += 1;
   },
   u16(value) {
-    const at = grow(2);
-    view.setUint16(at, value);
+    if (end + 2 > array.length) enlarge(2);
+    view.setUint16(end, value);
+    end += 2;
   },
   u32(value) {
-    const at = grow(4);
-    view.setUint32(at, value);
+    if (end + 4 > array.length) enlarge(4);
+    view.setUint32(end, value);
+    end += 4;
   },
   u64(value) {
-    const at = grow(8);
-    view.setBigUint64(at, value);
+    if (end + 8 > array.length) enlarge(8);
+    view.setBigUint64(end, value);
+    end += 8;
   },
   f64(value) {
-    const at = grow(8);
-    view.setFloat64(at, value);
+    if (end + 8 > array.length) enlarge(8);
+    view.setFloat64(end, value);
+    end += 8;
   },
   append(bytes) {
-    const at = grow(bytes.length);
-    array.set(bytes, at);
+    if (end + bytes.length > array.length) enlarge(bytes.length);
+    array.set(bytes, end);
+    end += bytes.length;
   },
 };
 
-/** Returns what `write` has written into {@link to}. */
+/** Returns what `write` writes into {@link to}. It is a part of the buffer, which lives as long as any of its parts. */
 export function written(write, value, before) {
-  length = 0;
+  start = end;
   if (before !== undefined) to.append(before);
   write(value);
-  return array.slice(0, length);
+  return array.subarray(start, end);
 }
 
 /** Thrown for bytes that are not what is read of them. */
@@ -62,13 +69,25 @@ export class Malformed extends Error {}
 /** Bytes that are read front to back. */
 export class Reader {
   constructor(bytes) {
+    this.begin(bytes);
+  }
+
+  /** Reads other bytes from now on. */
+  begin(bytes) {
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.at = 0;
+    this.wide = undefined;
+    return this;
   }
 
   get isEmpty() {
     return this.at === this.bytes.length;
+  }
+
+  /** What the values of several bytes are read with. */
+  get view() {
+    const { bytes } = this;
+    return (this.wide ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
   }
 
   /** Steps over `count` bytes, and returns where they begin. */
@@ -80,7 +99,10 @@ export class Reader {
   }
 
   u8() {
-    return this.bytes[this.step(1)];
+    const { at, bytes } = this;
+    if (at === bytes.length) throw new Malformed();
+    this.at = at + 1;
+    return bytes[at];
   }
 
   u16() {

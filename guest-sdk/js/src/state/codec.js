@@ -5,6 +5,12 @@
 //
 //   key(value), readKey(reader)  a key
 //   write(value), read(reader)   a value
+//
+// Values without texts, bytes and lists are kept as they are until the batch ends. Of these there is more:
+//
+//   copy(value)   checks a value, and makes one that is not the author's to change
+//   is, copied    the same as code: an expression that is true for the usual value `x`, and what its copy is
+//   size          how many bytes it has at most
 
 import { Decimal } from "../text/decimal.js";
 import { PgArray } from "../text/array.js";
@@ -12,6 +18,7 @@ import { Interval } from "../text/interval.js";
 import { Json, Jsonb } from "../text/json.js";
 import { PgDate, Time, Timestamp, Timestamptz, Timetz } from "../text/time.js";
 import { Uuid } from "../text/uuid.js";
+import { Names, quote } from "../row.js";
 import { Malformed, textOf, to, utf8 } from "./bytes.js";
 import * as msgpack from "./msgpack.js";
 
@@ -39,7 +46,10 @@ const KEYS = {
       to.u64(value >> 64n);
       to.u64(value);
     },
-    (from) => (from.u64() << 64n) | from.u64(),
+    (from) => {
+      const high = from.u64();
+      return high === 0n ? from.u64() : (high << 64n) | from.u64();
+    },
   ],
 };
 
@@ -50,9 +60,9 @@ function integer(bits, signed) {
   const native = (value) => (big ? value : Number(value));
   const half = native(signed ? 1n << BigInt(bits - 1) : 0n);
   const [min, max] = [-half, native((1n << BigInt(bits)) - 1n) - half];
+  const isOne = big ? (value) => typeof value === "bigint" : Number.isInteger;
   const check = (value) => {
-    const fits = big ? typeof value === "bigint" : Number.isInteger(value);
-    if (!fits) refuse(`an ${name} as a ${big ? "bigint" : "number"}`, value);
+    if (!isOne(value)) refuse(`an ${name} as a ${big ? "bigint" : "number"}`, value);
     if (value < min || value > max) throw new TypeError(`the state takes an ${name} here, and the integer has more bits`);
     return value;
   };
@@ -62,13 +72,19 @@ function integer(bits, signed) {
     readKey: (from) => readKey(from) - half,
   };
   if (name === "uint128") return new Codec(name, keys);
+  const copied = big ? "x" : "x + 0"; // a negative zero is no integer of the state
+  const kept = {
+    is: `typeof x === '${big ? "bigint" : "number"}' && x >= ${min}${big ? "n" : ""} && x <= ${max}${big ? "n" : " && x % 1 === 0"}`,
+    copied,
+    copy: big ? check : (value) => check(value) + 0,
+    size: bits / 8 + 2,
+  };
   if (name === "uint64" || name === "int128") {
     // What an int64 can't hold travels as bytes.
     const size = bits / 8;
     const write = (value) => {
       check(value);
-      to.u8(0xc4);
-      to.u8(size);
+      to.u16(0xc400 | size);
       writeKey(value);
     };
     const read = (from) => {
@@ -76,7 +92,7 @@ function integer(bits, signed) {
       const value = readKey(from);
       return value > max ? BigInt.asIntN(bits, value) : value;
     };
-    return new Codec(name, { ...keys, write, read });
+    return new Codec(name, { ...keys, ...kept, write, read });
   }
   const write = (value) => msgpack.writeInt(check(value));
   const read = (from) => {
@@ -84,13 +100,13 @@ function integer(bits, signed) {
     if (value < min || value > max) throw new Malformed();
     return big ? BigInt(value) : value;
   };
-  return new Codec(name, { ...keys, write, read });
+  return new Codec(name, { ...keys, ...kept, write, read });
 }
 
 /** Writes bytes as a key: a zero byte becomes 0 255, and the end is 0 0, so that it sorts before whatever may follow. */
 function bytesKey(bytes) {
   if (!bytes.includes(0)) to.append(bytes);
-  else for (const byte of bytes) byte === 0 ? to.u16(0x00ff) : to.u8(byte);
+  else for (let i = 0; i < bytes.length; i++) bytes[i] === 0 ? to.u16(0x00ff) : to.u8(bytes[i]);
   to.u16(0);
 }
 
@@ -140,6 +156,10 @@ function sequence(name, names, parts, empty) {
       return value;
     };
   }
+  if (parts.every((part) => part.copy)) {
+    operations.copy = copier(names, parts, empty);
+    operations.size = parts.reduce((size, part) => size + part.size, 5);
+  }
   if (parts.every((part) => part.key)) {
     operations.key = (value) => {
       for (let i = 0; i < parts.length; i++) parts[i].key(value[names[i]]);
@@ -153,6 +173,20 @@ function sequence(name, names, parts, empty) {
   return new Codec(name, operations);
 }
 
+/** Makes the function that copies a struct or a tuple, as code: see row.js. */
+function copier(names, parts, empty) {
+  const params = new Names();
+  const copies = parts.map((part, i) => {
+    const slow = `${params.add(part.copy)}(x)`;
+    const copied = part.is === undefined ? slow : `${part.is} ? ${part.copied} : ${slow}`;
+    return `(x = v[${quote(names[i])}], ${copied})`;
+  });
+  const literal = Array.isArray(empty())
+    ? `[${copies.join(", ")}]`
+    : `{ ${copies.map((copy, i) => `${quote(names[i])}: ${copy}`).join(", ")} }`;
+  return params.make(`return (v) => { let x; return ${literal}; };`);
+}
+
 /** The types of keys and values of the state. */
 export const codec = Object.freeze({
   boolean: new Codec("boolean", {
@@ -164,6 +198,8 @@ export const codec = Object.freeze({
     },
     write: (value) => msgpack.writeBool(asBoolean(value)),
     read: msgpack.readBool,
+    copy: asBoolean,
+    size: 1,
   }),
   int16: integer(16, true),
   int32: integer(32, true),
@@ -176,6 +212,8 @@ export const codec = Object.freeze({
   float64: new Codec("float64", {
     write: (value) => msgpack.writeFloat(asNumber(value)),
     read: msgpack.readFloat,
+    copy: asNumber,
+    size: 9,
   }),
   text: new Codec("text", string("text", asString, String)),
   bytes: new Codec("bytes", {
@@ -205,6 +243,8 @@ export const codec = Object.freeze({
       msgpack.readNil(from);
       return true;
     },
+    copy: () => true,
+    size: 1,
   }),
 
   /** A value or `undefined`. */
@@ -220,19 +260,28 @@ export const codec = Object.freeze({
         if (count > 1) throw new Malformed();
         return count === 0 ? undefined : inner.read(from);
       },
+      copy: inner.copy && ((value) => (value === undefined ? undefined : inner.copy(value))),
+      size: inner.copy && inner.size + 1,
     }),
 
   list: (inner) =>
     new Codec("list", {
       write: (value) => {
         msgpack.writeArray(value.length);
-        for (const item of value) inner.write(item);
+        for (let i = 0; i < value.length; i++) inner.write(value[i]);
       },
-      read: (from) => Array.from({ length: msgpack.readArray(from) }, () => inner.read(from)),
+      read: (from) => {
+        const value = [];
+        for (let left = msgpack.readArray(from); left > 0; left--) value.push(inner.read(from));
+        return value;
+      },
     }),
 
   tuple: (...parts) => sequence("tuple", [...parts.keys()], parts, () => []),
 
   /** An object with these members: as a value an array of them in this order, as a key one behind the other. */
-  struct: (members) => sequence("struct", Object.keys(members), Object.values(members), () => ({})),
+  struct: (members) => {
+    if (Object.hasOwn(members, "__proto__")) throw new TypeError("a struct of the state can't have the member __proto__");
+    return sequence("struct", Object.keys(members), Object.values(members), () => ({}));
+  },
 });

@@ -13,11 +13,14 @@ const BATCH = 256;
 /** How many keys are remembered: a change asks for the same one several times. */
 const KEYS_MAX = 4096;
 
+const reader = new Reader(new Uint8Array());
+
 /** A part of the state, with keys and values of one type each. */
 export class StateMap {
   #prefix;
-  /** Keys that were made before, by the plain values that they are of. */
-  #keys = new Map();
+  /** What was asked for in this round, by the plain values of the keys. */
+  #known = new Map();
+  #round = 0;
 
   /** Names a part of the state; two maps of one transform have different names. */
   constructor(name, key, value) {
@@ -32,39 +35,42 @@ export class StateMap {
 
   /** Returns the value of a key, `undefined` if there is none. */
   get(key) {
-    overlay.checkOpen();
-    return this.#read(overlay.get(this.keyOf(key)));
+    const entry = this.entryOf(key);
+    if (!entry.isKnown) overlay.fetch([entry]);
+    return this.#valueOf(entry);
   }
 
   /** Returns true when there is a value. */
   has(key) {
-    overlay.checkOpen();
-    return overlay.get(this.keyOf(key)) !== undefined;
+    const entry = this.entryOf(key);
+    if (!entry.isKnown) overlay.fetch([entry]);
+    return entry.value !== undefined || entry.codec !== undefined;
   }
 
   /** Returns the values of many keys, in their order, with one call to the host. */
   getMany(keys) {
-    overlay.checkOpen();
-    return overlay.getMany(keys.map((key) => this.keyOf(key))).map((value) => this.#read(value));
+    const entries = keys.map((key) => this.entryOf(key));
+    overlay.fetch(entries);
+    return entries.map((entry) => this.#valueOf(entry));
   }
 
   /** Sets the value of a key. */
   put(key, value) {
-    overlay.checkOpen();
-    overlay.put(this.keyOf(key), written(this.value.write, value));
+    const codec = this.value;
+    const entry = this.entryOf(key);
+    if (codec.copy === undefined) overlay.put(entry, written(codec.write, value));
+    else overlay.putValue(entry, codec, codec.copy(value));
   }
 
   /** Removes a key. */
   remove(key) {
-    overlay.checkOpen();
-    overlay.put(this.keyOf(key), undefined);
+    overlay.put(this.entryOf(key), undefined);
   }
 
   /** Returns up to `limit` entries, `[key, value]`, in key order, beginning behind `after`. */
   scan(after, limit) {
-    overlay.checkOpen();
     const entries = overlay.scan(this.#prefix, after === undefined ? undefined : this.keyOf(after), limit);
-    return entries.map(([key, value]) => [this.#readKey(key), this.#read(value)]);
+    return entries.map(([key, value]) => [this.#readKey(key), this.#whole(value, this.value.read)]);
   }
 
   /** Yields all entries in key order, reading them in batches. */
@@ -83,32 +89,45 @@ export class StateMap {
     for (const [key] of this.entries()) this.remove(key);
   }
 
+  /** Returns what this batch has of a key. */
+  entryOf(key) {
+    const known = this.#known.get(key);
+    if (known !== undefined && known.round === overlay.round) return known;
+    const entry = overlay.entryOf(this.keyOf(key));
+    if (typeof key !== "object") {
+      if (this.#round !== overlay.round || this.#known.size >= KEYS_MAX) this.#known.clear();
+      this.#round = overlay.round;
+      this.#known.set(key, entry);
+    }
+    return entry;
+  }
+
   /** Returns the whole key: the map's name, a zero byte and the key. */
   keyOf(key) {
-    const isPlain = typeof key !== "object";
-    const known = isPlain ? this.#keys.get(key) : undefined;
-    if (known !== undefined) return known;
-    const made = new overlay.Key(written(this.key.key, key, this.#prefix));
-    if (isPlain) {
-      if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
-      this.#keys.set(key, made);
-    }
-    return made;
+    return written(this.key.key, key, this.#prefix);
   }
 
   #readKey(bytes) {
-    return this.#whole(bytes.subarray(this.#prefix.length), (from) => this.key.readKey(from));
+    return this.#whole(bytes.subarray(this.#prefix.length), this.key.readKey);
   }
 
-  #read(bytes) {
-    return bytes === undefined ? undefined : this.#whole(bytes, (from) => this.value.read(from));
+  /** Returns the value of an entry: a new one each time, for it is the author's to change. */
+  #valueOf(entry) {
+    const codec = this.value;
+    if (entry.codec === codec) return codec.copy(entry.value);
+    const bytes = overlay.bytesOf(entry);
+    if (bytes === undefined) return undefined;
+    const value = this.#whole(bytes, codec.read);
+    if (codec.copy === undefined) return value;
+    entry.codec = codec;
+    entry.value = value;
+    return codec.copy(value);
   }
 
   #whole(bytes, read) {
     try {
-      const from = new Reader(bytes);
-      const value = read(from);
-      if (from.isEmpty) return value;
+      const value = read(reader.begin(bytes));
+      if (reader.isEmpty) return value;
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
     }

@@ -38,7 +38,7 @@ export class FakeHost {
     this.#check();
     for (const [key, value] of entries) {
       if (value === undefined) this.state.delete(letters(key));
-      else this.state.set(letters(key), value);
+      else this.state.set(letters(key), value.slice()); // it is a part of a larger buffer
     }
   }
 

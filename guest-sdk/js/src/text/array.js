@@ -1,12 +1,14 @@
 // Postgres's text of arrays.
 
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
-export class PgArray extends Text {
+export class PgArray {
+  #read;
+
   /** `read` makes an element of its text: a number of an integer's, say. */
   constructor(text, read = String) {
-    super(text);
-    Object.defineProperty(this, "read", { value: read });
+    this.text = text;
+    this.#read = read;
   }
 
   /** Makes an array of one dimension; `null` is NULL. */
@@ -23,9 +25,11 @@ export class PgArray extends Text {
   elements() {
     const texts = parse(this.text);
     if (!texts) throw unreadable("array of one dimension");
-    return texts.map((text) => (text === null ? null : this.read(text)));
+    return texts.map((text) => (text === null ? null : this.#read(text)));
   }
 }
+
+isText(PgArray);
 
 /** An element, and whether another one follows. Without quotes Postgres prints neither braces nor quotes, nor nothing. */
 const ELEMENT = /(?:"((?:[^"\\]|\\[^])*)"|([^{}"\\,]+))(,|$)/y;

@@ -1,10 +1,14 @@
 // `bytea` in Postgres's hex form, so that handing it on costs nothing.
 
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
 const BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-export class Bytea extends Text {
+export class Bytea {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Makes a value of bytes, or of Postgres's hex text. */
   static of(bytes) {
     return typeof bytes === "string" ? new Bytea(bytes) : new Bytea(hex(bytes));
@@ -28,6 +32,8 @@ export class Bytea extends Text {
     }
   }
 }
+
+isText(Bytea);
 
 /** Returns Postgres's hex text of bytes. */
 export function hex(bytes) {

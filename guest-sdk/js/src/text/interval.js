@@ -1,10 +1,14 @@
 // `interval` in Postgres's own style: `1 year 2 mons -3 days +04:05:06.789`.
 
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
 const PARTS = /^(?:([+-]?\d+) years? ?)?(?:([+-]?\d+) mons? ?)?(?:([+-]?\d+) days? ?)?(?:([+-]?)(\d+):(\d{2}):(\d{2})(?:\.(\d{1,6}))?)?$/;
 
-export class Interval extends Text {
+export class Interval {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns its months, days and microseconds, which are three different things: a month has no fixed length. */
   parts() {
     if (this.text === "infinity") return { months: Infinity, days: Infinity, micros: Infinity };
@@ -33,3 +37,5 @@ export class Interval extends Text {
     return this.parts().micros;
   }
 }
+
+isText(Interval);

@@ -2,9 +2,13 @@
 // Decimal, and goes back with all of its digits.
 
 import { Decimal } from "./decimal.js";
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
-export class Json extends Text {
+export class Json {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Makes a value of whatever JSON can say, bigints and Decimals included. */
   static from(value) {
     return new this(write(value));
@@ -16,7 +20,14 @@ export class Json extends Text {
   }
 }
 
-export class Jsonb extends Json {}
+export class Jsonb {
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+isText(Json);
+isText(Jsonb, Json);
 
 /** Fewer digits than this survive a float and come back as they were, unless the exponent is large. */
 const SUSPECT = /[\d.]{16}|[eE][+-]?\d{3}/;

@@ -1,37 +1,59 @@
 // Dates, times and intervals as numbers: days and months are numbers, microseconds are bigints, and what is infinite is
 // `Infinity` or `-Infinity`, which compare with both.
 
-import { Text, unreadable } from "./text.js";
+import { isText, unreadable } from "./text.js";
 
-export class PgDate extends Text {
+export class PgDate {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the days since 1970-01-01. */
   unixDays() {
     return moment(this.text, date) ?? fail("date");
   }
 }
 
-export class Time extends Text {
+export class Time {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since midnight. */
   micros() {
     return clock(this.text) ?? fail("time");
   }
 }
 
-export class Timetz extends Text {}
+export class Timetz {
+  constructor(text) {
+    this.text = text;
+  }
+}
 
-export class Timestamp extends Text {
+export class Timestamp {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since 1970-01-01 of the same clock. */
   micros() {
     return moment(this.text, timestamp) ?? fail("timestamp");
   }
 }
 
-export class Timestamptz extends Text {
+export class Timestamptz {
+  constructor(text) {
+    this.text = text;
+  }
+
   /** Returns the microseconds since 1970-01-01 UTC. */
   unixMicros() {
     return moment(this.text, zoned) ?? fail("timestamp with time zone");
   }
 }
+
+for (const type of [PgDate, Time, Timetz, Timestamp, Timestamptz]) isText(type);
 
 function fail(what) {
   throw unreadable(what);
@@ -68,7 +90,12 @@ function clock(text) {
 function timestamp(text, bc) {
   const space = text.indexOf(" ");
   const [days, micros] = space < 0 ? [] : [date(text.slice(0, space), bc), clock(text.slice(space + 1))];
-  return days === undefined || micros === undefined ? undefined : BigInt(days) * 86_400_000_000n + micros;
+  return days === undefined || micros === undefined ? undefined : micros64(BigInt(days) * 86_400_000_000n + micros);
+}
+
+/** Returns microseconds that 64 bits can hold, which is as far as every SDK counts: into the year 294247. */
+function micros64(micros) {
+  return BigInt.asIntN(64, micros) === micros ? micros : undefined;
 }
 
 function zoned(text, bc) {
@@ -76,5 +103,5 @@ function zoned(text, bc) {
   const micros = parts && timestamp(parts[1], bc);
   if (typeof micros !== "bigint") return undefined;
   const seconds = Number(parts[3]) * 3600 + Number(parts[4] ?? 0) * 60 + Number(parts[5] ?? 0);
-  return micros - BigInt(parts[2] === "-" ? -seconds : seconds) * 1_000_000n;
+  return micros64(micros - BigInt(parts[2] === "-" ? -seconds : seconds) * 1_000_000n);
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Code, Compiled};
+use super::{Code, Compiled, Language};
 use crate::cli::build::error::BuildError;
 
 /// Compiles the module in `dir`.
@@ -27,7 +27,19 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
     if !status.success() {
         return Err(BuildError::Compile { name, tool: "go", status });
     }
-    Ok(Compiled { name, code: Code::ModuleOf("transformer", super::read(&module)?) })
+    let module = super::read(&module)?;
+    if !has_sdk(&module) {
+        return Err(BuildError::NoWorld { library: name, language: Language::Go });
+    }
+    Ok(Compiled { name, code: Code::ModuleOf("transformer", module) })
+}
+
+/// Returns whether the program imports the SDK, which exports what the host calls.
+fn has_sdk(module: &[u8]) -> bool {
+    wasmparser::Parser::new(0).parse_all(module).any(|payload| {
+        let Ok(wasmparser::Payload::ExportSection(exports)) = payload else { return false };
+        exports.into_iter().flatten().any(|export| export.name.ends_with("#describe"))
+    })
 }
 
 /// What compiles functions that a host may call: `//go:wasmexport`.
@@ -86,6 +98,15 @@ mod tests {
         ] {
             assert_eq!(version(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_program_without_the_sdk_is_no_transform() {
+        let header = b"\0asm\x01\0\0\0";
+        assert!(!has_sdk(header));
+        // A function without parameters and results, exported as `x#describe`.
+        let function = b"\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0e\x01\x0ax#describe\0\0\x0a\x04\x01\x02\0\x0b";
+        assert!(has_sdk(&[&header[..], &function[..]].concat()));
     }
 
     #[test]

@@ -29,9 +29,12 @@ from .. import host
 from ..error import Fatal
 from . import key as keys
 from . import value as values
+from .entries import KEPT_BYTES_MAX, Entry, overlay
+from .flat import Flat, flat
 from .types import Int16, Int32, Int64, Int128, UInt16, UInt32, UInt64, UInt128, state_value
 
 __all__ = [
+    "KEPT_BYTES_MAX",
     "Ahead",
     "Int128",
     "Int16",
@@ -42,14 +45,12 @@ __all__ = [
     "UInt16",
     "UInt32",
     "UInt64",
+    "overlay",
     "state_value",
 ]
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-#: What is kept of this batch before it goes to the host, and is read again after that.
-KEPT_BYTES_MAX = 4 << 20
 
 #: How many bytes of keys are read ahead at once.
 KEY_BYTES_MAX = 1 << 20
@@ -57,67 +58,8 @@ KEY_BYTES_MAX = 1 << 20
 #: How many entries :meth:`Map.for_each` reads at once.
 SCAN_ENTRIES = 256
 
-
-class _Overlay:
-    """What a batch has read and written."""
-
-    def __init__(self) -> None:
-        self.open = False
-        self.values: dict[bytes, bytes | None] = {}
-        self.written: set[bytes] = set()
-        self.bytes = 0
-
-    def begin(self) -> None:
-        """Begins a batch with nothing: the last one may have failed."""
-        self.forget()
-        self.open = True
-
-    def end(self) -> None:
-        """Ends the batch; what was not flushed is dropped."""
-        self.open = False
-        self.forget()
-
-    def forget(self) -> None:
-        self.values.clear()
-        self.written.clear()
-        self.bytes = 0
-
-    def check(self) -> None:
-        """Refuses what belongs to no batch: it would be committed with none, and seen in some runs only."""
-        if not self.open:
-            raise Fatal(
-                "the transform uses its state outside of a batch, as in `__init__`: read and write it in the functions "
-                "that take changes"
-            )
-
-    def flush(self) -> None:
-        """Hands what was written to the host."""
-        if self.written:
-            entries = [(key, self.values[key]) for key in sorted(self.written)]
-            self.written.clear()
-            host.current.put(entries)
-
-    def keep(self, key: bytes, value: bytes | None, written: bool) -> None:
-        self.bytes += len(key) + (0 if value is None else len(value))
-        self.values[key] = value
-        if written:
-            self.written.add(key)
-        if self.bytes > KEPT_BYTES_MAX:
-            self.flush()
-            self.forget()
-
-    def fetch(self, wanted: set[bytes]) -> dict[bytes, bytes | None]:
-        """Reads what is not kept yet from the host."""
-        unknown = sorted(key for key in wanted if key not in self.values)
-        if not unknown:
-            return {}
-        found = host.current.get(unknown)
-        if len(found) != len(unknown):
-            raise Fatal("the host returned another number of state values than was asked for")
-        return dict(zip(unknown, found))
-
-
-overlay = _Overlay()
+#: How many keys a map remembers: a change asks for the same one several times.
+KEYS_MAX = 4096
 
 
 class Map(Generic[K, V]):
@@ -128,47 +70,41 @@ class Map(Generic[K, V]):
             raise ValueError("the name of a map of the state can't hold a zero byte")
         self.name = name
         self._prefix = name.encode() + b"\0"
+        #: What was asked for in this round.
+        self._known: dict[Any, Entry] = {}
+        self._round = 0
 
     def get(self, key: K) -> V | None:
         """Returns the value of a key."""
-        overlay.check()
-        encoded = self.key(key)
-        if encoded in overlay.values:
-            return self._read(overlay.values[encoded])
-        (value,) = overlay.fetch({encoded}).values()
-        read = self._read(value)
-        overlay.keep(encoded, value, False)
-        return read
+        entry = self.entry(key)
+        if not entry.known:
+            overlay.fetch([entry])
+        return self._value(entry)
 
     def has(self, key: K) -> bool:
         """Returns whether there is such a key: of a map that is a set, ``Map[int, None]("seen")``, all there is to know."""
-        overlay.check()
-        encoded = self.key(key)
-        if encoded in overlay.values:
-            return overlay.values[encoded] is not None
-        (value,) = overlay.fetch({encoded}).values()
-        overlay.keep(encoded, value, False)
-        return value is not None
+        entry = self.entry(key)
+        if not entry.known:
+            overlay.fetch([entry])
+        return entry.exists
 
     def get_many(self, keys: list[K]) -> list[V | None]:
         """Returns the values of many keys, in their order, with one call to the host."""
-        overlay.check()
-        encoded = [self.key(key) for key in keys]
-        fetched = overlay.fetch(set(encoded))
-        read = [self._read(fetched[key] if key in fetched else overlay.values[key]) for key in encoded]
-        for key, value in fetched.items():
-            overlay.keep(key, value, False)
-        return read
+        entries = [self.entry(key) for key in keys]
+        overlay.fetch(entries)
+        return [self._value(entry) for entry in entries]
 
     def put(self, key: K, value: V) -> None:
         """Sets the value of a key."""
-        overlay.check()
-        overlay.keep(self.key(key), self._write_value(value), True)
+        entry = self.entry(key)
+        if self._flat is None:
+            overlay.put(entry, self._write_value(value))
+        else:
+            overlay.put_flat(entry, self._flat, self._flat.pack(value))
 
     def remove(self, key: K) -> None:
         """Removes a key."""
-        overlay.check()
-        overlay.keep(self.key(key), None, True)
+        overlay.put(self.entry(key), None)
 
     def scan(self, after: K | None = None, limit: int = SCAN_ENTRIES) -> list[tuple[K, V]]:
         """Returns up to ``limit`` entries in key order, beginning behind ``after``."""
@@ -196,6 +132,22 @@ class Map(Generic[K, V]):
         """Returns the bytes of a key."""
         return self._prefix + self._write_key(key)
 
+    def entry(self, key: K) -> Entry:
+        """Returns what this batch has of a key."""
+        # Other keys are made each time: 1 == True == 1.0, and a list is no key of a dict.
+        if key.__class__ is not int and key.__class__ is not str:
+            overlay.check()
+            return overlay.entry(self.key(key))
+        entry = self._known.get(key)
+        if entry is None or entry.round != overlay.round:
+            overlay.check()
+            entry = overlay.entry(self.key(key))
+            if self._round != overlay.round or len(self._known) >= KEYS_MAX:
+                self._known.clear()
+            self._round = overlay.round
+            self._known[key] = entry
+        return entry
+
     @cached_property
     def _types(self) -> tuple[Any, Any]:
         types = typing.get_args(getattr(self, "__orig_class__", None))
@@ -218,6 +170,22 @@ class Map(Generic[K, V]):
     @cached_property
     def _read_value(self) -> values.Read:
         return values.codec(self._types[1])[1]
+
+    @cached_property
+    def _flat(self) -> Flat | None:
+        return flat(self._types[1])
+
+    def _value(self, entry: Entry) -> V | None:
+        """Returns the value of an entry: a new one each time, for it is the author's to change."""
+        kept = self._flat
+        if kept is not None and entry.flat is kept:
+            value: V = kept.unpack(entry.value)
+            return value
+        read = self._read(entry.encoded())
+        if kept is not None and entry.exists:
+            entry.value = kept.pack(read)
+            entry.flat = kept
+        return read
 
     def _entry(self, key: bytes, value: bytes) -> tuple[K, V]:
         try:
@@ -262,17 +230,16 @@ class Ahead:
     """
 
     def __init__(self) -> None:
-        self._keys: set[bytes] = set()
+        self._entries: list[Entry] = []
         self._bytes = 0
 
     def read(self, map: Map[K, Any], key: K) -> None:
         """Names a key that will be read."""
         if self._bytes < KEY_BYTES_MAX:
-            encoded = map.key(key)
-            self._bytes += len(encoded)
-            self._keys.add(encoded)
+            entry = map.entry(key)
+            self._bytes += len(entry.key)
+            self._entries.append(entry)
 
     def fetch(self) -> None:
         """Reads them all."""
-        for key, value in overlay.fetch(self._keys).items():
-            overlay.keep(key, value, False)
+        overlay.fetch(self._entries)

@@ -239,7 +239,8 @@ def _integer(width: Width) -> tuple[Write, Read]:
     return write_large, read_large
 
 
-def _head(count: int) -> bytes:
+def head(count: int) -> bytes:
+    """Writes the head of an array."""
     if count < 16:
         return (0x90 | count).to_bytes(1)
     return b"\xdc" + count.to_bytes(2) if count < 1 << 16 else b"\xdd" + count.to_bytes(4)
@@ -273,16 +274,16 @@ def _list(write: Write, read: Read) -> tuple[Write, Read]:
             items.append(item)
         return items, at
 
-    return (lambda items: _head(len(items)) + b"".join([write(item) for item in items])), read_list
+    return (lambda items: head(len(items)) + b"".join([write(item) for item in items])), read_list
 
 
 def _tuple(parts: list[tuple[Write, Read]]) -> tuple[Write, Read]:
-    head = _head(len(parts))
+    begin = head(len(parts))
 
     def write(value: tuple[Any, ...]) -> bytes:
         if len(value) != len(parts):
             raise TypeError(f"a value of the state is a tuple of {len(parts)}, and was given {len(value)}")
-        return head + b"".join([write(part) for (write, _), part in zip(parts, value)])
+        return begin + b"".join([write(part) for (write, _), part in zip(parts, value)])
 
     def read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
         count, at = _read_head(data, at)
@@ -300,7 +301,7 @@ def _tuple(parts: list[tuple[Write, Read]]) -> tuple[Write, Read]:
 def _class(cls: type) -> tuple[Write, Read]:
     """Generates both: most of a state's work is done in them."""
     hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), include_extras=True)
-    names: dict[str, Any] = {"make": cls, "head": _head(len(hints)), "read_head": _read_head}
+    names: dict[str, Any] = {"make": cls, "head": head(len(hints)), "read_head": _read_head}
     writes, reads = [], []
     for i, (field, hint) in enumerate(hints.items()):
         names[f"write{i}"], names[f"read{i}"] = codec(hint)

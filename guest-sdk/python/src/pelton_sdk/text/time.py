@@ -92,6 +92,13 @@ def _micros(text: str, bc: bool) -> int | None:
     return None if days is None or micros is None else days * _DAY_MICROS + micros
 
 
+def _in_64_bits(point: int | Infinity, what: str) -> int | Infinity:
+    """Returns microseconds that 64 bits can hold, which is as far as every SDK counts: into the year 294247."""
+    if isinstance(point, int) and not -(1 << 63) <= point < 1 << 63:
+        raise unreadable(what)
+    return point
+
+
 def _before_christ(text: str) -> tuple[str, bool]:
     return (text[:-3], True) if text.endswith(" BC") else (text, False)
 
@@ -171,6 +178,9 @@ class Timestamp(Text):
 
     def micros(self) -> int | Infinity:
         """Reads the microseconds since 1970-01-01 of the same clock."""
+        return _in_64_bits(self._read(), "timestamp")
+
+    def _read(self) -> int | Infinity:
         if self.text in _INFINITIES:
             return _INFINITIES[self.text]
         micros = _micros(*_before_christ(self.text))
@@ -181,7 +191,7 @@ class Timestamp(Text):
     def datetime(self) -> datetime.datetime:
         """Reads it as Python's own, without a zone; rejects the change when that can't hold it."""
         try:
-            return _EPOCH + datetime.timedelta(microseconds=_finite(self.micros(), "timestamp"))
+            return _EPOCH + datetime.timedelta(microseconds=_finite(self._read(), "timestamp"))
         except OverflowError:
             raise _too_far("timestamp") from None
 
@@ -196,6 +206,9 @@ class Timestamptz(Text):
 
     def unix_micros(self) -> int | Infinity:
         """Reads the microseconds since 1970-01-01 UTC."""
+        return _in_64_bits(self._read(), "timestamp with time zone")
+
+    def _read(self) -> int | Infinity:
         if self.text in _INFINITIES:
             return _INFINITIES[self.text]
         text, bc = _before_christ(self.text)
@@ -209,7 +222,7 @@ class Timestamptz(Text):
     def datetime(self) -> datetime.datetime:
         """Reads it as Python's own, in UTC; rejects the change when that can't hold it."""
         try:
-            moment = _EPOCH + datetime.timedelta(microseconds=_finite(self.unix_micros(), "timestamp with time zone"))
+            moment = _EPOCH + datetime.timedelta(microseconds=_finite(self._read(), "timestamp with time zone"))
         except OverflowError:
             raise _too_far("timestamp with time zone") from None
         return moment.replace(tzinfo=datetime.timezone.utc)
