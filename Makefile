@@ -27,7 +27,7 @@ help: ## lists the targets
 demo: check-deps ## runs a small shop through Pelton, from one throwaway PostgreSQL into another
 	cargo run --quiet -- demo $(ARGS)
 
-test: lint check-deps toolchains test-sdks ## formatting, lints, every test, and the end-to-end tests on PostgreSQL 18 too
+test: check-deps lint toolchains test-sdks ## formatting, lints, every test, and the end-to-end tests on PostgreSQL 18 too
 	$(TEST_ALL)
 	@for version in $(ON); do \
 	  bin=$$(scripts/fetch-postgres.sh $$version); \

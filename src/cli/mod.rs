@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
             Command::Workspace(args) => manifest::run_workspace(args),
             Command::New(args) => new::run(args).await,
             Command::Generate(args) => generate::run(args).await,
-            Command::Build(args) => build::run(args).map_err(|error| Failure::of(&error, error.hint())),
+            Command::Build(args) => build::run(args).await.map_err(|error| Failure::of(&error, error.hint())),
             Command::Test(args) => test::run(args).await,
             Command::Capture(args) => capture::run(*args).await,
             Command::Replay(args) => replay::run(args).await,

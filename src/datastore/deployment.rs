@@ -47,6 +47,8 @@ pub struct Deployment {
     pub lsn: Option<Lsn>,
     pub problem: Option<String>,
     pub hint: Option<String>,
+    /// How often its component was begun to be compiled, and the process was gone before that was done.
+    pub attempts: i32,
 }
 
 /// A transform as a destination has it.
@@ -55,6 +57,13 @@ pub struct Deployed {
     pub transform: String,
     pub runs_as: Option<RunsAs>,
     pub deployment: Option<Deployment>,
+}
+
+impl Deployed {
+    /// Returns the deployment that nobody has taken or refused yet.
+    pub fn wish(&self) -> Option<&Deployment> {
+        self.deployment.as_ref().filter(|one| one.state == DeploymentState::Wanted)
+    }
 }
 
 /// What is recorded when a transform begins to run as a component.
@@ -78,12 +87,16 @@ pub async fn deployed(client: &Client, scope: &Scope) -> Result<Vec<Deployed>, D
     if !has_table(client, "deployment").await? {
         return Ok(Vec::new());
     }
+    // The last two are read through jsonb, since a table that nobody has migrated yet lacks them.
     let sql = "SELECT coalesce(t.transform, d.transform), t.component_digest, t.file_digest, t.state_version, t.lsn, \
                t.former_digest, t.former_state_version, \
                EXISTS (SELECT FROM rejot_data_store.transform_state AS s WHERE s.manifest_slug = $1 AND s.source_slug = $2 \
-               AND s.transform = t.transform), d.component_digest, d.number, d.state, d.lsn, d.problem, d.hint \
+               AND s.transform = t.transform), d.component_digest, d.number, d.state, d.lsn, d.problem, d.hint, \
+               CASE WHEN d.begun_of = d.number THEN d.begun ELSE 0 END \
                FROM (SELECT * FROM rejot_data_store.transform WHERE manifest_slug = $1 AND source_slug = $2) AS t \
-               FULL JOIN (SELECT * FROM rejot_data_store.deployment WHERE manifest_slug = $1 AND source_slug = $2) AS d \
+               FULL JOIN (SELECT d.*, (to_jsonb(d) ->> 'attempts')::integer AS begun, \
+               (to_jsonb(d) ->> 'attempts_of')::bigint AS begun_of FROM rejot_data_store.deployment AS d \
+               WHERE manifest_slug = $1 AND source_slug = $2) AS d \
                USING (transform) ORDER BY 1";
     let rows = client.query(sql, &[&scope.manifest, &scope.source]).await;
     let rows = rows.map_err(DataStoreError::query("read what transforms run as"))?;
@@ -111,6 +124,7 @@ fn deployed_of(row: &Row) -> Deployed {
         lsn: lsn(11),
         problem: row.get(12),
         hint: row.get(13),
+        attempts: row.get::<_, Option<i32>>(14).unwrap_or(0),
     });
     Deployed { transform: row.get(0), runs_as, deployment }
 }
@@ -134,13 +148,14 @@ pub async fn deploy(
     scope: &Scope,
     transform: &str,
     digest: &str,
-    bytes: Option<&[u8]>,
+    bytes: &[u8],
 ) -> Result<i64, DataStoreError> {
     let query = DataStoreError::query;
+    // They are megabytes, and on their way nothing is locked.
+    keep(client, &scope.manifest, digest, bytes).await?;
     let transaction = client.transaction().await.map_err(query("begin a deployment"))?;
-    if let Some(bytes) = bytes {
-        keep(transaction.client(), &scope.manifest, digest, bytes).await?;
-    }
+    lock_components(transaction.client()).await?;
+    keep(transaction.client(), &scope.manifest, digest, bytes).await?;
     let sql = "INSERT INTO rejot_data_store.deployment AS d (manifest_slug, source_slug, transform, component_digest) \
                VALUES ($1, $2, $3, $4) ON CONFLICT (manifest_slug, source_slug, transform) DO UPDATE SET \
                component_digest = excluded.component_digest, number = d.number + 1, state = 'wanted', lsn = NULL, \
@@ -164,22 +179,81 @@ async fn keep(client: &Client, manifest: &str, digest: &str, bytes: &[u8]) -> Re
     kept.map(drop).map_err(DataStoreError::query("keep a component"))
 }
 
-/// Says why a deployment can't be taken, unless there is a newer one by now.
+/// Until the transaction ends, nobody else comes to need a component that was kept, and nobody removes one.
+async fn lock_components(transaction: &Client) -> Result<(), DataStoreError> {
+    let lock = "LOCK TABLE rejot_data_store.component IN SHARE ROW EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.map_err(DataStoreError::query("lock the components"))
+}
+
+/// Removes the components of a manifest that nobody runs as, ran as before, or wants, in a transaction that has them locked.
+async fn remove_useless(transaction: &Client, manifest: &str) -> Result<(), DataStoreError> {
+    let sql = "DELETE FROM rejot_data_store.component AS c WHERE manifest_slug = $1 \
+               AND NOT EXISTS (SELECT FROM rejot_data_store.transform AS t WHERE t.manifest_slug = $1 \
+               AND c.digest IN (t.component_digest, t.former_digest)) \
+               AND NOT EXISTS (SELECT FROM rejot_data_store.deployment AS d WHERE d.manifest_slug = $1 \
+               AND d.component_digest = c.digest AND d.state = 'wanted')";
+    let removed = transaction.execute(sql, &[&manifest]).await;
+    removed.map(drop).map_err(DataStoreError::query("remove former components"))
+}
+
+/// Takes note, durably, that a deployment's component is about to be compiled. Returns how often that has begun and not
+/// ended ([`attempt_ended`]), this time included: each time the process was gone.
+///
+/// # Errors
+/// What the server says.
+pub async fn attempt_begins(
+    client: &mut Client,
+    scope: &Scope,
+    transform: &str,
+    number: i64,
+) -> Result<i32, DataStoreError> {
+    let query = DataStoreError::query;
+    let transaction = client.transaction().await.map_err(query("begin an attempt"))?;
+    // It is for a machine that loses its power, too.
+    transaction.batch_execute("SET LOCAL synchronous_commit = on").await.map_err(query("begin an attempt"))?;
+    let sql = "UPDATE rejot_data_store.deployment SET attempts_of = number, \
+               attempts = CASE WHEN attempts_of = number THEN attempts ELSE 0 END + 1 \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND number = $4 RETURNING attempts";
+    let row = transaction.query_opt(sql, &[&scope.manifest, &scope.source, &transform, &number]).await;
+    let row = row.map_err(query("count an attempt"))?;
+    transaction.commit().await.map_err(query("commit an attempt"))?;
+    // There may be a newer one by now.
+    Ok(row.map_or(1, |row| row.get(0)))
+}
+
+/// Takes note that the compiler has come back, whatever it said.
+///
+/// # Errors
+/// What the server says.
+pub async fn attempt_ended(client: &Client, scope: &Scope, transform: &str, number: i64) -> Result<(), DataStoreError> {
+    let sql = "UPDATE rejot_data_store.deployment SET attempts = 0 \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND attempts_of = $4";
+    let ended = client.execute(sql, &[&scope.manifest, &scope.source, &transform, &number]).await;
+    ended.map(drop).map_err(DataStoreError::query("count an attempt"))
+}
+
+/// Says why a deployment can't be taken, unless there is a newer one by now. Its component is not kept any longer.
 ///
 /// # Errors
 /// What the server says.
 pub async fn refuse_deployment(
-    client: &Client,
+    client: &mut Client,
     scope: &Scope,
     transform: &str,
     number: i64,
     problem: &str,
     hint: Option<&str>,
 ) -> Result<(), DataStoreError> {
+    let query = DataStoreError::query;
+    let transaction = client.transaction().await.map_err(query("begin to refuse a deployment"))?;
+    lock_components(transaction.client()).await?;
     let sql = "UPDATE rejot_data_store.deployment SET state = 'refused', problem = $5, hint = $6, updated_at = now() \
                WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND number = $4 AND state = 'wanted'";
-    let refused = client.execute(sql, &[&scope.manifest, &scope.source, &transform, &number, &problem, &hint]).await;
-    refused.map(drop).map_err(DataStoreError::query("refuse a deployment"))
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&scope.manifest, &scope.source, &transform, &number, &problem, &hint];
+    transaction.execute(sql, &parameters).await.map_err(query("refuse a deployment"))?;
+    remove_useless(transaction.client(), &scope.manifest).await?;
+    transaction.commit().await.map_err(query("commit that a deployment is refused"))
 }
 
 /// Records which component a transform goes on as, and that a deployment of it is taken, in one transaction under the
@@ -198,6 +272,7 @@ pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'
     if theirs.map_err(query("check who owns the flows"))?.get::<_, i64>(0) > 0 {
         return Err(owned.stale());
     }
+    lock_components(transaction.client()).await?;
     if let Some(bytes) = began.bytes {
         keep(transaction.client(), manifest, began.digest, bytes).await?;
     }
@@ -224,12 +299,6 @@ pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'
         .execute(taken, &[manifest, source, &began.transform, &began.digest, &lsn])
         .await
         .map_err(query("take a deployment"))?;
-    // One that somebody is about to want is younger than this transaction.
-    let useless = "DELETE FROM rejot_data_store.component AS c WHERE manifest_slug = $1 \
-                   AND NOT EXISTS (SELECT FROM rejot_data_store.transform AS t WHERE t.manifest_slug = $1 \
-                   AND c.digest IN (t.component_digest, t.former_digest)) \
-                   AND NOT EXISTS (SELECT FROM rejot_data_store.deployment AS d WHERE d.manifest_slug = $1 \
-                   AND d.component_digest = c.digest AND d.state = 'wanted')";
-    transaction.execute(useless, &[manifest]).await.map_err(query("remove former components"))?;
+    remove_useless(transaction.client(), manifest).await?;
     transaction.commit().await.map_err(query("commit which component a transform runs as"))
 }

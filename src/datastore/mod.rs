@@ -28,8 +28,8 @@ pub use consumer::{
     flushed_consumers, mark_consumer_stopped, take_over_consumers,
 };
 pub use deployment::{
-    Began, COMPONENT_BYTES_MAX, Deployed, Deployment, DeploymentState, RunsAs, begin_component, component, deploy,
-    deployed, refuse_deployment,
+    Began, COMPONENT_BYTES_MAX, Deployed, Deployment, DeploymentState, RunsAs, attempt_begins, attempt_ended,
+    begin_component, component, deploy, deployed, refuse_deployment,
 };
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};

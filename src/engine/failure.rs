@@ -137,6 +137,8 @@ pub enum EngineError {
     Remade { table: String },
     #[error("{what}")]
     Setup { what: String, hint: Option<String> },
+    #[error("{what}")]
+    NotAnew { what: String, hint: Option<String> },
     #[error("a task of the engine ended unexpectedly: {0}")]
     Bug(String),
 }
@@ -211,9 +213,27 @@ impl EngineError {
             | EngineError::Renamed { .. }
             | EngineError::Remade { .. }
             | EngineError::Setup { .. }
+            | EngineError::NotAnew { .. }
             | EngineError::NotPublishedHere { .. }
             | EngineError::EventsGone { .. }
             | EngineError::Bug(_) => Verdict::Stop,
+        }
+    }
+
+    /// Returns true for what is wrong with a component, or with how it goes with its settings, tables and readers: another one
+    /// may do. What the source, the destination or the flows have is no reason to refuse it.
+    pub fn is_of_component(&self) -> bool {
+        match self {
+            EngineError::Component { .. }
+            | EngineError::ReadComponent { .. }
+            | EngineError::NotReady { transient: false, .. }
+            | EngineError::Setup { .. }
+            | EngineError::Bug(_) => true,
+            EngineError::Guest(error) => !matches!(error, GuestError::State { .. }),
+            // A lock that it needs, since it brings a column, is its own trouble.
+            EngineError::Sink { source, .. } => !source.is_transient() || source.is_lock_timeout(),
+            EngineError::Publish { source, .. } => !matches!(source, StreamConflict::DataStore(_)),
+            _ => false,
         }
     }
 
@@ -232,7 +252,9 @@ impl EngineError {
             EngineError::Connect { source, .. } => source.hint(),
             EngineError::Replication { source, .. } => source.hint(),
             EngineError::Source { source, .. } => source.hint(),
-            EngineError::NotReady { hint, .. } | EngineError::Setup { hint, .. } => hint.clone(),
+            EngineError::NotReady { hint, .. }
+            | EngineError::Setup { hint, .. }
+            | EngineError::NotAnew { hint, .. } => hint.clone(),
             EngineError::DataStore { source, .. } | EngineError::EventStore { source, .. } => source.hint(),
             EngineError::Sink { source, .. } => source.hint(),
             EngineError::Service { source, .. } => source.hint(),

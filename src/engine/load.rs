@@ -283,7 +283,7 @@ pub fn flows_apart(transform: &TransformPlan) -> EngineError {
 
 /// Says that a released transform can't start anew by itself.
 pub fn released_without_backfill(transform: &TransformPlan, flow: &FlowPlan) -> EngineError {
-    EngineError::Setup {
+    EngineError::NotAnew {
         what: format!(
             "transform `{}` was released, since it held back more write-ahead log than `detachedWalMax` allows, and              consumer `{}` has `backfill: false`, so its table can't be copied anew",
             transform.name, flow.name
@@ -297,7 +297,7 @@ pub fn released_without_backfill(transform: &TransformPlan, flow: &FlowPlan) -> 
 
 /// Says that a transform can't start anew by itself, since nobody knows what a consumer's statements wrote.
 pub fn statements_anew(transform: &TransformPlan, consumer: &str) -> EngineError {
-    EngineError::Setup {
+    EngineError::NotAnew {
         what: format!(
             "transform `{}` begins anew, and what the statements of consumer `{consumer}` wrote can't be emptied by us",
             transform.name

@@ -64,12 +64,12 @@ mod transform;
 mod upstream;
 mod whole;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::manifest::Manifest;
 use crate::wasm;
@@ -118,8 +118,14 @@ pub struct Context {
     options: Options,
     host: Arc<wasm::Host>,
     components: load::Components,
-    /// The transforms that this process has run, with their destinations.
-    begun: Mutex<BTreeSet<apart::Place>>,
+    /// Components that are tried out, on an engine of their own.
+    candidates: OnceCell<load::Components>,
+    /// Held by whoever compiles such a component: one at a time takes from those that run.
+    compiling: tokio::sync::Mutex<()>,
+    /// What this process runs transforms as, with their destinations.
+    begun: Mutex<BTreeMap<apart::Place, wasm::Component>>,
+    /// What came of deployments.
+    trials: deploy::Trials,
     /// The candidates that run beside transforms.
     shadows: Mutex<tokio::task::JoinSet<()>>,
     /// Who publishes into event stores that ReJot made, and where their slots were then.
@@ -130,6 +136,27 @@ impl Context {
     /// Returns how our sessions name themselves in `pg_stat_activity`.
     fn application_name(&self) -> String {
         format!("pelton {}", self.manifest)
+    }
+
+    /// Returns what this process runs a transform as; `None` before it has.
+    fn begun(&self, place: &apart::Place) -> Option<wasm::Component> {
+        self.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(place).cloned()
+    }
+
+    /// Takes note that a transform runs as a component from here on.
+    fn begins(&self, place: apart::Place, component: &wasm::Component) {
+        self.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place, component.clone());
+    }
+
+    /// Returns the components that are tried out while others run, and take nothing from these.
+    async fn candidates(&self) -> Result<&load::Components, EngineError> {
+        let host = || async {
+            let host = wasm::Host::for_candidates(wasm::HostOptions { cache_dir: self.options.cache_dir.clone() });
+            let path = "that is to be tried out".to_owned();
+            let host = host.map_err(|source| EngineError::Component { path, source })?;
+            Ok(load::Components::new(Arc::new(host)))
+        };
+        self.candidates.get_or_try_init(host).await
     }
 }
 
@@ -188,8 +215,18 @@ fn begin(manifest: &Manifest, options: Options) -> Result<(Plan, Arc<Context>), 
     let rejot = rejot::Publishers::new(&plan.sources);
     let host = Arc::new(host);
     let components = load::Components::new(host.clone());
-    let (manifest, begun, shadows) = (plan.manifest.clone(), Mutex::default(), Mutex::default());
-    let context = Arc::new(Context { manifest, options, host, components, begun, shadows, rejot });
+    let context = Arc::new(Context {
+        manifest: plan.manifest.clone(),
+        options,
+        host,
+        components,
+        candidates: OnceCell::new(),
+        compiling: tokio::sync::Mutex::default(),
+        begun: Mutex::default(),
+        trials: deploy::Trials::default(),
+        shadows: Mutex::default(),
+        rejot,
+    });
     Ok((plan, context))
 }
 

@@ -84,9 +84,9 @@ async fn component_tables(
         None => load::component(&context.host, config).await,
         Some((client, deployed)) => {
             let deployed = deployed.iter().find(|one| one.transform == transform.name);
-            let (destination, transform) = (&*group.slug, &*transform.name);
-            let whose = Whose { context, client, destination, transform, config, deployed };
-            choose(&whose, true).await.map(|chosen| chosen.component)
+            let destination = &*group.slug;
+            let whose = Whose { context, client, destination, transform, config, deployed, anew: false };
+            choose(&whose).await.map(|chosen| chosen.component)
         }
     };
     let tables = |component: wasm::Component| {

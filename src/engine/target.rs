@@ -3,9 +3,9 @@
 use tokio_postgres::Client;
 
 use crate::change::PublicSchema;
-use crate::manifest::PostgresConnection;
+use crate::manifest::{PostgresConnection, TableDestination};
 use crate::postgres;
-use crate::sink::{SqlTarget, SqlWriter, TableTarget, TableWriter, Writer};
+use crate::sink::{self, SqlTarget, SqlWriter, TableTarget, TableWriter, Writer};
 
 use super::Context;
 use super::failure::EngineError;
@@ -35,13 +35,7 @@ impl Place<'_> {
         let failed = |source| EngineError::Sink { slug: self.slug.to_owned(), source };
         match target {
             TargetPlan::Table(table) => {
-                let target = TableTarget {
-                    schema: table.table.schema.clone(),
-                    table: table.table.name.clone(),
-                    create_table: table.create_table,
-                    public: public.clone(),
-                    exact,
-                };
+                let target = table_target(table, public, exact);
                 TableWriter::prepare(self.client, target).await.map(Writer::Table).map_err(failed)
             }
             TargetPlan::Sql(statements) => {
@@ -57,6 +51,21 @@ impl Place<'_> {
         }
     }
 
+    /// Says what would keep a writer of a component's rows from being made, and makes and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Place::writer`].
+    pub async fn check(&self, consumer: &str, target: &TargetPlan, public: &PublicSchema) -> Result<(), EngineError> {
+        match target {
+            TargetPlan::Table(table) => {
+                let fits = sink::fits(self.client, &table_target(table, public, false)).await;
+                fits.map_err(|source| EngineError::Sink { slug: self.slug.to_owned(), source })
+            }
+            // To prepare statements changes nothing.
+            TargetPlan::Sql(_) => self.writer(consumer, target, public, false).await.map(drop),
+        }
+    }
+
     /// Returns the `search_path` that the role has of its own, which our sessions do not.
     async fn search_path(&self) -> Result<String, EngineError> {
         let session = postgres::Session::user_sql(self.context.application_name());
@@ -69,5 +78,15 @@ impl Place<'_> {
         let shown = shown.map_err(crate::datastore::DataStoreError::query("look up the search_path"));
         let row = shown.map_err(|source| EngineError::DataStore { slug: self.slug.to_owned(), source })?;
         Ok(row.get(0))
+    }
+}
+
+fn table_target(table: &TableDestination, public: &PublicSchema, exact: bool) -> TableTarget {
+    TableTarget {
+        schema: table.table.schema.clone(),
+        table: table.table.name.clone(),
+        create_table: table.create_table,
+        public: public.clone(),
+        exact,
     }
 }

@@ -194,7 +194,7 @@ pub async fn adopt(
     let failed = || query("make a mirrored stream");
     let transaction = client.transaction().await.map_err(failed())?;
     let lock = "SELECT pg_catalog.pg_advisory_xact_lock($1)";
-    transaction.execute(lock, &[&super::stream::LOCK]).await.map_err(failed())?;
+    transaction.execute(lock, &[&super::register::LOCK]).await.map_err(failed())?;
     let mut adopted = Adopted::default();
     for stream in streams {
         let name = || format!("{}/{}@{}", stream.manifest, stream.public_schema, stream.major);

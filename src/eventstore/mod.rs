@@ -5,7 +5,8 @@
 //! sink that writes any other table ([`append`]), so they are there exactly once. Whoever reads them ([`read`]) sees whole
 //! transactions of the source, for each was committed as a whole.
 //!
-//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], how a service tells
+//! What a row looks like in an event is in [`object`], what the columns of a stream are in [`stream`], how one comes to be in
+//! [`mod@register`], how a service tells
 //! events to another one in [`line`], what is no longer kept in [`retain`], and what ReJot left in [`rejot`].
 
 mod append;
@@ -17,6 +18,7 @@ mod line;
 mod mirror;
 mod object;
 mod read;
+mod register;
 mod rejot;
 mod retain;
 mod stream;
@@ -37,11 +39,12 @@ pub use mirror::{
 };
 pub use object::BadEvent;
 pub use read::{BEGIN_READING, Event, Events, Page, Reading, Wanted, events};
+pub use register::{Publisher, StreamConflict, may_register, register};
 pub use rejot::{Copied, is_of_rejot, last_of_rejot, left_by_rejot, stored_by_rejot};
 pub use retain::{
     Gap, Holder, Horizon, Horizons, KeptFor, Limits, Pruned, Segment, gap, newest_segment, prune, segments,
 };
-pub use stream::{Publisher, Shape, Stream, StreamConflict, is_there, other_shapes, register, shapes, streams};
+pub use stream::{Shape, Stream, is_there, other_shapes, shapes, streams};
 
 /// The schema that holds all of it.
 pub const SCHEMA: &str = "rejot_events";

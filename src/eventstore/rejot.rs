@@ -17,7 +17,8 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
-use super::stream::{Publisher, StreamConflict, attrs_document, columns_document};
+use super::register::{Publisher, StreamConflict};
+use super::stream::{attrs_document, columns_document};
 use super::{BadEvent, query};
 use crate::change::{Kind, PublicSchema};
 use crate::datastore::{DataStoreError, late_ordinal};

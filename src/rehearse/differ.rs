@@ -108,10 +108,12 @@ pub fn differing(keys: &Keys, before: &[Made], after: &[Made]) -> Vec<Differing>
             continue;
         }
         while same(before.front(), after.front()) {
-            (before.pop_front(), after.pop_front());
+            before.pop_front();
+            after.pop_front();
         }
         while same(before.back(), after.back()) {
-            (before.pop_back(), after.pop_back());
+            before.pop_back();
+            after.pop_back();
         }
         while !(before.is_empty() && after.is_empty()) {
             let (one, other) = (before.pop_front(), after.pop_front());

@@ -13,6 +13,7 @@ mod cut;
 mod differ;
 mod outcome;
 mod running;
+mod speed;
 mod state;
 mod verdict;
 
@@ -21,4 +22,5 @@ pub use cut::{Cut, Piece, cut};
 pub use differ::{ColumnDiffers, Differing, Keys, differing};
 pub use outcome::{Labels, Made, Played, play, run};
 pub use running::{Rehearsal, Setup, Unstartable};
+pub use speed::speed;
 pub use verdict::{Verdict, broke, verdict};

@@ -10,6 +10,9 @@ use crate::change::{Column, Kind};
 /// The attribute of a public column that tells what rows from before the column have, as text; without it, NULL.
 pub const MISSING_VALUE: &str = "missing-value";
 
+/// How long the table is waited for to add columns: whoever waits for it holds up all who come after, readers too.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+
 /// Adds to the table the columns that it lacks. Rows that are there get the column's [`MISSING_VALUE`].
 ///
 /// An added column is never NOT NULL: rows from before it was added at the source may come yet.
@@ -20,12 +23,7 @@ pub(super) async fn add_columns(client: &Client, target: &TableTarget, lacking: 
     let mut added = Vec::new();
     let mut without_default = Vec::new();
     for column in lacking {
-        let declared = declared_type(client, column).await.map_err(failed)?;
-        let declared = declared.ok_or_else(|| SinkError::TypeMissing {
-            table: name.clone(),
-            column: column.name.to_string(),
-            type_name: column.kind.to_string(),
-        })?;
+        let declared = type_of(client, target, column).await?;
         let column_name = quoted(&column.name);
         let missing = column.attrs.iter().find(|(attribute, _)| attribute == MISSING_VALUE);
         let default = missing.map(|(_, value)| format!(" DEFAULT {}", literal(value))).unwrap_or_default();
@@ -34,11 +32,30 @@ pub(super) async fn add_columns(client: &Client, target: &TableTarget, lacking: 
         tracing::info!(table = name, column = %column.name, "adding a column that the destination lacks");
     }
     // One transaction: a default that stays would fill in what an INSERT leaves out.
-    let mut sql = format!("ALTER TABLE {table} {}", added.join(", "));
+    let mut sql = format!("{LOCK_WAIT}; ALTER TABLE {table} {}", added.join(", "));
     if !without_default.is_empty() {
         sql.push_str(&format!("; ALTER TABLE {table} {}", without_default.join(", ")));
     }
     client.batch_execute(&sql).await.map_err(failed)
+}
+
+/// Makes sure that the destination has the types of columns that it lacks.
+pub(super) async fn could_add(client: &Client, target: &TableTarget, lacking: &[&Column]) -> Result<(), SinkError> {
+    for column in lacking {
+        type_of(client, target, column).await?;
+    }
+    Ok(())
+}
+
+async fn type_of(client: &Client, target: &TableTarget, column: &Column) -> Result<String, SinkError> {
+    let name = target.readable();
+    let failed = |error| SinkError::server("look up a type at the destination", None, Some(&name), error);
+    let declared = declared_type(client, column).await.map_err(failed)?;
+    declared.ok_or_else(|| SinkError::TypeMissing {
+        table: name.clone(),
+        column: column.name.to_string(),
+        type_name: column.kind.to_string(),
+    })
 }
 
 /// Makes the table, and its schema where that is missing.
@@ -47,14 +64,7 @@ pub(super) async fn create(client: &Client, target: &TableTarget) -> Result<(), 
     let failed = |error| SinkError::server("create the destination table", None, Some(&name), error);
     let mut lines = Vec::new();
     for column in &target.public.columns {
-        let declared = declared_type(client, column).await.map_err(failed)?;
-        let Some(declared) = declared else {
-            return Err(SinkError::TypeMissing {
-                table: name,
-                column: column.name.to_string(),
-                type_name: column.kind.to_string(),
-            });
-        };
+        let declared = type_of(client, target, column).await?;
         let not_null = if column.nullable && !column.key { "" } else { " NOT NULL" };
         lines.push(format!("{} {declared}{not_null}", quoted(&column.name)));
     }

@@ -183,6 +183,11 @@ impl SinkError {
         }
     }
 
+    /// Returns true where somebody else's lock was not waited for any longer.
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, SinkError::Refused { source, .. } if source.sqlstate == "55P03")
+    }
+
     /// Returns what the operator should do.
     pub fn hint(&self) -> Option<String> {
         let text = match self {

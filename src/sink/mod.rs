@@ -45,4 +45,4 @@ pub use encode::{NotText, text as text_of};
 pub use error::SinkError;
 pub use refusal::Refusal;
 pub use statement::{SqlTarget, SqlWriter};
-pub use table::{TableTarget, TableWriter, examine};
+pub use table::{TableTarget, TableWriter, examine, fits};

@@ -63,9 +63,8 @@ impl TableWriter {
         let found = found.ok_or_else(|| SinkError::TableMissing { table: target.readable() })?;
         check::is_table(&target, &found)?;
         let mut columns = catalog::columns(client, found.oid).await.map_err(looking)?;
-        let is_there = |wanted: &Column| columns.iter().any(|column| column.name == *wanted.name);
-        let lacking: Vec<&Column> = target.public.columns.iter().filter(|c| !c.key && !is_there(c)).collect();
-        if target.create_table && !lacking.is_empty() {
+        let lacking = lacking(&target, &columns);
+        if !lacking.is_empty() {
             create::add_columns(client, &target, &lacking).await?;
             columns = catalog::columns(client, found.oid).await.map_err(looking)?;
         }
@@ -121,6 +120,42 @@ impl TableWriter {
         self.statements.insert(key, statement.clone());
         Ok(statement)
     }
+}
+
+/// Says what would keep [`TableWriter::prepare`] from making a table ready, and makes and changes nothing.
+///
+/// # Errors
+/// The first thing that is wrong, or what the server says.
+pub async fn fits(client: &Client, target: &TableTarget) -> Result<(), SinkError> {
+    if target.public.columns.is_empty() {
+        return Err(SinkError::NoColumns { table: target.readable() });
+    }
+    let looking = |error| SinkError::server("look up the destination table", None, Some(&target.readable()), error);
+    let Some(found) = catalog::relation(client, &target.schema, &target.table).await.map_err(looking)? else {
+        if !target.create_table {
+            return Err(SinkError::TableMissing { table: target.readable() });
+        }
+        return create::could_add(client, target, &target.public.columns.iter().collect::<Vec<_>>()).await;
+    };
+    check::is_table(target, &found)?;
+    let columns = catalog::columns(client, found.oid).await.map_err(looking)?;
+    let indexes = catalog::indexes(client, found.oid).await.map_err(looking)?;
+    let types = check::foreign_types(client, target, &columns).await.map_err(looking)?;
+    let lacking = lacking(target, &columns);
+    create::could_add(client, target, &lacking).await?;
+    let is_added = |problem: &SinkError| match problem {
+        SinkError::ColumnMissing { column, .. } => lacking.iter().any(|lacking| *lacking.name == **column),
+        _ => false,
+    };
+    let problems = check::problems(target, &columns, &indexes, &types);
+    problems.into_iter().find(|problem| !is_added(problem)).map_or(Ok(()), Err)
+}
+
+/// Returns the columns that are to be added to a table.
+fn lacking<'a>(target: &'a TableTarget, columns: &[catalog::FoundColumn]) -> Vec<&'a Column> {
+    let is_there = |wanted: &Column| columns.iter().any(|column| column.name == *wanted.name);
+    let wanted = target.public.columns.iter().filter(|_| target.create_table);
+    wanted.filter(|column| !column.key && !is_there(column)).collect()
 }
 
 /// Looks at a table without making or changing anything, and returns everything that keeps its rows from being written,

@@ -44,11 +44,23 @@ pub struct Host {
 
 /// Linear memories of all instances together. Each reserves 4 GiB of addresses, and no memory.
 const MEMORIES_MAX: u32 = 256;
+/// The same for candidates.
+const CANDIDATE_MEMORIES_MAX: u32 = 96;
 
 impl Host {
     /// Sets up the engine. A cache that can't be used is left out, with a warning in the log.
     pub fn new(options: HostOptions) -> Result<Host, WasmError> {
-        let engine = engine().map_err(|error| WasmError::Engine { source: Cause(error) })?;
+        Host::with_memories(options, MEMORIES_MAX)
+    }
+
+    /// Sets up an engine whose instances take nothing from those of another one: for components that are tried out while
+    /// others run.
+    pub fn for_candidates(options: HostOptions) -> Result<Host, WasmError> {
+        Host::with_memories(options, CANDIDATE_MEMORIES_MAX)
+    }
+
+    fn with_memories(options: HostOptions, memories_max: u32) -> Result<Host, WasmError> {
+        let engine = engine(memories_max).map_err(|error| WasmError::Engine { source: Cause(error) })?;
         let linker = linker(&engine).map_err(|error| WasmError::Engine { source: Cause(error) })?;
         let ticker = Ticker::start(&engine)?;
         let cache = options.cache_dir.and_then(|folder| {
@@ -170,7 +182,7 @@ fn check_header(bytes: &[u8], name: &str) -> Result<(), WasmError> {
     }
 }
 
-fn engine() -> wasmtime::Result<Engine> {
+fn engine(memories_max: u32) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .concurrency_support(false)
@@ -184,10 +196,10 @@ fn engine() -> wasmtime::Result<Engine> {
     pool.linear_memory_keep_resident(0)
         .table_keep_resident(0)
         .max_unused_warm_slots(0)
-        .total_memories(MEMORIES_MAX)
-        .total_tables(MEMORIES_MAX * 4)
-        .total_core_instances(MEMORIES_MAX * 16)
-        .total_component_instances(MEMORIES_MAX)
+        .total_memories(memories_max)
+        .total_tables(memories_max * 4)
+        .total_core_instances(memories_max * 16)
+        .total_component_instances(memories_max)
         .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)
         .max_memories_per_component(CORE_INSTANCES_MAX as u32)
         .max_tables_per_component(CORE_INSTANCES_MAX as u32)

@@ -54,36 +54,36 @@ pub fn counts(data: &'static str) -> Guest {
     Guest { imports: IMPORTS, process: PROCESS, stateful: true, data, ..Guest::default() }
 }
 
-const TABLES: &str = "CREATE TABLE public.t (id bigint PRIMARY KEY, v text NOT NULL);
+pub const TABLES: &str = "CREATE TABLE public.t (id bigint PRIMARY KEY, v text NOT NULL);
     CREATE TABLE public.u (id bigint PRIMARY KEY)";
 
 /// `t` through a component, and `u` beside it.
-fn manifest(line: &Line) -> String {
+pub fn manifest(line: &Line) -> String {
     let t = Flow::new("t", "publicSchemaType: wasm, component: t.wasm").into("t", "createTable: true");
     line.manifest(&[t, table("u")])
 }
 
 /// One transaction for each id, so that a component may change between any two of them.
-async fn insert(line: &Line, ids: std::ops::RangeInclusive<u32>) {
+pub async fn insert(line: &Line, ids: std::ops::RangeInclusive<u32>) {
     for id in ids {
         line.source(&format!("INSERT INTO t VALUES ({id}, 'a')")).await;
     }
 }
 
 /// Returns the letters of all rows by id, as `aaabb`; fails where an id is missing, or a row is there that should not be.
-async fn letters(destination: &Database, rows: u32) -> String {
+pub async fn letters(destination: &Database, rows: u32) -> String {
     let ids = destination.value("SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), '') FROM t").await;
     let expected: Vec<String> = (1..=rows).map(|id| id.to_string()).collect();
     assert_eq!(ids, expected.join(" "));
     destination.value("SELECT coalesce(string_agg(v, '' ORDER BY id), '') FROM t").await
 }
 
-async fn has_rows(line: &Line, rows: u32) {
+pub async fn has_rows(line: &Line, rows: u32) {
     line.destination.wait_for_rows("t", rows.into()).await;
 }
 
 /// Runs `pelton deploy ARGUMENTS…` and returns the exit code and what it printed on both.
-async fn deploy(manifest: &str, files: &[(&str, Vec<u8>)], arguments: &[&str]) -> (i32, String, String) {
+pub async fn deploy(manifest: &str, files: &[(&str, Vec<u8>)], arguments: &[&str]) -> (i32, String, String) {
     let mut pelton = Pelton::new([&["deploy"][..], arguments].concat()).file("pelton.yaml", manifest);
     for (name, bytes) in files {
         pelton = pelton.file(name, bytes);
@@ -93,14 +93,14 @@ async fn deploy(manifest: &str, files: &[(&str, Vec<u8>)], arguments: &[&str]) -
 }
 
 /// Deploys a component while `pelton sync` runs, which must take it.
-async fn deploys(manifest: &str, guest: &Guest) {
+pub async fn deploys(manifest: &str, guest: &Guest) {
     let (code, stdout, stderr) = deploy(manifest, &[("new.wasm", guest.component())], &["t", "new.wasm"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stderr.contains("destination: `t@1` runs as component "), "{stderr}");
+    assert!(stderr.contains(": `t@1` runs as component "), "{stderr}");
 }
 
 /// `pelton sync` of the manifest, which has begun with the component that writes `a`.
-async fn running(line: &Line, manifest: &str) -> Pelton {
+pub async fn running(line: &Line, manifest: &str) -> Pelton {
     line.source(TABLES).await;
     let mut sync = line.follow(manifest).file("t.wasm", writes('a').component());
     sync.start();
@@ -122,7 +122,14 @@ async fn a_component_takes_over_between_transactions_and_is_rolled_back() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
+    let here = "SELECT pg_current_wal_lsn()";
+    let before = line.source.value(here).await;
     deploys(&manifest, &writes('b')).await;
+    let between = format!(
+        "SELECT lsn > '{before}' AND lsn <= '{}' FROM rejot_data_store.transform",
+        line.source.value(here).await
+    );
+    assert_eq!(line.destination.value(&between).await, "t", "where it was taken is recorded");
     line.source("INSERT INTO u VALUES (1)").await;
     writing.await.expect("the writer ends");
     has_rows(&line, 200).await;
@@ -279,7 +286,7 @@ async fn what_cannot_take_over_is_refused_and_what_runs_goes_on() {
     let mut sync = running(&line, &manifest).await;
     let cut = writes('b').component();
     // Refused before anything is written …
-    let here: [(Vec<u8>, &[&str]); 4] = [
+    let here: [(Vec<u8>, &[&str]); 6] = [
         (b"no component".to_vec(), &["is not WebAssembly"]),
         (cut[..cut.len() / 2].to_vec(), &["is not a valid component"]),
         (
@@ -287,6 +294,11 @@ async fn what_cannot_take_over_is_refused_and_what_runs_goes_on() {
             &["public schema `t` 1.0 would break those who read it: column `v` may be NULL", "publish it as `t` 2.0"],
         ),
         (Guest { version: (2, 0), ..writes('b') }.component(), &["does not publish `t@1`", "it publishes t@2"]),
+        (
+            Guest { name: "others", ..writes('b') }.component(),
+            &["the component is `others`, and transform `t@1` is component `guest`"],
+        ),
+        (Guest { settings: &["currency"], ..writes('b') }.component(), &["the settings of component", "`currency`"]),
     ];
     for (component, parts) in here {
         let (code, stdout, stderr) = deploy(&manifest, &[("x.wasm", component)], &["t", "x.wasm"]).await;

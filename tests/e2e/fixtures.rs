@@ -48,3 +48,19 @@ async fn what_comes_of_a_fixture_is_accepted_and_compared_from_then_on() {
     let (code, said, _) = test(Guest::default(), &wrong, &[]).await;
     assert_eq!(code, Some(1), "{said}");
 }
+
+#[tokio::test]
+async fn what_is_no_transform_is_told_so() {
+    // The empty component has no `describe`, nor anything else.
+    let empty = b"\0asm\x0d\0\x01\0";
+    let module = b"\0asm\x01\0\0\0";
+    for (bytes, word) in
+        [(&empty[..], "does not export"), (&module[..], "pelton build"), (b"no component", "not WebAssembly")]
+    {
+        let mut pelton =
+            Pelton::new(["test", "--component", "t.wasm", "t.yaml"]).file("t.wasm", bytes).file("t.yaml", FIXTURE);
+        assert_eq!(pelton.run().await.code(), Some(1));
+        let said = pelton.stderr();
+        assert!(said.contains("t.wasm") && said.contains(word) && said.contains("Hint: "), "{said}");
+    }
+}

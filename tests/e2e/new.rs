@@ -58,6 +58,9 @@ async fn works_at_once(lang: &str) {
         ),
         "{lang}: {said}"
     );
+    // The project has a fixture, so what a change costs is measured on it.
+    let costs = said.split(" µs a change").next().and_then(|before| before.rsplit(' ').next());
+    assert!(costs.and_then(|costs| costs.parse::<f64>().ok()).is_some_and(|costs| costs > 0.0), "{lang}: {said}");
     let (code, said) = pelton(&["test", at]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
     let manifest = path.join("pelton.yaml");
@@ -68,6 +71,27 @@ async fn works_at_once(lang: &str) {
     assert_eq!(code, Some(0), "{lang}: {}{}", check.stdout(), check.stderr());
     let (code, said) = pelton(&["generate", at, "--check", "--from", &database.url()]).await;
     assert_eq!(code, Some(0), "{lang}: {said}");
+    a_mistake_is_shown(lang, &path).await;
+}
+
+/// A mistake is told in the compiler's own words, with its file, and then in ours.
+async fn a_mistake_is_shown(lang: &str, path: &Path) {
+    let name = path.file_name().unwrap().to_str().unwrap().replace('-', "_");
+    let file = match lang {
+        "rust" => "src/lib.rs".to_owned(),
+        "ts" | "js" => format!("src/transform.{lang}"),
+        "go" => "transform.go".to_owned(),
+        _ => format!("{name}.{lang}"),
+    };
+    let source = path.join(&file);
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, format!("{text}\n)]}} x\n")).unwrap();
+    let (code, said) = pelton(&["build", path.to_str().unwrap()]).await;
+    assert_eq!(code, Some(1), "{lang}: {said}");
+    let line = format!("{}", text.lines().count() + 2);
+    let place = said.find(&file).unwrap_or_else(|| panic!("{lang}: {file} is not named: {said}"));
+    assert!(said[place..].contains(&line), "{lang}: line {line} is not named: {said}");
+    assert!(said.find("Error: ").is_some_and(|ours| ours > place), "{lang}: ours comes last: {said}");
 }
 
 #[tokio::test]

@@ -101,6 +101,14 @@ class ProjectTest(unittest.TestCase):
         self.assertEqual(own, {"orders.py", "rates.csv", "pyproject.toml"})
         self.assertTrue(any(line.endswith("pelton_sdk/runner.py") for line in lines))
 
+    def test_a_package_may_be_called_like_what_tools_make(self) -> None:
+        files = "orders.py", "build/lib/old.py", "dist/__init__.py", "dist/new.py", "shop/build/rates.py"
+        found = self.project('[project]\nname = "orders"', *files)
+        own = {str(file.relative_to(found.root)) for file in found.files()}
+        self.assertEqual(
+            own, {"orders.py", "dist/__init__.py", "dist/new.py", "shop/build/rates.py", "pyproject.toml"}
+        )
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -49,8 +49,10 @@ pub fn component<E>(key: Key, make: impl FnOnce() -> Result<Vec<u8>, E>) -> Resu
 fn component_in<E>(folder: Option<&Path>, key: Key, make: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Vec<u8>, E> {
     let Some(folder) = folder else { return make() };
     let file = key.file(folder);
-    // Whole files only: they are renamed into place.
-    if let Ok(bytes) = std::fs::read(&file) {
+    // Whole files only: they are renamed into place. After a power cut one may be empty, or full of zeroes.
+    if let Ok(bytes) = std::fs::read(&file)
+        && bytes.starts_with(b"\0asm")
+    {
         return Ok(bytes);
     }
     let bytes = make()?;
@@ -92,15 +94,20 @@ mod tests {
             let key = ingredients.iter().fold(Key::default(), |key, ingredient| key.and(ingredient));
             let bytes = component_in::<()>(Some(folder.path()), key, || {
                 made += 1;
-                Ok(vec![made])
+                Ok([b"\0asm".as_slice(), &[made]].concat())
             });
-            bytes.unwrap()
+            bytes.unwrap()[4..].to_vec()
         };
         assert_eq!(build(&["a", "b"]), [1]);
         assert_eq!(build(&["a", "b"]), [1]);
         assert_eq!(build(&["ab"]), [2]);
         assert_eq!(build(&["a", "c"]), [3]);
         assert_eq!(build(&["ab"]), [2]);
+        // One that a power cut left empty is made anew.
+        let key = || ["a", "c"].iter().fold(Key::default(), |key, ingredient| key.and(ingredient));
+        std::fs::write(key().file(folder.path()), "").unwrap();
+        assert_eq!(build(&["a", "c"]), [4]);
+        assert_eq!(build(&["a", "c"]), [4]);
         // Nothing is kept of one that fails, and nothing is needed where there is no folder.
         let key = || Key::default().and("x");
         assert_eq!(component_in(Some(folder.path()), key(), || Err("no")), Err("no"));

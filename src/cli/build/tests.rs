@@ -55,6 +55,15 @@ fn a_folder_without_a_project_is_named() {
 }
 
 #[test]
+fn the_projects_own_settings_of_cargo_count() {
+    let folder = a_crate(CDYLIB, "");
+    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+    std::fs::write(folder.path().join(".cargo/config.toml"), "[").unwrap();
+    let error = error_of(folder.path());
+    assert!(error.to_string().contains("config.toml"), "{error}");
+}
+
+#[test]
 fn what_cargo_says_of_a_broken_manifest_is_passed_on() {
     let folder = a_crate("crate-type = 5", "");
     let error = error_of(folder.path()).to_string();

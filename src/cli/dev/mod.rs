@@ -30,6 +30,7 @@ use super::{build, component, files as manifests, test};
 use crate::manifest::Manifest;
 use crate::wasm::{Component, Host, HostOptions};
 
+const APPLICATION: &str = "pelton dev";
 /// How often is looked for files that were saved.
 const POLL: Duration = Duration::from_millis(200);
 /// Editors and tools write several files: it is waited until nothing more comes for that long.
@@ -105,6 +106,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     build::Language::of(&args.dir).map_err(|error| Failure::of(&error, error.hint()))?;
     let settings = args.given.read(args.manifest.as_deref(), true)?;
     let (source, destination) = (args.source()?, args.destination()?);
+    // Before anything is built, which takes longer.
+    for database in source.iter().map(|source| &source.database).chain(&destination) {
+        database.connect(APPLICATION).await?;
+    }
     let host = Host::new(HostOptions::for_user()).map_err(|error| Failure::of(&error, error.hint()))?;
     let mut session = Session {
         files: Files::of(&args.dir),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::APPLICATION;
 use crate::change::{Change, Relation};
 use crate::cli::capture::Source;
 use crate::cli::replay::{Origin, Piece};
@@ -20,7 +21,6 @@ use crate::record::{Messages, Options, Recorded, Recorder, Wanted};
 use crate::rehearse::{Cut, cut};
 use crate::wasm::Descriptor;
 
-const APPLICATION: &str = "pelton dev";
 /// What is kept of a source, transactions larger than a part of it left out.
 const BYTES_MAX: usize = 64 << 20;
 const TRANSACTION_BYTES_MAX: usize = 16 << 20;

@@ -15,6 +15,9 @@ use crate::wasm::{Component, Descriptor};
 /// Beyond that many rows or differences nobody reads on.
 const SHOWN_MAX: u64 = 100;
 
+/// Makes what is run of what transforms read, or says why it does not fit them.
+type MakePieces<'a> = dyn Fn(&[Descriptor]) -> Result<Vec<Piece>, Failure> + 'a;
+
 /// One build, and what it is tried with.
 pub struct Round<'a> {
     /// The build before, if there was one.
@@ -87,12 +90,7 @@ impl Round<'_> {
     }
 
     /// Runs what belongs together, with an empty state at its beginning.
-    async fn group(
-        &mut self,
-        pieces: &dyn Fn(&[Descriptor]) -> Result<Vec<Piece>, Failure>,
-        compare: bool,
-        write: bool,
-    ) -> Result<(), Failure> {
+    async fn group(&mut self, pieces: &MakePieces<'_>, compare: bool, write: bool) -> Result<(), Failure> {
         let now = self.component.descriptor().clone();
         let mut before = None;
         if let Some(previous) = self.previous.filter(|_| compare) {
@@ -163,6 +161,10 @@ impl Played {
             println!("… and {}", counted(hidden, "more"));
         }
         let transactions = self.compared.transactions + self.alone.transactions;
+        if transactions == 0 && !self.failed {
+            println!("there is nothing to run: write fixtures into the folder tests, or name a source with --from");
+            return;
+        }
         let of = match recorded {
             0 => counted(self.fixtures, "fixture"),
             recorded => format!("{} and {recorded} recorded", counted(self.fixtures, "fixture")),

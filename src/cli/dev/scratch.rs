@@ -6,6 +6,7 @@
 
 use tokio_postgres::Client;
 
+use super::APPLICATION;
 use crate::change::{PublicSchema, Row};
 use crate::cli::databases::Database;
 use crate::cli::report::Failure;
@@ -13,7 +14,6 @@ use crate::postgres::{QueryError, quote_ident};
 use crate::rehearse::Labels;
 use crate::sink::{Addressed, Destination, SinkError, TableTarget, TableWriter};
 
-const APPLICATION: &str = "pelton dev";
 /// The comment by which the schema is known.
 const MARK: &str = "Made by pelton dev: the rows of its last build.";
 /// Names of Postgres are no longer.

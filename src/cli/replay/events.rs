@@ -319,10 +319,10 @@ fn check_positions(database: &Database, wanted: &Wanted<'_>, streams: &[&Stream]
             format!("{some} means something for one source only, and these events are of {}", sources.join(", "));
         return Err(database.refused(what, "choose public schemas of one with --schema"));
     }
-    if let (Some(from), Some(until)) = (from, wanted.until) {
-        if until < from {
-            return Err(database.refused(format!("--until {until} lies before --from {from}"), "exchange them"));
-        }
+    if let (Some(from), Some(until)) = (from, wanted.until)
+        && until < from
+    {
+        return Err(database.refused(format!("--until {until} lies before --from {from}"), "exchange them"));
     }
     let last = streams.iter().map(|stream| stream.last).max().unwrap_or(Position::START);
     if let Some(from) = from.filter(|from| *from > last) {

@@ -109,6 +109,7 @@ pub static ORDINARY: Set = Set {
             &[Column("transform", "former_digest"), Table("component"), Table("deployment")]
         ),
         migration!(12, "shadow", "rejot_data_store/0012_shadow.sql", &[Table("shadow")]),
+        migration!(13, "attempts", "rejot_data_store/0013_attempts.sql", &[Column("deployment", "attempts")]),
     ],
 };
 

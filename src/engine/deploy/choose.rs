@@ -1,8 +1,11 @@
-//! Chooses the component that a transform runs as: the recorded one, the manifest's file, or a deployed one.
+//! Chooses the component that a transform runs as, deployments that nobody has taken yet aside: the recorded one, or the
+//! manifest's file.
 //!
 //! While the manifest's file is what runs, a new file is a new component, taken at the next start. Once another component
 //! was deployed over it, that one runs, at every start and on every host, until the file holds it too, or another one is
-//! deployed: a file that nobody deployed is not taken in silence, and not ignored in silence either.
+//! deployed: a file that nobody deployed is not taken in silence, and not ignored in silence either. Within one process
+//! nothing but a deployment changes what a transform runs as, and what it runs as stays loaded: a run that begins anew
+//! reads no file and compiles nothing.
 
 use std::sync::Arc;
 
@@ -10,9 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use super::super::Context;
+use super::super::apart::Place;
 use super::super::failure::EngineError;
 use super::super::load;
-use crate::datastore::{self, Began, COMPONENT_BYTES_MAX, Deployed, DeploymentState, Owned, RunsAs};
+use super::super::plan::{FlowPlan, TransformPlan};
+use crate::datastore::{self, Began, COMPONENT_BYTES_MAX, Deployed, FlowRow, Owned, RunsAs};
 use crate::lsn::Lsn;
 use crate::manifest::WasmConfig;
 use crate::wasm::Component;
@@ -23,10 +28,12 @@ pub struct Whose<'a> {
     /// A session at the destination.
     pub client: &'a Client,
     pub destination: &'a str,
-    pub transform: &'a str,
+    pub transform: &'a TransformPlan,
     pub config: &'a WasmConfig,
     /// What the destination has of it.
     pub deployed: Option<&'a Deployed>,
+    /// It was released: it forgets what it remembers, and its tables are copied anew.
+    pub anew: bool,
 }
 
 /// The component that a transform is to run as.
@@ -35,39 +42,53 @@ pub struct Chosen {
     pub digest: String,
     /// What it ran as until now.
     pub before: Option<RunsAs>,
-    /// The number of the deployment that it is taken for.
-    pub deployment: Option<i64>,
-    file_digest: Option<String>,
-    bytes: Arc<Vec<u8>>,
+    /// It is taken for a deployment.
+    pub(super) is_deployment: bool,
+    /// What the manifest's file holds; where that was not deployed, what it held before.
+    pub(super) file_digest: Option<String>,
+    /// To be kept at the destination, unless they are.
+    bytes: Option<Arc<Vec<u8>>>,
     /// What is to be said of the manifest's file, and what to do.
     of_file: Option<(String, Option<String>)>,
 }
 
-/// Chooses. `wanted` says whether a deployment that nobody has taken yet counts.
+/// Chooses what a transform goes on as.
 ///
 /// # Errors
 /// The component can't be had or loaded.
-pub async fn choose(whose: &Whose<'_>, wanted: bool) -> Result<Chosen, EngineError> {
+pub async fn choose(whose: &Whose<'_>) -> Result<Chosen, EngineError> {
+    let before = whose.runs_as();
+    let begun = whose.context.begun(&whose.place());
+    if let (Some(runs), Some(component)) = (&before, &begun)
+        && runs.digest == hex::encode(component.digest())
+    {
+        return Ok(Chosen {
+            component: component.clone(),
+            digest: runs.digest.clone(),
+            file_digest: runs.file_digest.clone(),
+            before,
+            is_deployment: false,
+            bytes: None,
+            of_file: None,
+        });
+    }
     let file = load::read(whose.config).await;
     let mut file_digest = file.as_ref().ok().map(|bytes| digest(bytes));
-    let before = whose.deployed.and_then(|one| one.runs_as.clone());
-    let deployment = whose.deployed.and_then(|one| one.deployment.as_ref());
-    let deployment = deployment.filter(|one| wanted && one.state == DeploymentState::Wanted);
     let path = whose.config.component.display().to_string();
     let of_store = |digest: &str| format!("component {}", short(digest));
+    // A file that changes while a process runs the transform is not taken by the way, in a run that begins for another reason.
+    let follows_file = |runs: &RunsAs| is_of_file(runs) && begun.is_none();
     let mut of_file = None;
-    let (bytes, digest, name) = match (deployment, &before, file) {
-        (Some(wish), ..) => (whose.kept(&wish.digest).await?, wish.digest.clone(), of_store(&wish.digest)),
-        (None, None, file) => {
+    let (bytes, digest, name) = match (&before, file) {
+        (None, file) => {
             let bytes = file?;
             let digest = digest(&bytes);
-            (Some(bytes), digest, path)
+            (bytes, digest, path)
         }
-        (None, Some(runs), Ok(bytes)) => {
+        (Some(runs), Ok(bytes)) => {
             let found = digest(&bytes);
-            let is_new = is_of_file(runs) && !whose.has_begun();
-            if found == runs.digest || is_new {
-                (Some(bytes), found, path)
+            if found == runs.digest || follows_file(runs) {
+                (bytes, found, path)
             } else {
                 if runs.file_digest.as_ref() != Some(&found) {
                     of_file = Some(whose.unheeded(runs, &found));
@@ -78,18 +99,16 @@ pub async fn choose(whose: &Whose<'_>, wanted: bool) -> Result<Chosen, EngineErr
             }
         }
         // The file is gone. That is a mistake where the file is what runs; otherwise nothing is missing.
-        (None, Some(runs), Err(error)) => {
-            let kept = if is_of_file(runs) && !whose.has_begun() { None } else { whose.kept(&runs.digest).await? };
-            let Some(kept) = kept else { return Err(error) };
+        (Some(runs), Err(error)) if follows_file(runs) => return Err(error),
+        (Some(runs), Err(error)) => {
             of_file = Some((format!("{error}; component {} goes on running", short(&runs.digest)), error.hint()));
             file_digest.clone_from(&runs.file_digest);
-            (Some(kept), runs.digest.clone(), of_store(&runs.digest))
+            (whose.kept(&runs.digest).await?, runs.digest.clone(), of_store(&runs.digest))
         }
     };
-    let bytes = Arc::new(bytes.ok_or_else(|| whose.not_kept(&digest))?);
+    let bytes = Arc::new(bytes);
     let component = whose.context.components.load(&bytes, &digest, name, load::limits(whose.config)).await?;
-    let deployment = deployment.map(|wish| wish.number);
-    Ok(Chosen { component, digest, before, deployment, file_digest, bytes, of_file })
+    Ok(Chosen { component, digest, before, is_deployment: false, file_digest, bytes: Some(bytes), of_file })
 }
 
 /// Tells whether what runs is what the manifest's file held: then a new file is a new component.
@@ -108,42 +127,80 @@ pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
+/// Tells whether a transform's flows were released.
+pub fn is_released(transform: &TransformPlan, rows: &[FlowRow]) -> bool {
+    let is_its_own = |row: &FlowRow| transform.flows.iter().any(|flow: &FlowPlan| flow.name == row.flow);
+    rows.iter().any(|row| row.released && is_its_own(row))
+}
+
 impl Whose<'_> {
-    /// Returns true once this process has run the transform: a file that changes under it is not taken by the way, in a
-    /// run that begins for another reason.
-    fn has_begun(&self) -> bool {
-        let place = (self.destination.to_owned(), self.transform.to_owned());
-        self.context.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(&place)
+    pub(super) fn place(&self) -> Place {
+        (self.destination.to_owned(), self.transform.name.clone())
     }
 
-    async fn kept(&self, digest: &str) -> Result<Option<Vec<u8>>, EngineError> {
+    /// Returns true once this process has run the transform.
+    pub fn has_begun(&self) -> bool {
+        self.context.begun(&self.place()).is_some()
+    }
+
+    /// Returns what it ran as until now.
+    pub(super) fn runs_as(&self) -> Option<RunsAs> {
+        let mut runs_as = self.deployed?.runs_as.clone()?;
+        runs_as.has_state &= !self.anew;
+        Some(runs_as)
+    }
+
+    /// Returns what it runs as, if that can be had: what another component is held against.
+    pub(super) async fn running(&self) -> Option<Component> {
+        let runs_as = self.runs_as()?;
+        let of_file = async {
+            let bytes = load::read(self.config).await.ok()?;
+            (digest(&bytes) == runs_as.digest).then_some(bytes)
+        };
+        if let Some(loaded) = self.context.components.loaded(&runs_as.digest) {
+            return Some(loaded);
+        }
+        let bytes = match self.kept(&runs_as.digest).await {
+            Ok(bytes) => bytes,
+            Err(_) => of_file.await?,
+        };
+        let name = format!("component {}", short(&runs_as.digest));
+        let limits = load::limits(self.config);
+        self.context.components.load(&Arc::new(bytes), &runs_as.digest, name, limits).await.ok()
+    }
+
+    /// Returns the bytes of a component that the destination keeps.
+    pub(super) async fn kept(&self, digest: &str) -> Result<Vec<u8>, EngineError> {
         let kept = datastore::component(self.client, &self.context.manifest, digest).await;
-        kept.map_err(|source| EngineError::DataStore { slug: self.destination.to_owned(), source })
-    }
-
-    fn not_kept(&self, digest: &str) -> EngineError {
-        EngineError::Setup {
+        let kept = kept.map_err(|source| EngineError::DataStore { slug: self.destination.to_owned(), source })?;
+        let transform = &self.transform.name;
+        kept.ok_or_else(|| EngineError::Setup {
             what: format!(
-                "component {} of transform `{}`, which was deployed, is not kept at destination `{}`",
+                "component {} of transform `{transform}`, which was deployed, is not kept at destination `{}`",
                 short(digest),
-                self.transform,
                 self.destination
             ),
-            hint: Some(format!("deploy it again: `pelton deploy {} FILE`", self.transform)),
-        }
+            hint: Some(format!("deploy it again: `pelton deploy {transform} FILE`")),
+        })
     }
 
     fn unheeded(&self, runs: &RunsAs, found: &str) -> (String, Option<String>) {
-        let Whose { transform, config, .. } = self;
-        let (path, runs, found) = (config.component.display(), short(&runs.digest), short(found));
+        let (path, runs, found) = (self.config.component.display(), short(&runs.digest), short(found));
         (
             format!("{path} is component {found}, which was not deployed; component {runs} goes on running"),
-            Some(format!("`pelton deploy {transform} {path}` deploys the file")),
+            Some(format!("`pelton deploy {} {path}` deploys the file", self.transform.name)),
         )
     }
 }
 
 impl Chosen {
+    /// Returns a component that was made ready for a deployment.
+    pub(super) fn deployed(component: Component, file_digest: Option<String>, before: Option<RunsAs>) -> Chosen {
+        let digest = hex::encode(component.digest());
+        // Whoever deployed it has put its bytes there.
+        Chosen { component, digest, before, is_deployment: true, file_digest, bytes: None, of_file: None }
+    }
+
     /// Says where the manifest's file is not what runs.
     pub fn tell_of_file(&self, destination: &str, transform: &str) {
         if let Some((what, hint)) = &self.of_file {
@@ -165,10 +222,7 @@ impl Chosen {
         transform: &str,
         lsn: Lsn,
     ) -> Result<(), EngineError> {
-        let has_begun = || {
-            let place = (destination.to_owned(), transform.to_owned());
-            context.begun.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place);
-        };
+        let place = (destination.to_owned(), transform.to_owned());
         let state_version = self.state_version();
         let is_recorded = self.before.as_ref().is_some_and(|before| {
             before.digest == self.digest
@@ -176,24 +230,24 @@ impl Chosen {
                 && before.file_digest == self.file_digest
                 && before.state_version == state_version
         });
-        if is_recorded && self.deployment.is_none() {
-            has_begun();
+        if is_recorded && !self.is_deployment {
+            context.begins(place, &self.component);
             return Ok(());
         }
-        let bytes = Some(self.bytes.as_slice()).filter(|bytes| bytes.len() <= COMPONENT_BYTES_MAX);
+        let bytes = self.bytes.as_ref().map(|bytes| bytes.as_slice());
         let began = Began {
             transform,
             digest: &self.digest,
             file_digest: self.file_digest.as_deref(),
             state_version,
             lsn,
-            bytes,
+            bytes: bytes.filter(|bytes| bytes.len() <= COMPONENT_BYTES_MAX),
         };
         crate::fault::point("before-component");
         let began = datastore::begin_component(client, owned, &began).await;
         began.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })?;
         // Not before it is recorded: until then a new file is new.
-        has_begun();
+        context.begins(place, &self.component);
         crate::fault::point("after-component");
         let digest = short(&self.digest);
         match self.before.as_ref().filter(|before| before.digest != self.digest) {

@@ -66,7 +66,8 @@ async fn deploy(context: &Context, target: &Target) -> Result<(), EngineError> {
     let bytes = Arc::new(load::read(&target.config).await?);
     let digest = digest(&bytes);
     let name = target.config.component.display().to_string();
-    let component = context.components.load(&bytes, &digest, name, load::limits(&target.config)).await?;
+    let candidates = context.candidates().await?;
+    let component = candidates.load(&bytes, &digest, name, load::limits(&target.config)).await?;
     let mut found = target.look(&context.manifest).await?;
     if found.runs_as()?.digest == digest {
         return Ok(());

@@ -5,7 +5,7 @@
 use super::super::failure::EngineError;
 use super::super::load;
 use super::super::plan::TransformPlan;
-use super::choose::{Chosen, short};
+use super::choose::short;
 use crate::change::{Relation, breaks};
 use crate::datastore::RunsAs;
 use crate::manifest::WasmConfig;
@@ -19,6 +19,8 @@ pub struct Candidate<'a> {
     /// What it is to take the place of, where that can still be described.
     pub running: Option<&'a Descriptor>,
     pub runs_as: Option<&'a RunsAs>,
+    /// What the transform remembers is forgotten, and its tables are copied anew.
+    pub anew: bool,
     /// The tables that are published at the source, where that is known.
     pub published: Option<&'a [(String, String)]>,
 }
@@ -28,7 +30,7 @@ pub struct Candidate<'a> {
 /// # Errors
 /// That, with what to do.
 pub fn judge(candidate: &Candidate<'_>) -> Result<(), EngineError> {
-    let Candidate { transform, config, component, running, runs_as, published } = *candidate;
+    let Candidate { transform, config, component, running, runs_as, anew, published } = *candidate;
     let new = component.descriptor();
     let refuse = |what: String, hint: String| Err(EngineError::Setup { what, hint: Some(hint) });
     if let Some(old) = running.filter(|old| old.name != new.name) {
@@ -82,7 +84,7 @@ pub fn judge(candidate: &Candidate<'_>) -> Result<(), EngineError> {
             );
         }
     }
-    let Some(runs_as) = runs_as else { return Ok(()) };
+    let Some(runs_as) = runs_as.filter(|_| !anew) else { return Ok(()) };
     let was_stateful = running.map_or(runs_as.has_state, |old| old.stateful);
     match (was_stateful, new.stateful) {
         (false, true) => refuse(
@@ -104,12 +106,5 @@ pub fn judge(candidate: &Candidate<'_>) -> Result<(), EngineError> {
             Err(load::other_state_version(&transform.name, runs_as.state_version, new.state_version))
         }
         _ => Ok(()),
-    }
-}
-
-impl Chosen {
-    /// Returns what the transform ran as before, if that is another component.
-    pub fn replaces(&self) -> Option<&RunsAs> {
-        self.before.as_ref().filter(|before| before.digest != self.digest)
     }
 }

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::super::failure::EngineError;
 use super::super::load;
 use super::super::plan::{GroupPlan, Plan, TransformKind, TransformPlan};
-use super::choose::{digest, short};
+use super::choose::{digest, is_released, short};
 use super::judge::{Candidate, judge};
 use crate::datastore::{self, COMPONENT_BYTES_MAX, Deployed, Deployment, RunsAs, Scope};
 use crate::manifest::WasmConfig;
@@ -65,8 +65,10 @@ impl Target {
             source,
         })?;
         let scope = Scope { manifest: manifest.to_owned(), source: self.source.clone() };
-        let mut found = Found { target: self.clone(), client, scope, deployed: None };
+        let mut found = Found { target: self.clone(), client, scope, deployed: None, anew: false };
         found.deployed = found.now().await?;
+        let flows = datastore::flows(&found.client, &found.scope).await.map_err(|error| found.data_store(error))?;
+        found.anew = is_released(&self.transform, &flows);
         Ok(found)
     }
 }
@@ -78,6 +80,8 @@ pub struct Found {
     scope: Scope,
     /// As it was when it was looked at.
     pub deployed: Option<Deployed>,
+    /// It was released: it begins anew, whatever it remembers.
+    anew: bool,
 }
 
 impl Found {
@@ -172,6 +176,7 @@ impl Found {
             component,
             running: running.as_ref().map(Component::descriptor),
             runs_as: Some(runs_as).filter(|runs_as| runs_as.digest != hex::encode(component.digest())),
+            anew: self.anew,
             published: None,
         })
     }
@@ -195,7 +200,7 @@ impl Found {
             });
         }
         let (transform, digest) = (&self.target.transform.name, digest(bytes));
-        let number = datastore::deploy(&mut self.client, &self.scope, transform, &digest, Some(bytes)).await;
+        let number = datastore::deploy(&mut self.client, &self.scope, transform, &digest, bytes).await;
         number.map_err(|source| EngineError::DataStore { slug: self.target.group.slug.clone(), source })
     }
 }

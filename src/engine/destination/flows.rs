@@ -3,6 +3,7 @@
 use crate::datastore::{self, FlowRow, NewFlow};
 use crate::lsn::Lsn;
 
+use super::super::deploy::is_released;
 use super::super::failure::EngineError;
 use super::super::load;
 use super::super::plan::{FlowPlan, TransformPlan};
@@ -58,7 +59,7 @@ pub fn rows_of<'a>(transform: &'a TransformPlan, rows: &'a [FlowRow]) -> impl It
 
 /// Returns up to where the source may forget as far as a transform is concerned; `None` when it is released.
 pub fn least_checkpoint(transform: &TransformPlan, rows: &[FlowRow], source: &Source) -> Option<Lsn> {
-    if rows_of(transform, rows).any(|row| row.released) {
+    if is_released(transform, rows) {
         return None;
     }
     Some(rows_of(transform, rows).map(|row| row.lsn).min().unwrap_or(source.confirmed))
@@ -72,7 +73,7 @@ pub fn anew(
     source: &Source,
     start: &datastore::Start,
 ) -> Result<Option<Vec<FlowRow>>, EngineError> {
-    if !rows_of(transform, rows).any(|row| row.released) {
+    if !is_released(transform, rows) {
         return Ok(None);
     }
     // Whoever points the manifest elsewhere by mistake must not find the tables emptied.

@@ -1,6 +1,7 @@
 //! Opens a group: connects its destination, takes the flows over, and starts the tasks that feed it.
 
 mod flows;
+mod opening;
 mod part;
 
 use std::sync::Arc;
@@ -12,28 +13,24 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
-use crate::datastore::{
-    self, BackfillRow, DataStoreError, Deployed, DeploymentState, NewFlow, Owned, Scope, StateTable,
-};
+use crate::datastore::{self, NewFlow, Owned, Scope};
 use crate::eventstore;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
 use crate::sink::{Destination, TableWriter, Writer as Writes};
 
-use super::deploy::{self, Whose};
 use super::failure::{Chain, EngineError, Verdict};
 use super::group::{Event, Failure, Prepared, Transforming, Writer};
-use super::plan::{GroupPlan, TransformKind, TransformPlan};
+use super::plan::GroupPlan;
 use super::prepare::Source;
 use super::publish::Publishing;
 use super::rejot::{self, Left};
-use super::shadow::{self, Beside};
 use super::stopped;
 use super::transform::Running;
 use super::{Context, Problem};
 
-use self::flows::{anew, least_checkpoint, new_flows, together};
-use self::part::Part;
+use self::flows::{least_checkpoint, new_flows};
+use self::opening::Opening;
 
 /// What is to be opened.
 pub struct Target<'a> {
@@ -149,33 +146,19 @@ pub async fn open(
             opened.left_out.extend(from.map(|from| (transform.name.clone(), from)));
             continue;
         }
-        let mut wanted = true;
-        let ready = loop {
-            let mut opening = Opening {
-                context,
-                client: &mut client,
-                plan,
-                source,
-                owned: &owned,
-                start: &start,
-                segment: segment.as_ref(),
-                left: &left,
-                saved: &saved,
-                first_table: if plan.event_store { 0 } else { tables.len() },
-            };
-            let deployed = opening.deployed(transform).await?;
-            let deployed = deployed.as_ref();
-            let wish = deployed.and_then(|one| one.deployment.as_ref());
-            let wish = wish.filter(|one| wanted && one.state == DeploymentState::Wanted);
-            match (opening.open(transform, deployed, wanted).await, wish) {
-                // What it ran as goes on.
-                (Err(error), Some(wish)) if error.verdict() == Verdict::Stop => {
-                    wanted = false;
-                    deploy::refuse(&client, &scope, slug, &transform.name, wish, &error).await?;
-                }
-                (ready, _) => break ready,
-            }
+        let mut opening = Opening {
+            context,
+            client: &mut client,
+            plan,
+            source,
+            owned: &owned,
+            start: &start,
+            segment: segment.as_ref(),
+            left: &left,
+            saved: &saved,
+            first_table: if plan.event_store { 0 } else { tables.len() },
         };
+        let ready = opening.open(transform).await;
         match ready {
             Ok((parts, writers)) => {
                 transforms.extend(parts);
@@ -253,110 +236,11 @@ pub async fn open(
     Ok(opened)
 }
 
-/// A group that is being opened, as its transforms see it.
-struct Opening<'a> {
-    context: &'a Arc<Context>,
-    client: &'a mut Client,
-    plan: &'a GroupPlan,
-    source: &'a Source,
-    owned: &'a Owned,
-    start: &'a datastore::Start,
-    segment: Option<&'a Arc<AtomicI32>>,
-    left: &'a Left,
-    saved: &'a [BackfillRow],
-    /// The index of the first of a transform's tables.
-    first_table: usize,
-}
-
-impl Opening<'_> {
-    fn data_store(&self, source: DataStoreError) -> EngineError {
-        EngineError::DataStore { slug: self.plan.slug.clone(), source }
-    }
-
-    /// Returns what the destination has of a transform that is a component.
-    async fn deployed(&self, transform: &TransformPlan) -> Result<Option<Deployed>, EngineError> {
-        if !matches!(transform.kind, TransformKind::Wasm(_)) {
-            return Ok(None);
-        }
-        let all = datastore::deployed(self.client, &self.owned.scope).await;
-        let all = all.map_err(|error| self.data_store(error))?;
-        Ok(all.into_iter().find(|one| one.transform == transform.name))
-    }
-
-    /// Opens a transform: for each point at which flows of it are, what runs it, and what writes its rows. `wanted` says
-    /// whether a deployment of it counts.
-    async fn open(
-        &mut self,
-        transform: &TransformPlan,
-        deployed: Option<&Deployed>,
-        wanted: bool,
-    ) -> Result<(Vec<Running>, Vec<Writes>), EngineError> {
-        let Opening { context, plan, source, owned, start, segment, left, saved, first_table, .. } = *self;
-        let mut parts = Vec::new();
-        let mut writers = Vec::new();
-        let anew = anew(transform, &owned.flows, source, start)?;
-        let together = together(transform, anew.as_ref().unwrap_or(&owned.flows));
-        let chosen = match &transform.kind {
-            TransformKind::Wasm(config) => {
-                let (client, destination, name) = (&*self.client, &*plan.slug, &*transform.name);
-                let whose = Whose { context, client, destination, transform: name, config, deployed };
-                let chosen = deploy::choose(&whose, wanted).await?;
-                chosen.tell_of_file(destination, name);
-                if chosen.deployment.is_some() {
-                    deploy::judge_chosen(&whose, &chosen, transform, Some(&source.tables)).await?;
-                }
-                Some(chosen)
-            }
-            TransformKind::Table { .. } | TransformKind::Sql(_) => None,
-        };
-        for part in &together {
-            for row in &part.rows {
-                source.check_checkpoint(row)?;
-                source.check_branch(row).await?;
-            }
-            if anew.is_none() && part.rows.iter().any(|row| row.timeline != Some(source.timeline)) {
-                let flows: Vec<String> = part.rows.iter().map(|row| row.flow.clone()).collect();
-                let put = datastore::put_timeline(self.client, owned, &flows, source.timeline).await;
-                put.map_err(|error| self.data_store(error))?;
-            }
-            let opening = Part {
-                context,
-                client: self.client,
-                group: plan,
-                source,
-                transform,
-                chosen: chosen.as_ref(),
-                owned,
-                start,
-                anew: anew.is_some(),
-                segment,
-                left,
-            };
-            let first_table = if plan.event_store { 0 } else { first_table + writers.len() };
-            let (running, more) = opening.open(part, together.len(), first_table, saved).await?;
-            parts.push(running);
-            writers.extend(more);
-        }
-        if let (Some(chosen), Some(from)) = (&chosen, together.iter().map(|part| part.from).min()) {
-            chosen.begin(context, self.client, &plan.slug, owned, &transform.name, from).await?;
-        }
-        // Flows that are not at the same point have an instance each; one is enough to compare with.
-        if let (Some(running), TransformKind::Wasm(config), Some(part)) = (&chosen, &transform.kind, parts.first_mut())
-        {
-            let state = StateTable { scope: owned.scope.clone(), transform: transform.name.clone() };
-            let (relations, tables) = (source.relations(), &source.tables[..]);
-            let (client, group) = (&*self.client, plan);
-            let beside = Beside { context, client, group, transform, config, running, state, relations, tables };
-            part.shadow = shadow::open(&beside).await;
-        }
-        Ok((parts, writers))
-    }
-}
-
 /// Tells whether what keeps a transform from being opened will pass, and concerns all of its group. A transform's statements
-/// run in a session of its own.
+/// run in a session of its own, and a guest that asks to be called again asks for itself.
 fn of_group(error: &EngineError) -> bool {
-    let of_transform = matches!(error, EngineError::NotPublishedYet { .. } | EngineError::PublicSql { .. });
+    let of_transform =
+        matches!(error, EngineError::NotPublishedYet { .. } | EngineError::PublicSql { .. } | EngineError::Guest(_));
     error.verdict() == Verdict::Retry && !of_transform
 }
 

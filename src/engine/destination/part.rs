@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI32;
 
 use tokio_postgres::Client;
 
-use crate::change::Position;
+use crate::change::{Position, PublicSchema};
 use crate::datastore::{self, BackfillRow, DataStoreError, Owned, StateTable};
 use crate::eventstore::{self, Appender, Publisher};
 use crate::fault;
@@ -70,29 +70,31 @@ impl Part<'_> {
             return Err(load::flows_apart(transform));
         }
         let public_schemas = runner.public_schemas();
+        let outputs = output::checks(transform, &public_schemas)?;
+        let mut published = Vec::new();
+        for flow in &together.flows {
+            let is_it = |public: &PublicSchema| *public.name == *flow.public_schema && public.major == flow.major;
+            let found = public_schemas.iter().position(is_it);
+            published.push(found.ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?);
+        }
         let mut flows = Vec::new();
         let mut writers = Vec::new();
         let mut appenders: Vec<Option<Appender>> = public_schemas.iter().map(|_| None).collect();
         let mut epoch = together.rows.iter().map(|row| row.epoch.max(1)).max().unwrap_or(1);
         let mut has_past = false;
-        for flow in &together.flows {
-            let public_schema = public_schemas
-                .iter()
-                .position(|public| *public.name == *flow.public_schema && public.major == flow.major)
-                .ok_or_else(|| load::no_such_public_schema(transform, flow, &public_schemas))?;
-            if let Some(segment) = self.segment {
-                let public = &public_schemas[public_schema];
-                let component_digest = runner.component_digest();
-                let publisher = Publisher {
-                    manifest: &scope.manifest,
-                    source: &scope.source,
-                    public,
-                    component_digest,
-                    taken_over_at: left.taken_over_at,
-                };
-                let stream = eventstore::register(client, &publisher).await;
-                let (stream, copied) =
-                    stream.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+        if let Some(segment) = self.segment {
+            let publisher = |&public_schema: &usize| Publisher {
+                manifest: &scope.manifest,
+                source: &scope.source,
+                public: &public_schemas[public_schema],
+                component_digest: runner.component_digest(),
+                taken_over_at: left.taken_over_at,
+            };
+            // Once nothing speaks against any of them.
+            let publishers: Vec<Publisher<'_>> = published.iter().map(publisher).collect();
+            let streams = eventstore::register(client, &publishers).await;
+            let streams = streams.map_err(|source| EngineError::Publish { slug: group.slug.clone(), source })?;
+            for ((flow, &public_schema), (stream, copied)) in together.flows.iter().zip(&published).zip(streams) {
                 rejot::tell(&flow.name, copied);
                 if let Runner::Sql(sql) = &runner
                     && sql.changes_without_key()
@@ -104,6 +106,7 @@ impl Part<'_> {
                         "it has no key: a table that consumes it takes new rows alone"
                     );
                 }
+                let public = &public_schemas[public_schema];
                 appenders[public_schema] = Some(Appender::new(&stream, public, segment.clone()));
                 has_past |= stream.last != Position::START;
                 // Behind what is there, also where the source's log is another one; what is behind ReJot's, and does not go on
@@ -112,20 +115,22 @@ impl Part<'_> {
                 epoch = epoch.max(stream.last.epoch.max(1) + i32::from(behind));
                 let name = flow.name.clone();
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table: 0, whole: true });
-                continue;
             }
-            if let (Runner::Sql(sql), Some(_)) = (&runner, flow.target.table())
-                && sql.changes_without_key()
-            {
-                return Err(sql.refuse_table(&flow.name));
+        } else {
+            for (flow, &public_schema) in together.flows.iter().zip(&published) {
+                if let (Runner::Sql(sql), Some(_)) = (&runner, flow.target.table())
+                    && sql.changes_without_key()
+                {
+                    return Err(sql.refuse_table(&flow.name));
+                }
+                let exact = matches!(transform.kind, TransformKind::Table { .. });
+                let place = Place { context, slug: &group.slug, connection: &group.connection, client };
+                let public = &public_schemas[public_schema];
+                writers.push(place.writer(&flow.name, &flow.target, public, exact).await?);
+                let table = first_table + flows.len();
+                let (name, whole) = (flow.name.clone(), flow.target.is_whole() && !left.may_lack_rows(flow));
+                flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
             }
-            let exact = matches!(transform.kind, TransformKind::Table { .. });
-            let place = Place { context, slug: &group.slug, connection: &group.connection, client };
-            let public = &public_schemas[public_schema];
-            writers.push(place.writer(&flow.name, &flow.target, public, exact).await?);
-            let table = first_table + flows.len();
-            let (name, whole) = (flow.name.clone(), flow.target.is_whole() && !left.may_lack_rows(flow));
-            flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });
         }
         let is_new = together.backfill.is_some_and(|name| saved.iter().all(|row| row.name != name));
         // A flow that is new, or begins anew, to a stream that has events: what consumers have of it goes first.
@@ -154,7 +159,7 @@ impl Part<'_> {
             }
         };
         let state = runner.is_stateful().then_some(state);
-        let outputs = output::checks(client, group, scope, transform, &public_schemas).await?;
+        output::forget_others(client, group, scope, transform, &public_schemas).await?;
         let (name, from) = (transform.name.clone(), together.from);
         let running = Running { name, runner, flows, from, copying, state, outputs, publishing, shadow: None };
         Ok((running, writers))
@@ -182,7 +187,7 @@ impl Part<'_> {
         } else if let Some(consumer) = destination.has_statements() {
             return Err(load::statements_anew(transform, consumer));
         } else if let Some(table) = destination.reaches_out() {
-            return Err(EngineError::Setup {
+            return Err(EngineError::NotAnew {
                 what: format!(
                     "transform `{}` begins anew, and to empty {table} would reach into other tables, by foreign keys with \
                      ON DELETE CASCADE or SET",

@@ -31,36 +31,45 @@ use super::transform::Made;
 const BY_COLUMN: &[&str] =
     &["$schema", "$id", "$defs", "definitions", "type", "properties", "required", "additionalProperties"];
 
-/// Returns what the rows of a transform are held against, by the index of its public schemas, and forgets what was counted
-/// under another `outputSchema` than they have now.
+/// Returns what the rows of a transform are held against, by the index of its public schemas.
 ///
 /// # Errors
-/// See [`OutputCheck::new`], and what the destination says.
-pub async fn checks(
+/// See [`OutputCheck::new`].
+pub fn checks(
+    transform: &TransformPlan,
+    public_schemas: &[PublicSchema],
+) -> Result<Vec<(usize, OutputCheck)>, EngineError> {
+    let mut checks = Vec::new();
+    for (index, public) in public_schemas.iter().enumerate() {
+        let Some(plan) = plan_of(transform, public) else { continue };
+        checks.extend(OutputCheck::new(plan, public)?.map(|check| (index, check)));
+    }
+    Ok(checks)
+}
+
+/// Forgets what was counted under another `outputSchema` than a transform's public schemas have now.
+///
+/// # Errors
+/// What the destination says.
+pub async fn forget_others(
     client: &Client,
     group: &GroupPlan,
     scope: &Scope,
     transform: &TransformPlan,
     public_schemas: &[PublicSchema],
-) -> Result<Vec<(usize, OutputCheck)>, EngineError> {
-    let plan_of = |public: &PublicSchema| {
-        let is_it = |plan: &&OutputPlan| *plan.public_schema == *public.name && plan.major == public.major;
-        transform.outputs.iter().find(is_it)
-    };
+) -> Result<(), EngineError> {
     let counted_under = |public: &PublicSchema| CountedUnder {
         public_schema: public.name.to_string(),
         major: public.major as i32,
-        schema: plan_of(public).map(|plan| plan.schema.to_string()).unwrap_or_default(),
+        schema: plan_of(transform, public).map(|plan| plan.schema.to_string()).unwrap_or_default(),
     };
     let now: Vec<CountedUnder> = public_schemas.iter().map(counted_under).collect();
-    let failed = |source| EngineError::DataStore { slug: group.slug.clone(), source };
-    datastore::forget_violations(client, scope, &now).await.map_err(failed)?;
-    let mut checks = Vec::new();
-    for (index, public) in public_schemas.iter().enumerate() {
-        let Some(plan) = plan_of(public) else { continue };
-        checks.extend(OutputCheck::new(plan, public)?.map(|check| (index, check)));
-    }
-    Ok(checks)
+    let forgotten = datastore::forget_violations(client, scope, &now).await;
+    forgotten.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })
+}
+
+fn plan_of<'a>(transform: &'a TransformPlan, public: &PublicSchema) -> Option<&'a OutputPlan> {
+    transform.outputs.iter().find(|plan| *plan.public_schema == *public.name && plan.major == public.major)
 }
 
 /// One public schema's `outputSchema`, ready to judge rows.

@@ -40,6 +40,9 @@ pub struct Guest {
     pub data: &'static str,
     /// The table that it subscribes to.
     pub table: (&'static str, &'static str),
+    pub name: &'static str,
+    /// The names of settings that it requires.
+    pub settings: &'static [&'static str],
     /// Of the subscription, by index of the enum; none: all.
     pub ops: &'static [u8],
     pub subscribed: &'static [&'static str],
@@ -171,6 +174,8 @@ impl Default for Guest {
             imports: "",
             functions: "",
             data: "",
+            name: "guest",
+            settings: &[],
             table: ("public", "t"),
             ops: &[],
             subscribed: &[],
@@ -239,17 +244,22 @@ impl Guest {
         let subscription =
             [&image.text(self.table.0)[..], &image.text(self.table.1), &subscribed, &ops, &none].concat();
         let subscriptions = image.list(1, &subscription);
+        let mut settings = Vec::new();
+        for name in self.settings {
+            // Required, without a default and a description.
+            settings.extend([&image.text(name)[..], &[1, 0, 0, 0], &[0; 12], &none].concat());
+        }
+        let settings = image.list(self.settings.len(), &settings);
         let flags = [self.parallel, self.whole_transactions, self.stateful, false].map(u8::from);
         let descriptor = [
             // ok
             &[0; 4][..],
-            &image.text("guest"),
+            &image.text(self.name),
             &image.text("0.1.0"),
             &[self.encoding, 0, 0, 0],
             &subscriptions,
             &schemas,
-            // settings
-            &none,
+            &settings,
             &flags,
             &self.state_version.to_le_bytes(),
             &none,

@@ -458,3 +458,18 @@ fn changes_of_one_key_meet_in_one_instance_and_all_others_are_barriers() {
     keyless.columns[0].key = false;
     assert_eq!(route(&Arc::new(keyless), &insert(1, "a")), None);
 }
+
+#[test]
+fn candidates_take_no_instance_from_those_that_run() {
+    let guest = || Guest { parallel: true, ..Guest::default() }.component();
+    let all = || Options { instances: 64, ..options() };
+    let running = Host::new(HostOptions::default()).expect("a host");
+    let component = running.load(&guest(), "guest", Limits::default()).expect("a component");
+    let transforms: Vec<Transform> =
+        (0..4).map(|_| block_on(Transform::start(&component, all())).expect("there is room")).collect();
+    assert!(block_on(Transform::start(&component, options())).is_err(), "there is always room");
+    let candidates = Host::for_candidates(HostOptions::default()).expect("a host");
+    let candidate = candidates.load(&guest(), "guest", Limits::default()).expect("a component");
+    block_on(Transform::start(&candidate, all())).expect("there is room for a candidate");
+    drop(transforms);
+}

@@ -86,9 +86,12 @@ class Project:
 
     def files(self) -> Iterator[Path]:
         """Yields the Python files that may be imported, and what stands beside them."""
-        hidden = {"__pycache__", "node_modules", "dist", "build"}
+        hidden = {"__pycache__", "node_modules"}
+        # What tools make lies at the top; a package of that name may be imported.
+        made = {name for name in ("dist", "build") if not (self.root / name / "__init__.py").is_file()}
         for folder, folders, files in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if name not in hidden and not name.startswith("."))
+            skipped = hidden | made if Path(folder) == self.root else hidden
+            folders[:] = sorted(name for name in folders if name not in skipped and not name.startswith("."))
             yield from (Path(folder, name) for name in sorted(files) if not name.endswith((".wasm", ".pyc")))
 
 

@@ -16,6 +16,9 @@ const SDK: &str = "@pelton/sdk";
 /// the versions of all that is not in it; `node build.mjs component BUNDLE OUT` makes the component.
 const SCRIPT: &str = "build.mjs";
 
+/// What else of the SDK goes into a component: who calls the tool, and the contract.
+const MAKES_IT: [&str; 2] = ["tools/component.mjs", "wit/transform.wit"];
+
 /// Compiles the package in `dir`.
 ///
 /// # Errors
@@ -41,7 +44,10 @@ pub fn compile(dir: &Path) -> Result<Compiled, BuildError> {
         }
         super::read(to)
     };
-    let key = Key::default().and("js").and(script("bundle", dir, &bundle)?);
+    let mut key = Key::default().and("js").and(script("bundle", dir, &bundle)?);
+    for part in MAKES_IT {
+        key = key.and(super::read(&sdk.join(part))?);
+    }
     let made = cache::component(key, || script("component", &bundle, &component))?;
     Ok(Compiled { name, code: Code::Component(made) })
 }

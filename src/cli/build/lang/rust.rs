@@ -46,9 +46,10 @@ fn start(source: std::io::Error) -> BuildError {
 /// When cargo can't read the crate, or it has no library of the type cdylib.
 fn find_library(dir: &Path) -> Result<Library, BuildError> {
     let manifest = dir.join("Cargo.toml");
+    // In the project's folder, whose rust-toolchain.toml and .cargo/config.toml count, as they do for its author.
     let output = Command::new(cargo())
-        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
-        .arg(&manifest)
+        .current_dir(dir)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path", "Cargo.toml"])
         .stdin(Stdio::null())
         .output()
         .map_err(start)?;
@@ -108,9 +109,9 @@ fn choose(dir: &Path, manifest: &Path, metadata: &[u8]) -> Result<Library, Build
 /// When it does not compile.
 fn compile_library(library: &Library, toolchain: &Toolchain) -> Result<PathBuf, BuildError> {
     let output = Command::new(cargo())
+        .current_dir(&library.dir)
         .args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"])
-        .args(["--package", &library.package, "--manifest-path"])
-        .arg(library.dir.join("Cargo.toml"))
+        .args(["--package", &library.package, "--manifest-path", "Cargo.toml"])
         .envs(toolchain.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

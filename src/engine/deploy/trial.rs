@@ -1,0 +1,335 @@
+//! Makes the component of a deployment ready: compiled, described, held against what runs, started once, and its tables or
+//! streams looked at. All of that changes nothing, and is done beside the transform that runs; only where none runs yet, at
+//! the start of a process, is it waited for.
+//!
+//! What can't take over is refused, with its words. What may pass by itself (`init` asks to be called again, somebody has
+//! locked a table that lacks a column) is tried a few times in some fifteen seconds, and refused then. What the source, the
+//! destination or the flows have is no reason to refuse. A component that takes the process with it when it is compiled,
+//! since memory runs out, must not do so for ever: each attempt is counted at the destination before it begins.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::super::Context;
+use super::super::apart::Place;
+use super::super::destination::connect_to_deploy;
+use super::super::failure::{EngineError, Verdict};
+use super::super::load;
+use super::super::output;
+use super::super::plan::GroupPlan;
+use super::super::target;
+use super::choose::{Chosen, Whose, digest, short};
+use super::judge::{Candidate, judge};
+use crate::change::{PublicSchema, Relation};
+use crate::datastore::{self, Deployment, Scope};
+use crate::eventstore::{self, Publisher};
+use crate::fault;
+use crate::wasm::{self, Component};
+
+/// How often a deployment is tried that may pass by itself; the first wait doubles.
+const TRIES_MAX: u32 = 5;
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+/// How long is waited after something that is not the component's fault.
+const AWAY: Duration = Duration::from_secs(5);
+/// How often a component may take the process with it while it is compiled.
+const ATTEMPTS_MAX: i32 = 3;
+
+/// What came of the deployments that this process has seen, the newest of each transform.
+#[derive(Default)]
+pub struct Trials(Mutex<BTreeMap<Place, Trial>>);
+
+struct Trial {
+    number: i64,
+    failures: u32,
+    standing: Standing,
+}
+
+#[derive(Clone)]
+enum Standing {
+    Ready {
+        component: Component,
+        file_digest: Option<String>,
+    },
+    /// Not before then.
+    Due(Instant),
+    /// Not in this process: whatever it ran as, the transform could not run.
+    Later,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// To be made ready.
+    Due,
+    /// Ready to take over.
+    Ready,
+    Later,
+}
+
+impl Trials {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Place, Trial>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Returns how a deployment stands.
+    pub fn turn(&self, place: &Place, number: i64) -> Turn {
+        match self.all().get(place).filter(|trial| trial.number == number).map(|trial| &trial.standing) {
+            None => Turn::Due,
+            Some(Standing::Ready { .. }) => Turn::Ready,
+            Some(Standing::Due(at)) if *at <= Instant::now() => Turn::Due,
+            Some(Standing::Due(_) | Standing::Later) => Turn::Later,
+        }
+    }
+
+    fn put(&self, place: Place, number: i64, standing: Standing) {
+        let mut all = self.all();
+        let failures = all.get(&place).filter(|trial| trial.number == number).map_or(0, |trial| trial.failures);
+        all.insert(place, Trial { number, failures, standing });
+    }
+
+    /// Counts a try that failed. Returns how long to wait for the next one; `None`: there is none.
+    fn failed(&self, place: &Place, number: i64) -> Option<Duration> {
+        let mut all = self.all();
+        let earlier = all.get(place).filter(|trial| trial.number == number).map_or(0, |trial| trial.failures);
+        let wait = WAIT_FIRST * 2u32.pow(earlier);
+        let standing = Standing::Due(Instant::now() + wait);
+        all.insert(place.clone(), Trial { number, failures: earlier + 1, standing });
+        (earlier + 1 < TRIES_MAX).then_some(wait)
+    }
+
+    /// Returns the component of a deployment that is ready.
+    pub fn ready(&self, whose: &Whose<'_>, wish: &Deployment) -> Option<Chosen> {
+        let all = self.all();
+        let trial = all.get(&whose.place()).filter(|trial| trial.number == wish.number)?;
+        match &trial.standing {
+            Standing::Ready { component, file_digest } => {
+                Some(Chosen::deployed(component.clone(), file_digest.clone(), whose.runs_as()))
+            }
+            Standing::Due(_) | Standing::Later => None,
+        }
+    }
+}
+
+/// What a deployed component is to fit.
+pub struct Surroundings<'a> {
+    pub context: &'a Arc<Context>,
+    pub scope: &'a Scope,
+    pub group: &'a GroupPlan,
+    /// The tables that are published, and what they are like.
+    pub published: &'a [(String, String)],
+    pub relations: &'a [Arc<Relation>],
+}
+
+impl Surroundings<'_> {
+    /// Makes a deployment's component ready, unless its turn has not come. Returns true when it can take over.
+    ///
+    /// # Errors
+    /// Something else is wrong: it is as it was before.
+    pub async fn try_out(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<bool, EngineError> {
+        let (trials, place) = (&whose.context.trials, whose.place());
+        match trials.turn(&place, wish.number) {
+            Turn::Ready => return Ok(true),
+            Turn::Later => return Ok(false),
+            Turn::Due => {}
+        }
+        let (destination, transform, digest) = (whose.destination, &whose.transform.name, short(&wish.digest));
+        tracing::info!(destination, transform, digest, "was deployed; making it ready");
+        match self.made_ready(whose, wish).await {
+            Ok(standing) => {
+                trials.put(place, wish.number, standing);
+                Ok(true)
+            }
+            Err(error) if error.is_of_component() => self.failed(whose, wish, error).await.map(|()| false),
+            Err(error) => {
+                trials.put(place, wish.number, Standing::Due(Instant::now() + AWAY));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes note that a deployment could not take over: it is refused, or tried again later.
+    ///
+    /// # Errors
+    /// `error`, where the component is not to blame, or the destination does not answer.
+    pub async fn failed(&self, whose: &Whose<'_>, wish: &Deployment, error: EngineError) -> Result<(), EngineError> {
+        let (trials, place) = (&whose.context.trials, whose.place());
+        let (destination, transform, digest) = (whose.destination, &whose.transform.name, short(&wish.digest));
+        let passes = error.verdict() == Verdict::Retry;
+        if !error.is_of_component() {
+            let stops = error.verdict() == Verdict::Stop;
+            let standing = if stops { Standing::Later } else { Standing::Due(Instant::now() + AWAY) };
+            trials.put(place, wish.number, standing);
+            return Err(error);
+        }
+        let (mut problem, mut hint) = (error.told(), error.hint());
+        if passes {
+            if let Some(wait) = trials.failed(&place, wish.number) {
+                let seconds = wait.as_secs();
+                tracing::warn!(
+                    destination,
+                    transform,
+                    digest,
+                    "can't take over yet: {problem}; trying again in {seconds} s"
+                );
+                return Ok(());
+            }
+            problem = format!("{problem}; it was tried {TRIES_MAX} times");
+            hint.get_or_insert_with(|| "mend what it waits for, and deploy it again".to_owned());
+        }
+        let shown = hint.as_deref().unwrap_or("-");
+        tracing::error!(
+            destination,
+            transform,
+            digest,
+            hint = shown,
+            "the deployment is refused, and what ran goes on: {problem}"
+        );
+        // Over a session of its own: there is a transaction, and the caller's is somebody else's too.
+        let mut client = connect_to_deploy(whose.context, self.group).await?;
+        let refused =
+            datastore::refuse_deployment(&mut client, self.scope, transform, wish.number, &problem, hint.as_deref());
+        refused.await.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })
+    }
+
+    async fn made_ready(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<Standing, EngineError> {
+        let Whose { context, config, transform, .. } = *whose;
+        let (component, candidate) = self.compiled(whose, wish).await?;
+        let (running, runs_as) = (whose.running().await, whose.runs_as());
+        judge(&Candidate {
+            transform,
+            config,
+            component: &component,
+            running: running.as_ref().map(Component::descriptor),
+            runs_as: runs_as.as_ref().filter(|runs_as| runs_as.digest != wish.digest),
+            anew: whose.anew,
+            published: Some(self.published),
+        })?;
+        starts(whose, &candidate, self.relations).await?;
+        output::checks(transform, &component.descriptor().public_schemas)?;
+        for flow in &transform.flows {
+            let is_it = |public: &&PublicSchema| *public.name == *flow.public_schema && public.major == flow.major;
+            let public = component.descriptor().public_schemas.iter().find(is_it);
+            let public = public.expect("a flow's public schema was found by `judge`");
+            if self.group.event_store {
+                let publisher = Publisher {
+                    manifest: &self.scope.manifest,
+                    source: &self.scope.source,
+                    public,
+                    component_digest: Some(&wish.digest),
+                    taken_over_at: None,
+                };
+                let may = eventstore::may_register(whose.client, &publisher).await;
+                may.map_err(|source| EngineError::Publish { slug: whose.destination.to_owned(), source })?;
+            } else {
+                let (slug, connection, client) = (whose.destination, &self.group.connection, whose.client);
+                let place = target::Place { context, slug, connection, client };
+                place.check(&flow.name, &flow.target, public).await?;
+            }
+        }
+        // Where that is the component, a new file is a new component from here on.
+        let file_digest = load::read(config).await.ok().map(|bytes| digest(&bytes));
+        Ok(Standing::Ready { component, file_digest })
+    }
+
+    /// Compiles a deployment's component; once to run, and once to be tried out, which takes nothing from those that run.
+    /// From the cache of compiled code the second one comes at once.
+    async fn compiled(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<(Component, Component), EngineError> {
+        let compiling = Compiling {
+            context: self.context.clone(),
+            group: self.group.clone(),
+            scope: self.scope.clone(),
+            transform: whose.transform.name.clone(),
+            number: wish.number,
+            digest: wish.digest.clone(),
+            limits: load::limits(whose.config),
+        };
+        if let Some(compiled) = compiling.loaded().await? {
+            return Ok(compiled);
+        }
+        let bytes = whose.kept(&wish.digest).await?;
+        // It goes on to its end though the run ends meanwhile: what was begun must be seen to end.
+        let compiled = tokio::spawn(compiling.run(Arc::new(bytes)));
+        compiled.await.map_err(|error| EngineError::Bug(error.to_string()))?
+    }
+}
+
+/// A deployment's component that is being compiled.
+struct Compiling {
+    context: Arc<Context>,
+    group: GroupPlan,
+    scope: Scope,
+    transform: String,
+    number: i64,
+    digest: String,
+    limits: wasm::Limits,
+}
+
+impl Compiling {
+    async fn loaded(&self) -> Result<Option<(Component, Component)>, EngineError> {
+        let to_run = self.context.components.loaded(&self.digest);
+        Ok(to_run.zip(self.context.candidates().await?.loaded(&self.digest)))
+    }
+
+    /// Compiles, and has counted that before.
+    async fn run(self, bytes: Arc<Vec<u8>>) -> Result<(Component, Component), EngineError> {
+        let Compiling { context, group, scope, transform, number, digest, limits } = &self;
+        let _alone = context.compiling.lock().await;
+        if let Some(compiled) = self.loaded().await? {
+            return Ok(compiled);
+        }
+        let failed = |source| EngineError::DataStore { slug: group.slug.clone(), source };
+        let mut client = connect_to_deploy(context, group).await?;
+        let attempts = datastore::attempt_begins(&mut client, scope, transform, *number).await.map_err(failed)?;
+        let name = format!("component {}", short(digest));
+        if attempts > ATTEMPTS_MAX {
+            return Err(EngineError::Setup {
+                what: format!(
+                    "{name} was begun to be compiled {ATTEMPTS_MAX} times, and each time `pelton sync` was gone before that \
+                     was done"
+                ),
+                hint: Some(
+                    "see what ended `pelton sync`: where memory ran out, give it more, or build the component smaller; \
+                     then deploy it again"
+                        .to_owned(),
+                ),
+            });
+        }
+        fault::point("before-compiled");
+        let compiled = async {
+            let candidate = context.candidates().await?.load(&bytes, digest, name.clone(), *limits).await?;
+            Ok((context.components.load(&bytes, digest, name, *limits).await?, candidate))
+        };
+        let compiled = compiled.await;
+        datastore::attempt_ended(&client, scope, transform, *number).await.map_err(failed)?;
+        compiled
+    }
+}
+
+/// Starts a component once: what `init` says against it is heard before anything ends.
+async fn starts(whose: &Whose<'_>, candidate: &Component, relations: &[Arc<Relation>]) -> Result<(), EngineError> {
+    let Whose { config, transform, .. } = *whose;
+    let options = wasm::Options {
+        name: transform.name.clone(),
+        settings: load::settings(candidate, config)?,
+        limits: load::limits(config),
+        instances: config.parallel,
+        state: candidate.descriptor().stateful.then(|| Arc::new(Nothing) as Arc<dyn wasm::StateStore>),
+        relations: relations.to_vec(),
+    };
+    wasm::Transform::start(candidate, options).await?;
+    Ok(())
+}
+
+/// The state of an instance that is started to see whether it can be: no batch is given to it.
+struct Nothing;
+
+impl wasm::StateStore for Nothing {
+    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<bytes::Bytes>>, wasm::StateError> {
+        Ok(vec![None; keys.len()])
+    }
+
+    fn scan(&self, _: &[u8], _: Option<&[u8]>, _: u32) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, wasm::StateError> {
+        Ok(Vec::new())
+    }
+}
