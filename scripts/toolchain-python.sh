@@ -13,7 +13,7 @@ set -euo pipefail
 
 componentize=componentize-py==0.25.0
 mypy=mypy==2.4.1 # for the SDK's own tests
-sdk=$(cd "$(dirname "$0")/../guest-sdk/python/src" && pwd)
+sdk=$(cd "$(dirname "$0")/../guest-sdk/python/src" && pwd -P)
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/pelton/toolchains/python"
 
 say() { echo "toolchain-python: $*" >&2; }

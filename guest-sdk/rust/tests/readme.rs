@@ -50,10 +50,14 @@ fn the_transform_of_the_readme_labels_orders_and_hides_tests() {
 }
 
 #[test]
-fn the_readme_shows_this_transform() {
+fn the_readme_and_the_page_show_this_transform() {
     let here = include_str!("readme.rs");
     let (_, rest) = here.split_once("// README: begin\n").unwrap();
     let (shown, _) = rest.split_once("// README: end").unwrap();
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&format!("```rust\n{shown}```")), "README.md shows another transform than this file has");
+    for (name, page) in [
+        ("README.md", include_str!("../../../README.md")),
+        ("docs/transforms.md", include_str!("../../../docs/transforms.md")),
+    ] {
+        assert!(page.contains(&format!("```rust\n{shown}```")), "{name} shows another transform than this file has");
+    }
 }

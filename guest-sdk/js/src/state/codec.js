@@ -38,9 +38,9 @@ function refuse(name, value) {
 
 // With the sign bit flipped, negative numbers sort first.
 const KEYS = {
-  16: [(value) => to.u16(value), (from) => from.u16()],
-  32: [(value) => to.u32(value), (from) => from.u32()],
-  64: [(value) => to.u64(value), (from) => from.u64()],
+  16: [to.u16, (from) => from.u16()],
+  32: [to.u32, (from) => from.u32()],
+  64: [to.u64, (from) => from.u64()],
   128: [
     (value) => {
       to.u64(value >> 64n);
@@ -60,11 +60,11 @@ function integer(bits, signed) {
   const native = (value) => (big ? value : Number(value));
   const half = native(signed ? 1n << BigInt(bits - 1) : 0n);
   const [min, max] = [-half, native((1n << BigInt(bits)) - 1n) - half];
-  const isOne = big ? (value) => typeof value === "bigint" : Number.isInteger;
+  const typeName = big ? "bigint" : "number";
   const check = (value) => {
-    if (!isOne(value)) refuse(`an ${name} as a ${big ? "bigint" : "number"}`, value);
-    if (value < min || value > max) throw new TypeError(`the state takes an ${name} here, and the integer has more bits`);
-    return value;
+    if (typeof value === typeName && value >= min && value <= max && (big || value % 1 === 0)) return value;
+    if (typeof value !== typeName || (!big && !Number.isInteger(value))) refuse(`an ${name} as a ${typeName}`, value);
+    throw new TypeError(`the state takes an ${name} here, and the integer has more bits`);
   };
   const [writeKey, readKey] = KEYS[bits];
   const keys = {
@@ -74,7 +74,7 @@ function integer(bits, signed) {
   if (name === "uint128") return new Codec(name, keys);
   const copied = big ? "x" : "x + 0"; // a negative zero is no integer of the state
   const kept = {
-    is: `typeof x === '${big ? "bigint" : "number"}' && x >= ${min}${big ? "n" : ""} && x <= ${max}${big ? "n" : " && x % 1 === 0"}`,
+    is: `typeof x === '${typeName}' && x >= ${min}${big ? "n" : ""} && x <= ${max}${big ? "n" : " && x % 1 === 0"}`,
     copied,
     copy: big ? check : (value) => check(value) + 0,
     size: bits / 8 + 2,
