@@ -321,6 +321,7 @@ async fn a_candidate_that_fell_behind_goes_on_with_what_was_remembered_meanwhile
     insert(1, "a").await;
     line.destination.wait_until("(SELECT compared = 1 AND different = 0 FROM rejot_data_store.shadow)").await;
     insert(2, "boom").await;
+    line.destination.wait_for_rows("t", 2).await;
     // Each a batch of its own, while the candidate is busy.
     for id in 3..=12 {
         insert(id, "a").await;

@@ -41,6 +41,7 @@ pub struct Trials(Mutex<BTreeMap<Place, Trial>>);
 
 struct Trial {
     number: i64,
+    digest: String,
     failures: u32,
     standing: Standing,
 }
@@ -67,14 +68,21 @@ pub enum Turn {
     Later,
 }
 
+impl Trial {
+    /// Numbers begin anew where somebody has deleted the deployments.
+    fn is_of(&self, wish: &Deployment) -> bool {
+        self.number == wish.number && self.digest == wish.digest
+    }
+}
+
 impl Trials {
     fn all(&self) -> MutexGuard<'_, BTreeMap<Place, Trial>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Returns how a deployment stands.
-    pub fn turn(&self, place: &Place, number: i64) -> Turn {
-        match self.all().get(place).filter(|trial| trial.number == number).map(|trial| &trial.standing) {
+    pub fn turn(&self, place: &Place, wish: &Deployment) -> Turn {
+        match self.all().get(place).filter(|trial| trial.is_of(wish)).map(|trial| &trial.standing) {
             None => Turn::Due,
             Some(Standing::Ready { .. }) => Turn::Ready,
             Some(Standing::Due(at)) if *at <= Instant::now() => Turn::Due,
@@ -82,26 +90,27 @@ impl Trials {
         }
     }
 
-    fn put(&self, place: Place, number: i64, standing: Standing) {
+    fn put(&self, place: Place, wish: &Deployment, standing: Standing) {
         let mut all = self.all();
-        let failures = all.get(&place).filter(|trial| trial.number == number).map_or(0, |trial| trial.failures);
-        all.insert(place, Trial { number, failures, standing });
+        let failures = all.get(&place).filter(|trial| trial.is_of(wish)).map_or(0, |trial| trial.failures);
+        all.insert(place, Trial { number: wish.number, digest: wish.digest.clone(), failures, standing });
     }
 
     /// Counts a try that failed. Returns how long to wait for the next one; `None`: there is none.
-    fn failed(&self, place: &Place, number: i64) -> Option<Duration> {
+    fn failed(&self, place: &Place, wish: &Deployment) -> Option<Duration> {
         let mut all = self.all();
-        let earlier = all.get(place).filter(|trial| trial.number == number).map_or(0, |trial| trial.failures);
+        let earlier = all.get(place).filter(|trial| trial.is_of(wish)).map_or(0, |trial| trial.failures);
         let wait = WAIT_FIRST * 2u32.pow(earlier);
         let standing = Standing::Due(Instant::now() + wait);
-        all.insert(place.clone(), Trial { number, failures: earlier + 1, standing });
+        let (number, digest, failures) = (wish.number, wish.digest.clone(), earlier + 1);
+        all.insert(place.clone(), Trial { number, digest, failures, standing });
         (earlier + 1 < TRIES_MAX).then_some(wait)
     }
 
     /// Returns the component of a deployment that is ready.
     pub fn ready(&self, whose: &Whose<'_>, wish: &Deployment) -> Option<Chosen> {
         let all = self.all();
-        let trial = all.get(&whose.place()).filter(|trial| trial.number == wish.number)?;
+        let trial = all.get(&whose.place()).filter(|trial| trial.is_of(wish))?;
         match &trial.standing {
             Standing::Ready { component, file_digest } => {
                 Some(Chosen::deployed(component.clone(), file_digest.clone(), whose.runs_as()))
@@ -128,7 +137,7 @@ impl Surroundings<'_> {
     /// Something else is wrong: it is as it was before.
     pub async fn try_out(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<bool, EngineError> {
         let (trials, place) = (&whose.context.trials, whose.place());
-        match trials.turn(&place, wish.number) {
+        match trials.turn(&place, wish) {
             Turn::Ready => return Ok(true),
             Turn::Later => return Ok(false),
             Turn::Due => {}
@@ -137,12 +146,12 @@ impl Surroundings<'_> {
         tracing::info!(destination, transform, digest, "was deployed; making it ready");
         match self.made_ready(whose, wish).await {
             Ok(standing) => {
-                trials.put(place, wish.number, standing);
+                trials.put(place, wish, standing);
                 Ok(true)
             }
             Err(error) if error.is_of_component() => self.failed(whose, wish, error).await.map(|()| false),
             Err(error) => {
-                trials.put(place, wish.number, Standing::Due(Instant::now() + AWAY));
+                trials.put(place, wish, Standing::Due(Instant::now() + AWAY));
                 Err(error)
             }
         }
@@ -159,12 +168,12 @@ impl Surroundings<'_> {
         if !error.is_of_component() {
             let stops = error.verdict() == Verdict::Stop;
             let standing = if stops { Standing::Later } else { Standing::Due(Instant::now() + AWAY) };
-            trials.put(place, wish.number, standing);
+            trials.put(place, wish, standing);
             return Err(error);
         }
         let (mut problem, mut hint) = (error.told(), error.hint());
         if passes {
-            if let Some(wait) = trials.failed(&place, wish.number) {
+            if let Some(wait) = trials.failed(&place, wish) {
                 let seconds = wait.as_secs();
                 tracing::warn!(
                     destination,
