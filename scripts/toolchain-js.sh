@@ -24,7 +24,8 @@ esac
 
 command -v node >/dev/null && command -v npm >/dev/null || die "there is no Node.js: install Node.js 20 or newer with npm, \
 from https://nodejs.org, or by \`apt-get install nodejs npm\` or \`brew install node\`"
-[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js $(node --version) is too old: it must be 20 or newer"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js $(node --version) is too old (Debian 12 and Ubuntu 24.04 \
+have no newer one): install Node.js 20 or newer from https://nodejs.org"
 
 ready() { cmp -s "$pinned/package.json" "$cache/package.json" && [ -d "$cache/node_modules/esbuild" ]; }
 
