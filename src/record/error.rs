@@ -1,9 +1,13 @@
 //! Why nothing is recorded.
 
 use crate::pgoutput::DecodeError;
+use crate::postgres::catalog::TableName;
 use crate::postgres::publication::{PublicationError, Refused};
 use crate::postgres::replication::ReplicationError;
 use crate::postgres::{ConnectError, QueryError};
+
+/// A recording can't go on where it was.
+const AGAIN: &str = "run it again: a recording begins with what happens from then on";
 
 /// What keeps a recording from starting, or ends it.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,14 @@ pub enum RecordError {
     Decode(#[from] DecodeError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused(Vec<Refused>),
+    #[error(
+        "{} is partitioned and has no primary key: a partition that is made while it is published would refuse every UPDATE \
+         and DELETE", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Partitioned(Vec<TableName>),
+    /// The session that holds the recording's lock has ended.
+    #[error("the connection to the source was lost")]
+    SessionLost,
     #[error("publication \"{publication}\" does not have {}", tables.join(", "))]
     NotPublished { publication: String, tables: Vec<String> },
     #[error("there is no table to record")]
@@ -34,7 +46,15 @@ impl RecordError {
     pub fn hint(&self) -> Option<String> {
         match self {
             RecordError::Connect(error) => error.hint(),
+            RecordError::Replication(error) if error.is_transient() => Some(AGAIN.to_owned()),
+            RecordError::Replication(ReplicationError::PublicationMissing { .. }) => {
+                Some(format!("somebody dropped the publication; {AGAIN}"))
+            }
             RecordError::Replication(error) => error.hint(),
+            RecordError::SessionLost => Some(AGAIN.to_owned()),
+            RecordError::Partitioned(_) => {
+                Some("leave it out, name its partitions, or give it a primary key".to_owned())
+            }
             RecordError::Publication(error @ PublicationError::NotPermitted { .. }) => {
                 let more = "or name a publication that has the tables with --publication";
                 Some(error.hint().map_or(more.to_owned(), |hint| format!("{hint}; {more}")))

@@ -5,10 +5,14 @@
 //! ```
 //!
 //! # What it leaves behind
-//! Nothing. The slot is temporary: it goes with its connection, however that ends, and no flow's slot is touched. The
-//! publication, where none is named, is made for the recording and dropped when it is [closed](Recorder::close). A process
-//! that was killed can't drop it; the next recording at that database does, for it finds that nobody holds the
-//! publication's lock any more (`publication`). While it lasts it names only tables whose updates and deletes go on working.
+//! Nothing. The slot is temporary: it goes with its connection, and no flow's slot is touched. The publication, where none
+//! is named, is made for the recording and dropped when it is [closed](Recorder::close). A process that was killed can't
+//! drop it; the next recording at that database does, for it finds that nobody holds the publication's lock any more
+//! (`publication`). While it lasts it names only tables whose updates and deletes go on working, those of partitions that are
+//! made meanwhile included; whoever drops a primary key meanwhile finds out that it was needed.
+//!
+//! A process that is killed while it waits for running transactions leaves its slot until they have ended: the server does
+//! not look whether anybody listens before that. One that is cancelled ends that session.
 //!
 //! # What it holds up
 //! What was handed over is confirmed at once, so the source keeps no write-ahead log for a recording; a recording that is
@@ -29,7 +33,6 @@ use crate::lsn::Lsn;
 use crate::manifest::PostgresConnection;
 use crate::pgoutput::RelationIndex;
 use crate::postgres::catalog::{self, Which};
-use crate::postgres::publication::Refused;
 pub use crate::postgres::publication::Wanted;
 use crate::postgres::replication::{ReplicationStream, StreamOptions, WalMessage};
 use crate::postgres::{self, Session};
@@ -61,7 +64,9 @@ pub struct Recorder {
     /// Described by the stream, and not looked up yet.
     describing: Option<RelationIndex>,
     /// Wanted and not fit to be published, where all tables are wanted.
-    left_out: Vec<Refused>,
+    left_out: Vec<String>,
+    connection: PostgresConnection,
+    application_name: String,
 }
 
 impl Recorder {
@@ -88,11 +93,14 @@ impl Recorder {
         let stream = StreamOptions {
             temporary: true,
             application_name: options.application_name.clone(),
-            ..StreamOptions::new(name, publication, Lsn(0))
+            ..StreamOptions::new(name.clone(), publication, Lsn(0))
         };
         let started = tokio::select! {
             started = ReplicationStream::start(to, stream) => started.map_err(RecordError::from),
-            () = cancelled => Err(RecordError::Cancelled),
+            () = cancelled => {
+                publication::end_slot(&client, &name).await;
+                Err(RecordError::Cancelled)
+            }
         };
         let stream = match started {
             Ok(stream) => stream,
@@ -105,7 +113,8 @@ impl Recorder {
         };
         let assembler = Assembler::new(&options.tables, options.messages.clone(), options.transaction_bytes_max);
         let (waiting, describing) = (VecDeque::new(), None);
-        Ok(Recorder { stream, client, made, assembler, waiting, describing, left_out })
+        let (connection, application_name) = (to.clone(), options.application_name.clone());
+        Ok(Recorder { stream, client, made, assembler, waiting, describing, left_out, connection, application_name })
     }
 
     /// Returns the tables so far. A change's relation is an index into them; they only grow.
@@ -113,9 +122,9 @@ impl Recorder {
         self.assembler.tables()
     }
 
-    /// Returns the tables that are not recorded, since to publish them would break their updates, or nothing of them is
-    /// in the write-ahead log.
-    pub fn left_out(&self) -> &[Refused] {
+    /// Returns why tables are not recorded: to publish them would break their updates, or nothing of them is in the
+    /// write-ahead log.
+    pub fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
@@ -125,6 +134,10 @@ impl Recorder {
     /// [`RecordError`]; the recording is over then.
     pub async fn next(&mut self) -> Result<Recorded, RecordError> {
         loop {
+            // Without its lock the publication may be dropped by the next recording.
+            if self.client.is_closed() {
+                return Err(RecordError::SessionLost);
+            }
             if let Some(index) = self.describing {
                 let altered = self.describe(index).await?;
                 self.describing = None;
@@ -186,8 +199,13 @@ impl Recorder {
         if let Err(error) = self.stream.close().await {
             tracing::debug!(%error, "the stream of a recording did not end in order");
         }
-        if let Some(made) = &self.made {
-            publication::unmake(&self.client, made).await;
+        let Some(made) = &self.made else { return };
+        if !self.client.is_closed() {
+            return publication::unmake(&self.client, made).await;
+        }
+        match postgres::connect(&self.connection, &Session::source(&self.application_name)).await {
+            Ok(client) => publication::unmake(&client, made).await,
+            Err(error) => tracing::warn!(%error, "a recording leaves its publication behind: DROP PUBLICATION {made}"),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::error::RecordError;
 use crate::postgres::QueryError;
-use crate::postgres::catalog::{self, TableName, Which};
+use crate::postgres::catalog::{self, TableKind, TableName, Which};
 use crate::postgres::publication::{
     PublicationError, Refused, Wanted, create_statements, drop_publication, judge, look_up, whole,
 };
@@ -26,18 +26,31 @@ pub(super) fn name() -> String {
     format!("pelton_record_{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Makes a publication of the tables that may be published, and returns those that may not, if all are wanted.
-pub(super) async fn make(client: &Client, name: &str, wanted: &Wanted) -> Result<Vec<Refused>, RecordError> {
+/// Makes a publication of the tables that may be published, and returns why others may not, if all are wanted.
+///
+/// A partitioned table is one of them only if it has a primary key: a partition that is made meanwhile inherits that, and
+/// no other replica identity, so its updates would fail.
+pub(super) async fn make(client: &Client, name: &str, wanted: &Wanted) -> Result<Vec<String>, RecordError> {
     let which = match wanted {
         Wanted::All => Which::All,
         Wanted::Listed(names) => Which::WithPartitions(names),
     };
-    let plan = judge(&catalog::load(client, which).await?, wanted);
+    let found = catalog::load(client, which).await?;
+    let mut plan = judge(&found, wanted);
+    let inherits_nothing = |name: &TableName| {
+        let table = found.iter().find(|table| table.name == *name);
+        table.is_some_and(|table| table.kind == TableKind::Partitioned && table.primary_key().is_none())
+    };
+    let (partitioned, publish): (Vec<_>, Vec<_>) = plan.publish.into_iter().partition(inherits_nothing);
+    plan.publish = publish;
     match wanted {
         Wanted::Listed(_) if !plan.refused.is_empty() => return Err(RecordError::Refused(plan.refused)),
+        Wanted::Listed(_) if !partitioned.is_empty() => return Err(RecordError::Partitioned(partitioned)),
         _ if plan.publish.is_empty() => return Err(RecordError::NoTables),
         _ => {}
     }
+    let mut left_out: Vec<String> = plan.refused.iter().map(Refused::to_string).collect();
+    left_out.extend((!partitioned.is_empty()).then(|| RecordError::Partitioned(partitioned).to_string()));
     client.batch_execute(LOCK_TIMEOUT).await.map_err(|error| QueryError::new("set lock_timeout", error))?;
     sweep(client).await?;
     let failed = |error| {
@@ -53,7 +66,7 @@ pub(super) async fn make(client: &Client, name: &str, wanted: &Wanted) -> Result
     let tables: Vec<String> = plan.publish.iter().map(whole).collect();
     // One transaction: there is none without its mark.
     client.batch_execute(&create_statements(name, &tables, MARK).join("; ")).await.map_err(failed)?;
-    Ok(plan.refused)
+    Ok(left_out)
 }
 
 /// Drops what recordings left behind whose process was killed.
@@ -81,13 +94,24 @@ pub(super) async fn unmake(client: &Client, name: &str) {
     }
 }
 
+/// Ends the session that makes, or reads from, a slot of a recording: while it waits for running transactions to end it does
+/// not notice that nobody listens any more.
+pub(super) async fn end_slot(client: &Client, name: &str) {
+    let end = "SELECT pg_catalog.pg_terminate_backend(active_pid) FROM pg_catalog.pg_replication_slots \
+               WHERE slot_name = $1::text AND active_pid IS NOT NULL";
+    if let Err(error) = client.execute(end, &[&name]).await {
+        tracing::debug!(%error, "the session of a recording could not be ended");
+    }
+}
+
 /// Demands that a publication has what is wanted of it.
 pub(super) async fn check(client: &Client, name: &str, wanted: &Wanted) -> Result<(), RecordError> {
     let Some(publication) = look_up(client, name).await? else {
         return Err(PublicationError::Missing { name: name.to_owned() }.into());
     };
     let Wanted::Listed(names) = wanted else { return Ok(()) };
-    let absent: Vec<&TableName> = names.iter().filter(|name| !publication.covers(name)).collect();
+    // One that is there through its partitions alone comes under their names.
+    let absent: Vec<&TableName> = names.iter().filter(|name| publication.table(name).is_none()).collect();
     if absent.is_empty() {
         return Ok(());
     }

@@ -227,9 +227,13 @@ async fn one_that_is_stopped_before_it_begins_leaves_nothing() {
     let mut pelton = capture(&source, &["--out", "s.yaml"]);
     pelton.start();
     let begun = Instant::now();
-    while source.value("SELECT count(*) FROM pg_stat_replication").await == "0" {
+    // Its slot is being made, and waits for that transaction.
+    let waits =
+        "SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND active_pid IS NOT NULL";
+    while source.value(waits).await == "0" {
         assert!(begun.elapsed() < PATIENCE, "{}", pelton.stderr());
     }
+    tokio::time::sleep(Duration::from_millis(100)).await;
     pelton.signal("INT");
     assert_eq!(pelton.ended().await.code(), Some(1));
     assert!(pelton.stderr().contains("stopped before anything was recorded"), "{}", pelton.stderr());
@@ -296,12 +300,24 @@ async fn what_is_wrong_is_said_before_anything_is_made() {
     let source = database().await;
     source.execute(TABLES).await;
     source.execute("CREATE PUBLICATION p FOR TABLE orders").await;
+    source
+        .execute(
+            "CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+             CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10); CREATE PUBLICATION leaves FOR TABLE parted; \
+             CREATE TABLE loose (id int) PARTITION BY RANGE (id); ALTER TABLE loose REPLICA IDENTITY FULL; \
+             CREATE TABLE loose_1 PARTITION OF loose FOR VALUES FROM (0) TO (10); ALTER TABLE loose_1 REPLICA IDENTITY FULL",
+        )
+        .await;
     for (arguments, said) in [
         (&["--tables", "ordres"][..], "there is no table public.ordres\nHint: did you mean public.orders?"),
         (&["--tables", "a.b.c"], "`a.b.c` is no name of a table"),
         (&["--tables", "keyless"], "table public.keyless has no primary key"),
         (&["--anonymise", "--keep", "orders.emial"], "no column emial\nHint: did you mean public.orders.email?"),
         (&["--anonymise", "--mask", "email"], "`email` is no name of a column"),
+        (&["--anonymise", "--mask", "orders.m"], "column public.orders.m is enum, of which there are too few values"),
+        (&["--anonymise", "--mask", "parted_1.id"], "public.parted_1 is a partition, and is recorded as public.parted"),
+        (&["--tables", "loose"], "public.loose is partitioned and has no primary key"),
+        (&["--publication", "leaves", "--anonymise", "--mask", "parted.id"], "under the names of its partitions"),
         (&["--keep", "orders.email"], "--anonymise"),
         (&["--publication", "q"], "publication \"q\" does not exist"),
         (&["--publication", "p", "--tables", "shop.notes"], "publication \"p\" does not have shop.notes"),
@@ -318,5 +334,5 @@ async fn what_is_wrong_is_said_before_anything_is_made() {
     assert_eq!(there.run().await.code(), Some(1));
     assert!(there.stderr().contains("name another file"), "{}", there.stderr());
     assert_eq!(std::fs::read_to_string(there.folder().join("there.yaml")).unwrap(), "mine");
-    assert_eq!(source.value("SELECT string_agg(pubname, ',') FROM pg_publication").await, "p");
+    assert_eq!(source.value("SELECT string_agg(pubname, ',' ORDER BY pubname) FROM pg_publication").await, "leaves,p");
 }

@@ -2,16 +2,17 @@
 
 use tokio_postgres::Client;
 
+use crate::change::Kind;
 use crate::cli::databases::Database;
 use crate::cli::report::Failure;
 use crate::document::nearest::nearest;
 use crate::manifest;
-use crate::postgres::catalog::{self, Table, TableName, Which};
+use crate::postgres::catalog::{self, Table, TableColumn, TableName, Which};
 
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnName {
-    table: TableName,
+    pub table: TableName,
     column: String,
 }
 
@@ -41,18 +42,19 @@ pub(super) fn columns(texts: &[String]) -> Result<Vec<ColumnName>, Failure> {
     texts.iter().map(column).collect()
 }
 
-/// Demands that all of them are there.
+/// Demands that all of them are there, and that what is to be masked can be.
 ///
 /// # Errors
-/// One is not, with the nearest name.
+/// One is not, with the nearest name; a column to be masked has nothing to mask, or its table is recorded under another name.
 pub(super) async fn check(
     database: &Database,
     client: &Client,
     tables: &[TableName],
-    columns: &[ColumnName],
+    keep: &[ColumnName],
+    mask: &[ColumnName],
 ) -> Result<(), Failure> {
     let mut names: Vec<TableName> = tables.to_vec();
-    names.extend(columns.iter().map(|column| column.table.clone()));
+    names.extend(keep.iter().chain(mask).map(|column| column.table.clone()));
     if names.is_empty() {
         return Ok(());
     }
@@ -70,7 +72,9 @@ pub(super) async fn check(
             return Err(database.refused(format_args!("there is no table {name}"), hint));
         }
     }
-    for ColumnName { table, column } in columns {
+    for (ColumnName { table, column }, masked) in
+        keep.iter().map(|name| (name, false)).chain(mask.iter().map(|name| (name, true)))
+    {
         let of = found.iter().find(|found| found.name == *table).expect("it was found just now");
         if of.column(column).is_none() {
             let hint = match nearest(column, of.columns.iter().map(|column| &*column.name)) {
@@ -81,6 +85,12 @@ pub(super) async fn check(
                 }
             };
             return Err(database.refused(format_args!("table {table} has no column {column}"), hint));
+        }
+        let kind = of.columns.iter().find(|one| one.name == *column).map(TableColumn::kind);
+        if let (true, Some(kind @ (Kind::Bool | Kind::Enumeration))) = (masked, kind) {
+            let what = format_args!("column {table}.{column} is {kind}, of which there are too few values to mask it")
+                .to_string();
+            return Err(database.refused(what, "leave its table out with --tables"));
         }
     }
     Ok(())

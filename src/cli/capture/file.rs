@@ -52,7 +52,17 @@ impl Out {
         match fixture::read(text, "captured.yaml") {
             Ok(fixture) if fixture.transactions.len() == transactions => Ok(()),
             Ok(_) => Err(Failure::bug("the fixture has other transactions than were recorded")),
-            Err(problems) => Err(Failure::bug(format!("what was recorded is no fixture:\n{problems}"))),
+            Err(problems) => {
+                // Without what the problems quote: values of rows.
+                let places: Vec<String> = problems
+                    .0
+                    .iter()
+                    .map(|problem| format!("{}:{} {}", problem.at.line, problem.at.column, problem.code.as_str()))
+                    .take(10)
+                    .collect();
+                let what = format!("{name} can't be read back as a fixture: {}", places.join(", "));
+                Err(Failure::bug(what))
+            }
         }
     }
 }

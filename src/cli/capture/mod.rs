@@ -4,17 +4,18 @@ mod columns;
 mod file;
 mod source;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
-
 pub(super) use self::source::{Source, Which};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use self::file::Out;
+use super::dev::stopped;
 use super::report::Failure;
 use super::words::counted;
+use crate::change::{Change, Relation, Value};
 use crate::fixture::anonymise::Anonymiser;
 use crate::fixture::write;
 use crate::manifest::age_seconds;
@@ -22,6 +23,9 @@ use crate::postgres::catalog::TableName;
 use crate::record::{Messages, Options, RecordError, Recorded, Recorder, Wanted};
 
 const APPLICATION: &str = "pelton capture";
+
+/// More than a fixture's reader takes are of no use; what is counted is a little more than what it counts.
+const VALUES_MAX: usize = 190_000;
 
 /// A fixture can't be larger; some room is left for its tables and its expectations.
 const BYTES_MAX: usize = 6 << 20;
@@ -33,7 +37,8 @@ const BYTES_MAX: usize = 6 << 20;
 /// has; a fixture that is full, and a table that is altered, end it too.
 ///
 /// What is recorded holds the values of rows. With --anonymise texts, documents, bytes, uuids and network addresses become
-/// others of the same shape, the same value the same one everywhere; numbers, moments, booleans and enums stay.
+/// others of the same shape, the same value the same one everywhere; numbers, moments, booleans, enums and the names of
+/// members of documents stay.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -64,7 +69,8 @@ pub struct Args {
     #[arg(long, value_name = "COLUMN", requires = "anonymise", value_delimiter = ',')]
     keep: Vec<String>,
 
-    /// A column of numbers or moments that --anonymise masks too; may be repeated
+    /// A column of numbers or moments that --anonymise masks too, or of documents whose numbers and names it masks too; may
+    /// be repeated
     #[arg(long, value_name = "COLUMN", requires = "anonymise", value_delimiter = ',')]
     mask: Vec<String>,
 
@@ -91,7 +97,10 @@ impl End {
     fn note(&self) -> Option<String> {
         match self {
             End::Limit | End::Time | End::Signal => None,
-            End::Full => Some(format!("The fixture is full: it holds {} MiB. Record fewer tables.", BYTES_MAX >> 20)),
+            End::Full => Some(format!(
+                "The fixture is full: it may hold {} MiB, and so many values as can be read. Record fewer tables.",
+                BYTES_MAX >> 20
+            )),
             End::Altered(table) => Some(format!(
                 "Table {table} was altered, and a fixture knows one form of each table: what came behind that is not in it."
             )),
@@ -105,6 +114,10 @@ struct Recording {
     transactions: Vec<String>,
     changes: usize,
     bytes: usize,
+    /// How many values the text holds, about: a fixture's are bounded.
+    values: usize,
+    /// Columns that were NULL, as (table, column).
+    nulls: HashSet<(u32, usize)>,
     /// Transactions that were too large, with their changes.
     too_large: Vec<u64>,
     anonymiser: Option<Anonymiser>,
@@ -116,19 +129,32 @@ struct Recording {
 /// A source that can't be read, tables or columns that are not there, a file that is there already. What was recorded
 /// before the source was lost is written all the same.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let out = Out::open(args.out.as_deref())?;
     let source = args.source.find()?;
     let tables: Vec<TableName> = args.tables.iter().map(|name| columns::table(name)).collect::<Result<_, _>>()?;
     let (keep, mask) = (columns::columns(&args.keep)?, columns::columns(&args.mask)?);
     let client = source.database.connect(APPLICATION).await?;
-    columns::check(&source.database, &client, &tables, &[&keep[..], &mask].concat()).await?;
-    let publication = source.publication(&client, &tables).await?;
+    columns::check(&source.database, &client, &tables, &keep, &mask).await?;
+    // Under the names by which they are recorded: what is named to be masked must not pass under another one.
+    let mut named = tables.clone();
+    named.extend(keep.iter().chain(&mask).map(|column| column.table.clone()));
+    let publication = source.publication(&client, &named).await?;
+    for note in source.lacking(&client, publication.as_deref(), &named).await? {
+        eprintln!("{note}");
+    }
     drop(client);
     let anonymiser = match args.anonymise {
         true => Some(Anonymiser::new(key()?, keep.into_iter().map(Into::into), mask.into_iter().map(Into::into))),
         false => None,
     };
-    let recording = Recording { transactions: Vec::new(), changes: 0, bytes: 0, too_large: Vec::new(), anonymiser };
+    let recording = Recording {
+        transactions: Vec::new(),
+        changes: 0,
+        bytes: 0,
+        values: 0,
+        nulls: HashSet::new(),
+        too_large: Vec::new(),
+        anonymiser,
+    };
     let options = Options {
         messages: match (args.messages.is_empty(), tables.is_empty()) {
             (true, true) => Messages::All,
@@ -139,7 +165,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         transaction_bytes_max: BYTES_MAX,
         application_name: APPLICATION.to_owned(),
     };
-    record(&args, &source, &options, recording, out).await
+    record(&args, &source, &options, recording).await
 }
 
 /// Bytes that nobody knows, and that are forgotten with the process.
@@ -150,24 +176,10 @@ fn key() -> Result<[u8; 32], Failure> {
     Ok(key)
 }
 
-async fn record(
-    args: &Args,
-    source: &Source,
-    options: &Options,
-    mut recording: Recording,
-    mut out: Out,
-) -> Result<(), Failure> {
+async fn record(args: &Args, source: &Source, options: &Options, mut recording: Recording) -> Result<(), Failure> {
     let failed = |error: RecordError| source.database.failed(&error, error.hint());
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return Err(Failure::bug("signals can't be listened to"));
-    };
-    let mut signalled = std::pin::pin!(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    });
+    let mut signalled = std::pin::pin!(stopped());
+    let mut out = Out::open(args.out.as_deref())?;
     eprintln!("Waiting for the transactions that run now at {} to end …", source.database.label);
     let mut recorder = match Recorder::start(&source.database.connection, options, signalled.as_mut()).await {
         Ok(recorder) => recorder,
@@ -209,17 +221,23 @@ async fn record(
     };
     progress.finish_and_clear();
     let mut tables = recorder.tables().to_vec();
+    recording.loosen(&mut tables);
     if let Ok(End::Altered(_)) = &ended {
         // The last one is the new form of the table, of which nothing was recorded.
         tables.pop();
     }
-    recorder.close().await;
     let comment = recording.comment(&source.database.name);
     let text = write::fixture(&comment, &tables, &recording.transactions);
+    let mut written = Ok(());
     if ended.is_ok() || !recording.transactions.is_empty() {
-        out.write(&text, recording.transactions.len())?;
-        recording.say(&out);
+        written = out.write(&text, recording.transactions.len());
+        if written.is_ok() {
+            recording.say(&out);
+        }
     }
+    // Last, for a server that does not answer takes a while.
+    recorder.close().await;
+    written?;
     match ended {
         Ok(end) => {
             end.note().into_iter().for_each(|note| eprintln!("{note}"));
@@ -245,13 +263,34 @@ impl Recording {
             anonymiser.transaction(tables, &mut transaction);
         }
         let text = write::transaction(tables, &transaction);
-        if self.bytes + text.len() > BYTES_MAX {
+        // A name and a value for each column, and what stands around them.
+        let values = transaction.changes.iter().flat_map(Change::rows).map(|row| 4 * row.len() + 8).sum::<usize>() + 16;
+        if self.bytes + text.len() > BYTES_MAX || self.values + values > VALUES_MAX {
             return false;
         }
         self.bytes += text.len();
+        self.values += values;
+        for change in &transaction.changes {
+            if let Some(row) = &change.new {
+                let null = |(index, value)| (value == Value::Null).then_some((change.relation, index));
+                self.nulls.extend(row.columns().enumerate().filter_map(null));
+            }
+        }
         self.changes += transaction.changes.len();
         self.transactions.push(text);
         true
+    }
+
+    /// What was NULL may be: a constraint that was made or dropped meanwhile shows nowhere else.
+    fn loosen(&self, tables: &mut [write::Recorded]) {
+        for &(table, column) in &self.nulls {
+            let table = &mut tables[table as usize];
+            if !table.relation.columns[column].nullable && !table.key.contains(&column) {
+                let mut relation = Relation::clone(&table.relation);
+                relation.columns[column].nullable = true;
+                table.relation = relation.into();
+            }
+        }
     }
 
     fn counted(&self) -> String {

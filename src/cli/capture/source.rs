@@ -4,8 +4,8 @@ use tokio_postgres::Client;
 
 use crate::cli::databases::{Database, Databases, sources};
 use crate::cli::report::Failure;
-use crate::postgres::catalog::TableName;
-use crate::postgres::publication;
+use crate::postgres::catalog::{self, TableName, Which as Tables};
+use crate::postgres::publication::{self, Publication};
 
 /// Which database to record, and by which publication.
 #[derive(Debug, clap::Args)]
@@ -80,9 +80,56 @@ impl Source {
         };
         let found = publication::look_up(client, name).await;
         let found = found.map_err(|error| self.database.failed(&error, error.hint()))?;
-        let has = |publication: &publication::Publication| {
-            !publication.tables.is_empty() && tables.iter().all(|table| publication.covers(table))
+        let has = |publication: &Publication| {
+            !publication.tables.is_empty()
+                && tables.iter().all(|table| publication.table(table).is_some())
+                && publication.operations().iter().all(|(_, published)| *published)
+                && publication.tables.iter().all(|table| table.row_filter.is_none())
         };
         Ok(found.filter(has).map(|publication| publication.name))
+    }
+
+    /// Returns notes on what the chosen publication keeps from the recording.
+    ///
+    /// # Errors
+    /// A table that is named is recorded under other names, those of its partitions or of what it is a partition of.
+    pub async fn lacking(
+        &self,
+        client: &Client,
+        chosen: Option<&str>,
+        named: &[TableName],
+    ) -> Result<Vec<String>, Failure> {
+        let Some(name) = chosen else {
+            // One that is made for the recording has partitions under the name of their table.
+            let found = catalog::load(client, Tables::Named(named)).await;
+            let found = found.map_err(|error| self.database.failed(&error, error.hint()))?;
+            return match found.iter().find_map(|table| Some((&table.name, &table.partition_root.as_ref()?.1))) {
+                Some((partition, root)) => Err(self.database.refused(
+                    format_args!("{partition} is a partition, and is recorded as {root}"),
+                    format!("name {root}"),
+                )),
+                None => Ok(Vec::new()),
+            };
+        };
+        let found = publication::look_up(client, name).await;
+        // That it is not there is told when the recording begins.
+        let Some(found) = found.map_err(|error| self.database.failed(&error, error.hint()))? else {
+            return Ok(Vec::new());
+        };
+        if let Some(table) = named.iter().find(|table| found.table(table).is_none() && found.covers(table)) {
+            let what = format!("publication \"{name}\" has {table} under the names of its partitions");
+            return Err(self.database.refused(what, "leave --publication out, or name the partitions"));
+        }
+        let operations = found.operations();
+        let lacking: Vec<&str> =
+            operations.iter().filter(|(_, published)| !published).map(|(operation, _)| *operation).collect();
+        let mut notes = Vec::new();
+        if !lacking.is_empty() {
+            notes.push(format!("Not recorded: {}, which publication \"{name}\" leaves out.", lacking.join(", ")));
+        }
+        for table in found.tables.iter().filter(|table| table.row_filter.is_some()) {
+            notes.push(format!("Not recorded: rows of {} that publication \"{name}\" filters out.", table.name));
+        }
+        Ok(notes)
     }
 }

@@ -131,15 +131,17 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     ended.and(closed)
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stopped() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+/// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
+pub(super) async fn stopped() {
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal)
     else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

@@ -222,7 +222,13 @@ impl Kept {
     fn take(&mut self, mut transaction: Transaction, relations: Vec<Arc<Relation>>, read: &Read, last: usize) {
         transaction.changes.retain(|change| relations.get(change.relation as usize).is_some_and(|one| read.has(one)));
         self.relations = relations;
-        if transaction.changes.is_empty() {
+        // A table that was altered in the middle of a transaction: what it holds is of two forms, and only the newest is known.
+        let is_newest = |change: &Change| {
+            let own = &self.relations[change.relation as usize];
+            let is_its = |one: &Arc<Relation>| one.schema == own.schema && one.name == own.name;
+            self.relations.iter().rposition(is_its) == Some(change.relation as usize)
+        };
+        if transaction.changes.is_empty() || !transaction.changes.iter().all(is_newest) {
             return;
         }
         let bytes: usize = transaction.changes.iter().map(Change::bytes).sum();

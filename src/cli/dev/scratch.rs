@@ -105,20 +105,24 @@ impl Scratch {
             };
             let writer = TableWriter::prepare(&self.client, target).await;
             writers.push(writer.map_err(|error| self.sink_failed(&error))?);
+            let comment = format!("COMMENT ON TABLE {schema}.{} IS '{MARK}'", quote_ident(&table));
+            self.execute("mark the table", &comment).await?;
             self.tables.push(table);
         }
         self.destination = Some(Destination::new(writers));
         Ok(())
     }
 
-    /// Drops the tables and the schema, and nothing that somebody else made on top of them.
+    /// Drops the tables that bear our mark and the schema, and nothing that somebody else made on top of them or beside them:
+    /// then it is refused.
     async fn empty(&self) -> Result<(), Failure> {
         if !self.is_there().await? {
             return Ok(());
         }
         let tables = "SELECT c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n \
-                      ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
-        let tables = self.client.query(tables, &[&self.schema]).await;
+                      ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r' \
+                      AND pg_catalog.obj_description(c.oid, 'pg_class') = $2";
+        let tables = self.client.query(tables, &[&self.schema, &MARK]).await;
         let tables = tables.map_err(|error| self.failed("look for tables", error))?;
         let schema = quote_ident(&self.schema);
         let names: Vec<String> =

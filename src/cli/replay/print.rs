@@ -231,6 +231,12 @@ pub fn summary(totals: &Totals, sides: &[(&str, Counts)], shown: u64, interrupte
     let [(before, _), (after, _)] = sides else { return };
     let Totals { changed, only_before, only_after, .. } = totals;
     match totals.differences() {
+        0 if totals.transactions == 0 => {
+            println!("{}", coloured(RED, "Nothing was replayed, so nothing was compared."))
+        }
+        0 if sides.iter().any(|(_, counts)| counts.failed > 0) => {
+            println!("{}", coloured(RED, "Both make the same rows, and fail alike."));
+        }
         0 => println!("{}", coloured(GREEN, "Both make the same rows.")),
         _ => {
             let line = format!("{changed} changed, {only_before} only of {before}, {only_after} only of {after}.");

@@ -126,7 +126,8 @@ impl Stage {
         }
         let good = match &self.sides[..] {
             [one] => one.counts.failed == 0,
-            _ => self.totals.differences() == 0,
+            // Nothing at all is no agreement.
+            _ => self.totals.differences() == 0 && (self.totals.transactions > 0 || interrupted),
         };
         match (interrupted, good) {
             (true, _) => Err(Failure::interrupted()),
