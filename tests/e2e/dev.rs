@@ -190,13 +190,17 @@ async fn the_scratch_schema_is_kept_where_it_is_asked_for_and_never_somebody_els
     assert!(pelton.stderr().contains("other objects depend on"), "{}", pelton.stderr());
     assert_eq!(database.value("SELECT count(*) FROM mine").await, "1");
     // So does what somebody made beside it.
-    database.execute("DROP VIEW mine; CREATE TABLE pelton_dev_shop.saved AS SELECT * FROM pelton_dev_shop.orders").await;
+    database
+        .execute("DROP VIEW mine; CREATE TABLE pelton_dev_shop.saved AS SELECT * FROM pelton_dev_shop.orders")
+        .await;
     let mut pelton = project.dev(&["--once", "--live", "--to", &url]);
     assert_eq!(pelton.run().await.code(), Some(1), "{}", pelton.stdout());
     assert!(pelton.stderr().contains("other objects depend on"), "{}", pelton.stderr());
     assert_eq!(database.value("SELECT count(*) FROM pelton_dev_shop.saved").await, "1");
 
-    database.execute("DROP TABLE pelton_dev_shop.saved; CREATE SCHEMA theirs; CREATE TABLE theirs.orders (id int)").await;
+    database
+        .execute("DROP TABLE pelton_dev_shop.saved; CREATE SCHEMA theirs; CREATE TABLE theirs.orders (id int)")
+        .await;
     let mut pelton = project.dev(&[&live[..], &["--scratch", "theirs"]].concat());
     assert_eq!(pelton.run().await.code(), Some(1), "{}", pelton.stdout());
     let said = pelton.stderr();
