@@ -43,7 +43,7 @@ pub struct Chosen {
     /// What it ran as until now.
     pub before: Option<RunsAs>,
     /// It is taken for a deployment.
-    pub(super) is_deployment: bool,
+    pub is_deployment: bool,
     /// What the manifest's file holds; where that was not deployed, what it held before.
     pub(super) file_digest: Option<String>,
     /// To be kept at the destination, unless they are.
