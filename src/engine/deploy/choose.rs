@@ -246,6 +246,7 @@ impl Chosen {
         crate::fault::point("before-component");
         let began = datastore::begin_component(client, owned, &began).await;
         began.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })?;
+        context.trials.taken(&place);
         // Not before it is recorded: until then a new file is new.
         context.begins(place, &self.component);
         crate::fault::point("after-component");
