@@ -47,7 +47,7 @@ pub struct Deployment {
     pub lsn: Option<Lsn>,
     pub problem: Option<String>,
     pub hint: Option<String>,
-    /// How often its component was begun to be made ready, and has neither failed nor run: the process was gone.
+    /// How often its component was begun to be made ready, and was neither ready nor refused: the process was gone.
     pub attempts: i32,
 }
 

@@ -178,7 +178,7 @@ async fn one_that_takes_the_process_with_it_is_refused_after_three_times_while_w
     line.destination.wait_until("(SELECT state = 'refused' FROM rejot_data_store.deployment)").await;
     let problem = line.destination.value("SELECT problem || ' ' || hint FROM rejot_data_store.deployment").await;
     assert!(
-        problem.contains("was begun to be made ready 3 times, and each time `pelton sync` was gone before it ran"),
+        problem.contains("was begun to be made ready 3 times, and each time `pelton sync` was gone before it was"),
         "{problem}"
     );
     // Another deployment of it is another chance.
@@ -189,7 +189,7 @@ async fn one_that_takes_the_process_with_it_is_refused_after_three_times_while_w
     insert(&line, 8..=8).await;
     has_rows(&line, 8).await;
     assert_eq!(letters(&line.destination, 8).await, "aaaaaaab");
-    // What has taken over is no attempt.
+    // What was made ready is no attempt.
     assert_eq!(line.destination.value("SELECT attempts FROM rejot_data_store.deployment").await, "0");
     sync.kill().await;
 }

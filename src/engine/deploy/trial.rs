@@ -6,7 +6,7 @@
 //! locked a table that lacks a column) is tried a few times in some fifteen seconds, and refused then. What the source, the
 //! destination or the flows have is no reason to refuse. A component that takes the process with it when it is compiled or
 //! started, since memory runs out, must not do so for ever: each attempt is counted at the destination before it begins,
-//! and has ended once the component has failed or runs. A process that ends in good order takes back what it has counted.
+//! and has ended once the component is ready or has failed. A process that ends in good order takes back what it has counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -192,6 +192,7 @@ impl Surroundings<'_> {
         tracing::info!(destination, transform, digest, "was deployed; making it ready");
         match self.made_ready(whose, wish).await {
             Ok(standing) => {
+                self.attempt_ended(whose).await;
                 trials.put(place, wish, standing);
                 Ok(true)
             }
@@ -390,7 +391,7 @@ impl Compiling {
             return Err(EngineError::Setup {
                 what: format!(
                     "component {} was begun to be made ready {ATTEMPTS_MAX} times, and each time `pelton sync` was gone \
-                     before it ran",
+                     before it was",
                     short(&digest)
                 ),
                 hint: Some(
