@@ -7,8 +7,8 @@
 //! Points, in the order of the line: `before-guest`, `after-guest`, `before-copy`, `after-copy`, `before-commit`,
 //! `after-commit`, `before-feedback`, `after-feedback`; and `after-release`, `before-anew`, `after-anew` around the release
 //! of a stopped flow and its new beginning; `before-component` and `after-component` around the record of which component a
-//! transform goes on as, `before-compiled` before one that was deployed is compiled; `rejot-copied` before ReJot's events are committed as a stream's own;
-//! `before-repaired` in front of the commit that brings one back. From an event store: `after-consumed`, `before-cursor`,
+//! transform goes on as, `before-compiled` before one that was deployed is compiled and `before-started` before it is tried out;
+//! `rejot-copied` before ReJot's events are committed as a stream's own; `before-repaired` in front of the commit that brings one back. From an event store: `after-consumed`, `before-cursor`,
 //! `after-cursor`; into a mirror: `before-mirrored`, `after-mirrored`. Sabotage: `order` writes a batch backwards, `ownership`
 //! lets a stale owner write, `feedback` confirms what is only read, `merge` drops changes of rows that are copied already
 //! while others are still being copied, `hold` forgets changes that come while their rows are being read, `bug` panics

@@ -47,7 +47,7 @@ pub struct Deployment {
     pub lsn: Option<Lsn>,
     pub problem: Option<String>,
     pub hint: Option<String>,
-    /// How often its component was begun to be compiled, and the process was gone before that was done.
+    /// How often its component was begun to be made ready, and was neither ready nor refused: the process was gone.
     pub attempts: i32,
 }
 
@@ -185,6 +185,23 @@ async fn lock_components(transaction: &Client) -> Result<(), DataStoreError> {
     transaction.batch_execute(lock).await.map_err(DataStoreError::query("lock the components"))
 }
 
+/// As [`lock_components`], and does not wait for long. Returns false where somebody else had the table: components may be kept
+/// then, and nobody else removes one.
+async fn lock_components_soon(transaction: &Client) -> Result<bool, DataStoreError> {
+    let execute =
+        async |sql| transaction.batch_execute(sql).await.map_err(DataStoreError::query("lock the components"));
+    execute("SAVEPOINT components; SET LOCAL lock_timeout = '2s'").await?;
+    match lock_components(transaction).await {
+        Ok(()) => execute("SET LOCAL lock_timeout TO DEFAULT").await.map(|()| true),
+        Err(error) if error.is_lock_timeout() => {
+            // What removes components locks out this one; what merely reads or cleans the table does not.
+            let lock = "ROLLBACK TO SAVEPOINT components; LOCK TABLE rejot_data_store.component IN ROW EXCLUSIVE MODE";
+            execute(lock).await.map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes the components of a manifest that nobody runs as, ran as before, or wants, in a transaction that has them locked.
 async fn remove_useless(transaction: &Client, manifest: &str) -> Result<(), DataStoreError> {
     let sql = "DELETE FROM rejot_data_store.component AS c WHERE manifest_slug = $1 \
@@ -196,7 +213,7 @@ async fn remove_useless(transaction: &Client, manifest: &str) -> Result<(), Data
     removed.map(drop).map_err(DataStoreError::query("remove former components"))
 }
 
-/// Takes note, durably, that a deployment's component is about to be compiled. Returns how often that has begun and not
+/// Takes note, durably, that a deployment's component is about to be made ready. Returns how often that has begun and not
 /// ended ([`attempt_ended`]), this time included: each time the process was gone.
 ///
 /// # Errors
@@ -221,7 +238,7 @@ pub async fn attempt_begins(
     Ok(row.map_or(1, |row| row.get(0)))
 }
 
-/// Takes note that the compiler has come back, whatever it said.
+/// Takes note that a component has not taken the process with it, whatever came of it.
 ///
 /// # Errors
 /// What the server says.
@@ -230,6 +247,22 @@ pub async fn attempt_ended(client: &Client, scope: &Scope, transform: &str, numb
                WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND attempts_of = $4";
     let ended = client.execute(sql, &[&scope.manifest, &scope.source, &transform, &number]).await;
     ended.map(drop).map_err(DataStoreError::query("count an attempt"))
+}
+
+/// Takes back one attempt: the process ends in good order, and not for it.
+///
+/// # Errors
+/// What the server says.
+pub async fn attempt_taken_back(
+    client: &Client,
+    scope: &Scope,
+    transform: &str,
+    number: i64,
+) -> Result<(), DataStoreError> {
+    let sql = "UPDATE rejot_data_store.deployment SET attempts = attempts - 1 \
+               WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND attempts_of = $4 AND attempts > 0";
+    let taken_back = client.execute(sql, &[&scope.manifest, &scope.source, &transform, &number]).await;
+    taken_back.map(drop).map_err(DataStoreError::query("take back an attempt"))
 }
 
 /// Says why a deployment can't be taken, unless there is a newer one by now. Its component is not kept any longer.
@@ -257,7 +290,7 @@ pub async fn refuse_deployment(
 }
 
 /// Records which component a transform goes on as, and that a deployment of it is taken, in one transaction under the
-/// owner's token. Components that are of no use any more are removed with it.
+/// owner's token. Components that are of no use any more are removed with it, or later where somebody has them locked.
 ///
 /// # Errors
 /// [`DataStoreError::StaleOwner`] when another process has taken the flows over, or what the server says.
@@ -272,7 +305,7 @@ pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'
     if theirs.map_err(query("check who owns the flows"))?.get::<_, i64>(0) > 0 {
         return Err(owned.stale());
     }
-    lock_components(transaction.client()).await?;
+    let is_alone = lock_components_soon(transaction.client()).await?;
     if let Some(bytes) = began.bytes {
         keep(transaction.client(), manifest, began.digest, bytes).await?;
     }
@@ -292,13 +325,16 @@ pub async fn begin_component(client: &mut Client, owned: &Owned, began: &Began<'
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
         [manifest, source, &began.transform, &began.digest, &began.file_digest, &began.state_version, &lsn];
     transaction.execute(record, &parameters).await.map_err(query("record which component a transform runs as"))?;
-    let taken = "UPDATE rejot_data_store.deployment SET state = 'taken', lsn = $5, updated_at = now() \
+    let taken = "UPDATE rejot_data_store.deployment SET state = 'taken', lsn = $5, attempts = 0, updated_at = now() \
                  WHERE manifest_slug = $1 AND source_slug = $2 AND transform = $3 AND component_digest = $4 \
                  AND state = 'wanted'";
     transaction
         .execute(taken, &[manifest, source, &began.transform, &began.digest, &lsn])
         .await
         .map_err(query("take a deployment"))?;
-    remove_useless(transaction.client(), manifest).await?;
+    // Otherwise the next one does.
+    if is_alone {
+        remove_useless(transaction.client(), manifest).await?;
+    }
     transaction.commit().await.map_err(query("commit which component a transform runs as"))
 }

@@ -29,7 +29,7 @@ pub use consumer::{
 };
 pub use deployment::{
     Began, COMPONENT_BYTES_MAX, Deployed, Deployment, DeploymentState, RunsAs, attempt_begins, attempt_ended,
-    begin_component, component, deploy, deployed, refuse_deployment,
+    attempt_taken_back, begin_component, component, deploy, deployed, refuse_deployment,
 };
 pub use error::DataStoreError;
 pub use flow::{FlowRow, NewFlow, Owned, Scope, Start, flows, mark_stopped, put_timeline, take_over};

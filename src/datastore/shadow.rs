@@ -32,7 +32,8 @@ pub struct ShadowRow {
 /// Samples that are kept; later ones are left out.
 const SAMPLES_MAX: i32 = 20;
 
-/// Adds to what was found of a candidate; what was found of another pair of components is forgotten.
+/// Adds to what was found of a candidate; what was found of another pair of components is forgotten. What comes late, beside a
+/// component that does not run any more, is left out.
 ///
 /// # Errors
 /// What the server says.
@@ -53,7 +54,9 @@ pub async fn put_shadow(
                samples = CASE WHEN NOT same THEN excluded.samples \
                          WHEN jsonb_array_length(s.samples) >= $12 THEN s.samples ELSE s.samples || excluded.samples END, \
                problem = excluded.problem, hint = excluded.hint, \
-               created_at = CASE WHEN same THEN s.created_at ELSE now() END, updated_at = now()";
+               created_at = CASE WHEN same THEN s.created_at ELSE now() END, updated_at = now() \
+               WHERE excluded.beside_digest = (SELECT t.component_digest FROM rejot_data_store.transform AS t \
+               WHERE t.manifest_slug = $1 AND t.source_slug = $2 AND t.transform = $3)";
     let sql = sql.replace(
         "same",
         "(s.component_digest = excluded.component_digest AND s.beside_digest = excluded.beside_digest)",

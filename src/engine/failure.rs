@@ -224,15 +224,26 @@ impl EngineError {
     /// may do. What the source, the destination or the flows have is no reason to refuse it.
     pub fn is_of_component(&self) -> bool {
         match self {
-            EngineError::Component { .. }
-            | EngineError::ReadComponent { .. }
+            EngineError::Component { .. } => !self.is_crowded(),
+            EngineError::ReadComponent { .. }
             | EngineError::NotReady { transient: false, .. }
             | EngineError::Setup { .. }
             | EngineError::Bug(_) => true,
-            EngineError::Guest(error) => !matches!(error, GuestError::State { .. }),
+            EngineError::Guest(error) => !matches!(error, GuestError::State { .. } | GuestError::Crowded { .. }),
             // A lock that it needs, since it brings a column, is its own trouble.
             EngineError::Sink { source, .. } => !source.is_transient() || source.is_lock_timeout(),
             EngineError::Publish { source, .. } => !matches!(source, StreamConflict::DataStore(_)),
+            _ => false,
+        }
+    }
+
+    /// Returns true where so many instances run that no other one could be started: that passes.
+    pub fn is_crowded(&self) -> bool {
+        match self {
+            EngineError::Guest(GuestError::Crowded { .. }) => true,
+            EngineError::Component { source: WasmError::Describe { source, .. }, .. } => {
+                matches!(**source, GuestError::Crowded { .. })
+            }
             _ => false,
         }
     }

@@ -280,6 +280,7 @@ pub async fn sync(
     }
     let mut problems = Vec::new();
     problems_of(&mut sources, &mut problems).await;
+    context.trials.take_back(&context).await;
     let mut shadows = std::mem::take(&mut *context.shadows.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
     // They write down what they found.
     let ended = async { while shadows.join_next().await.is_some() {} };

@@ -3,6 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::change::PublicSchema;
+use crate::datastore::DataStoreError;
 use crate::manifest::{PostgresConnection, TableDestination};
 use crate::postgres;
 use crate::sink::{self, SqlTarget, SqlWriter, TableTarget, TableWriter, Writer};
@@ -51,6 +52,27 @@ impl Place<'_> {
         }
     }
 
+    /// As [`Place::writer`], and waits for no lock for long: whoever waits to add columns to a table holds up all who come
+    /// after, readers too.
+    ///
+    /// # Errors
+    /// As [`Place::writer`], or somebody else has a table locked.
+    pub async fn writer_soon(
+        &self,
+        consumer: &str,
+        target: &TargetPlan,
+        public: &PublicSchema,
+    ) -> Result<Writer, EngineError> {
+        let set = async |sql| {
+            let set = self.client.batch_execute(sql).await.map_err(DataStoreError::query("set lock_timeout"));
+            set.map_err(|source| EngineError::DataStore { slug: self.slug.to_owned(), source })
+        };
+        set("SET lock_timeout = '2s'").await?;
+        let writer = self.writer(consumer, target, public, false).await;
+        set("RESET lock_timeout").await?;
+        writer
+    }
+
     /// Says what would keep a writer of a component's rows from being made, and makes and changes nothing.
     ///
     /// # Errors
@@ -75,7 +97,7 @@ impl Place<'_> {
             source,
         })?;
         let shown = client.query_one("SELECT pg_catalog.current_setting('search_path')", &[]).await;
-        let shown = shown.map_err(crate::datastore::DataStoreError::query("look up the search_path"));
+        let shown = shown.map_err(DataStoreError::query("look up the search_path"));
         let row = shown.map_err(|source| EngineError::DataStore { slug: self.slug.to_owned(), source })?;
         Ok(row.get(0))
     }

@@ -10,9 +10,6 @@ use crate::change::{Column, Kind};
 /// The attribute of a public column that tells what rows from before the column have, as text; without it, NULL.
 pub const MISSING_VALUE: &str = "missing-value";
 
-/// How long the table is waited for to add columns: whoever waits for it holds up all who come after, readers too.
-const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
-
 /// Adds to the table the columns that it lacks. Rows that are there get the column's [`MISSING_VALUE`].
 ///
 /// An added column is never NOT NULL: rows from before it was added at the source may come yet.
@@ -32,7 +29,7 @@ pub(super) async fn add_columns(client: &Client, target: &TableTarget, lacking: 
         tracing::info!(table = name, column = %column.name, "adding a column that the destination lacks");
     }
     // One transaction: a default that stays would fill in what an INSERT leaves out.
-    let mut sql = format!("{LOCK_WAIT}; ALTER TABLE {table} {}", added.join(", "));
+    let mut sql = format!("ALTER TABLE {table} {}", added.join(", "));
     if !without_default.is_empty() {
         sql.push_str(&format!("; ALTER TABLE {table} {}", without_default.join(", ")));
     }

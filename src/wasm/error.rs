@@ -179,6 +179,9 @@ pub enum GuestError {
     /// Two instances wrote the same key of state in one batch.
     #[error("two parallel instances of transform `{transform}` wrote the same key of state")]
     StateConflict { transform: String },
+    /// The engine's instances are all taken; nothing of the guest has run.
+    #[error("transform `{transform}` can't be started: {message}")]
+    Crowded { transform: String, message: String },
     #[error("transform `{transform}` can't run {instances} instances: {why}")]
     Parallel { transform: String, instances: u32, why: &'static str },
     /// It takes whole transactions, and a transaction is larger than what it can be given.
@@ -237,6 +240,7 @@ impl GuestError {
             | GuestError::State { .. }
             | GuestError::StateSize { .. }
             | GuestError::StateConflict { .. }
+            | GuestError::Crowded { .. }
             | GuestError::Parallel { .. }
             | GuestError::Transaction { .. }
             | GuestError::OutOfOrder { .. }
@@ -270,6 +274,7 @@ impl GuestError {
                 ));
             }
             GuestError::StateConflict { .. } => "set `parallel` to false, or keep state by the key of the changed row",
+            GuestError::Crowded { .. } => "run fewer transforms, or fewer instances of them, in one process",
             GuestError::Parallel { .. } => "remove the number of instances from the manifest",
             GuestError::Transaction { mib, .. } => {
                 return Some(format!(

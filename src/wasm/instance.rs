@@ -380,6 +380,12 @@ fn explain(transform: &str, limits: Limits, call: Call, error: wasmtime::Error, 
             }
         };
     }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return GuestError::Crowded {
+            transform,
+            message: printable(&error.root_cause().to_string(), MESSAGE_BYTES_MAX),
+        };
+    }
     let message = match (error.downcast_ref::<Trap>(), error.downcast_ref::<wasmtime_wasi::I32Exit>()) {
         (Some(Trap::StackOverflow), _) => "its stack is full: it recurses too deep".to_owned(),
         (Some(Trap::UnreachableCodeReached), _) => "it panicked or aborted (`unreachable` was executed)".to_owned(),

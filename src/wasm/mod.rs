@@ -56,4 +56,4 @@ pub use limits::{INSTANCES_MAX, Limits};
 pub use output::OutputFault;
 pub use settings::{SettingProblem, check_settings};
 pub use state::StateStore;
-pub use transform::{Options, Output, Pending, Transform};
+pub use transform::{Options, Output, Pending, Transform, check_instances};

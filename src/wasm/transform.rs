@@ -54,7 +54,7 @@ impl Transform {
     /// allows.
     pub async fn start(component: &Component, options: Options) -> Result<Transform, GuestError> {
         let name = options.name.clone();
-        check_instances(component, &options)?;
+        check_instances(component, &name, options.instances)?;
         let descriptor = component.descriptor();
         if descriptor.stateful && options.state.is_none() {
             let message = "it is stateful, and there is no store for its state".to_owned();
@@ -125,17 +125,21 @@ pub(super) fn spawn(name: &str, number: u32, work: impl FnOnce() + Send + 'stati
     }
 }
 
-fn check_instances(component: &Component, options: &Options) -> Result<(), GuestError> {
+/// Says why a component can't run so many instances.
+///
+/// # Errors
+/// It allows fewer.
+pub fn check_instances(component: &Component, name: &str, instances: u32) -> Result<(), GuestError> {
     let descriptor = component.descriptor();
-    let why = match options.instances {
+    let why = match instances {
         1 => return Ok(()),
         0 => "at least one is needed",
-        INSTANCES_MAX.. if options.instances > INSTANCES_MAX => "the most is 64",
+        INSTANCES_MAX.. if instances > INSTANCES_MAX => "the most is 64",
         _ if !descriptor.parallel => "it does not describe itself as parallel",
         _ if descriptor.whole_transactions => "it takes whole transactions, whose changes belong together",
         _ => return Ok(()),
     };
-    Err(GuestError::Parallel { transform: options.name.clone(), instances: options.instances, why })
+    Err(GuestError::Parallel { transform: name.to_owned(), instances, why })
 }
 
 /// A batch in flight.

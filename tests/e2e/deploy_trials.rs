@@ -177,7 +177,10 @@ async fn one_that_takes_the_process_with_it_is_refused_after_three_times_while_w
     assert_eq!(letters(&line.destination, 7).await, "aaaaaaa");
     line.destination.wait_until("(SELECT state = 'refused' FROM rejot_data_store.deployment)").await;
     let problem = line.destination.value("SELECT problem || ' ' || hint FROM rejot_data_store.deployment").await;
-    assert!(problem.contains("was begun to be compiled 3 times, and each time `pelton sync` was gone"), "{problem}");
+    assert!(
+        problem.contains("was begun to be made ready 3 times, and each time `pelton sync` was gone before it was"),
+        "{problem}"
+    );
     // Another deployment of it is another chance.
     sync.kill().await;
     sync.set("PELTON_FAULT", None);
@@ -186,8 +189,77 @@ async fn one_that_takes_the_process_with_it_is_refused_after_three_times_while_w
     insert(&line, 8..=8).await;
     has_rows(&line, 8).await;
     assert_eq!(letters(&line.destination, 8).await, "aaaaaaab");
-    // What was compiled to its end is no attempt.
+    // What was made ready is no attempt.
     assert_eq!(line.destination.value("SELECT attempts FROM rejot_data_store.deployment").await, "0");
+    sync.kill().await;
+}
+
+#[tokio::test]
+async fn one_that_takes_the_process_with_it_when_it_is_started_is_refused_too() {
+    let line = Line::new().await;
+    let manifest = manifest(&line);
+    let mut sync = running(&line, &manifest).await;
+    sync.terminate();
+    assert_eq!(sync.ended().await.code(), Some(0));
+    let (code, stdout, stderr) = deploy(&manifest, &[("b.wasm", writes('b').component())], &["t", "b.wasm"]).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    sync.set("PELTON_FAULT", Some("before-started:1"));
+    for attempt in 1..=3 {
+        sync.start();
+        assert_eq!(sync.ended().await.code(), None, "{}", sync.stderr());
+        let attempts = line.destination.value("SELECT attempts FROM rejot_data_store.deployment").await;
+        assert_eq!(attempts, attempt.to_string());
+    }
+    sync.start();
+    sync.says("the deployment is refused, and what ran goes on: component ").await;
+    insert(&line, 4..=4).await;
+    has_rows(&line, 4).await;
+    assert_eq!(letters(&line.destination, 4).await, "aaaa");
+    line.destination.wait_until("(SELECT state = 'refused' FROM rejot_data_store.deployment)").await;
+    sync.kill().await;
+}
+
+#[tokio::test]
+async fn a_process_that_ends_in_good_order_while_one_is_tried_out_says_nothing_against_it() {
+    let line = Line::new().await;
+    let manifest = manifest(&line).replace("component: t.wasm", "component: t.wasm, limits: { timeoutMs: 30000 }");
+    let mut sync = running(&line, &manifest).await;
+    let hangs = Guest { init: "(loop $forever (br $forever))", ..writes('b') };
+    let (code, stdout, _) = deploy(&manifest, &[("x.wasm", hangs.component())], &["t", "x.wasm", "--wait", "1"]).await;
+    assert_eq!(code, 0, "{stdout}");
+    line.destination.wait_until("(SELECT attempts = 1 FROM rejot_data_store.deployment)").await;
+    // Nor does a run that begins anew count a second one.
+    lose_connections(&line).await;
+    insert(&line, 4..=4).await;
+    has_rows(&line, 4).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(line.destination.value("SELECT attempts FROM rejot_data_store.deployment").await, "1");
+    sync.terminate();
+    assert_eq!(sync.ended().await.code(), Some(0));
+    let stands = line.destination.value("SELECT state || attempts FROM rejot_data_store.deployment").await;
+    assert_eq!(stands, "wanted0");
+}
+
+#[tokio::test]
+async fn a_lock_that_keeps_a_deployment_from_being_tried_out_keeps_nothing_from_going_on() {
+    let line = Line::new().await;
+    let manifest = manifest(&line);
+    let mut sync = running(&line, &manifest).await;
+    sync.terminate();
+    assert_eq!(sync.ended().await.code(), Some(0));
+    let (code, stdout, stderr) = deploy(&manifest, &[("b.wasm", writes('b').component())], &["t", "b.wasm"]).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let other = line.destination.connect().await;
+    other.batch_execute("BEGIN; SELECT FROM rejot_data_store.deployment FOR UPDATE").await.expect("a lock");
+    sync.start();
+    sync.says("a deployment is tried out later").await;
+    insert(&line, 4..=4).await;
+    has_rows(&line, 4).await;
+    other.batch_execute("COMMIT").await.expect("the lock ends");
+    sync.says("runs as another component from here on").await;
+    insert(&line, 5..=5).await;
+    has_rows(&line, 5).await;
+    assert_eq!(letters(&line.destination, 5).await, "aaaab");
     sync.kill().await;
 }
 

@@ -58,9 +58,11 @@ export class Out {
     if (table.keys.length !== schema.keys.length) otherKeys(schema, table);
     if (op === "insert" || (op === "update" && old === undefined)) {
       // Short, for most changes are of these two: no key has changed.
+      // The key first: `map` may change the row that it is read from.
+      const oldKey = op === "update" ? keyOf(schema, table, change.oldKey) : undefined;
       const row = map(change.new);
       if (row === null || row === undefined) {
-        if (op === "update") this.delete(schema, keyOf(schema, table, change.oldKey));
+        if (op === "update") this.delete(schema, oldKey);
         return;
       }
       checkKey(schema, table, row, change.new);

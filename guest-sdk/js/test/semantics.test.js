@@ -82,6 +82,21 @@ test("map publishes one row for one row under the primary key", () => {
   checked((h) => h.truncate(items), "truncate items");
 });
 
+test("map deletes the row that was there, whatever its function does to the new one", () => {
+  const moves = (row) => {
+    row.id = 9n;
+    return null;
+  };
+  const moving = defineTransform({
+    name: "items",
+    publishes: [publicItems],
+    tables: [on(items, (change, out) => out.map(change, publicItems, moves))],
+  });
+  const host = new Harness(moving).identity(items, "default");
+  host.update(items, item(1n, "a"), item(1n, "b"));
+  assert.equal(String(host.run()), "delete items id=1\n");
+});
+
 test("map knows the old row under full", () => {
   const checked = (act, ...expected) => check("full", act, ...expected);
   checked(

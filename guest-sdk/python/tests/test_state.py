@@ -3,6 +3,7 @@
 import struct
 import unittest
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 from pelton_sdk import (
@@ -41,6 +42,21 @@ class Sum:
     cents: Int128 = 0
     rate: float = 0.0
     closed: bool = False
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+@state_value
+class Ranked:
+    level: int
+    rate: float
+
+    def __post_init__(self) -> None:
+        self.level = Level(self.level)
+        self.rate = round(self.rate)
 
 
 SEEN = Map[tuple[int, str], Seen]("seen")
@@ -135,6 +151,19 @@ class StateTest(unittest.TestCase):
             self.assertEqual(SUMS.get_many([2, 1, 3])[1], Sum(1, -5, 0.5, True))
 
         host.with_state(use)
+
+    def test_a_value_may_make_its_fields_other_classes(self) -> None:
+        ranked = Map[int, Ranked]("ranked")
+
+        def use() -> None:
+            ranked.put(1, Ranked(2, 1.0))
+            got = ranked.get(1)
+            assert got is not None
+            self.assertIs(got.level, Level.HIGH)
+            self.assertEqual(got, Ranked(2, 1.0))
+            ranked.put(1, got)
+
+        Harness(remembering).with_state(use)
 
     def test_keys_are_of_their_own_type(self) -> None:
         loose: Any = OTHER

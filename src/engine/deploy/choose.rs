@@ -43,7 +43,7 @@ pub struct Chosen {
     /// What it ran as until now.
     pub before: Option<RunsAs>,
     /// It is taken for a deployment.
-    pub(super) is_deployment: bool,
+    pub is_deployment: bool,
     /// What the manifest's file holds; where that was not deployed, what it held before.
     pub(super) file_digest: Option<String>,
     /// To be kept at the destination, unless they are.
@@ -246,6 +246,7 @@ impl Chosen {
         crate::fault::point("before-component");
         let began = datastore::begin_component(client, owned, &began).await;
         began.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })?;
+        context.trials.taken(&place);
         // Not before it is recorded: until then a new file is new.
         context.begins(place, &self.component);
         crate::fault::point("after-component");

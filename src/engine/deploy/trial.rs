@@ -4,8 +4,9 @@
 //!
 //! What can't take over is refused, with its words. What may pass by itself (`init` asks to be called again, somebody has
 //! locked a table that lacks a column) is tried a few times in some fifteen seconds, and refused then. What the source, the
-//! destination or the flows have is no reason to refuse. A component that takes the process with it when it is compiled,
-//! since memory runs out, must not do so for ever: each attempt is counted at the destination before it begins.
+//! destination or the flows have is no reason to refuse. A component that takes the process with it when it is compiled or
+//! started, since memory runs out, must not do so for ever: each attempt is counted at the destination before it begins,
+//! and has ended once the component is ready or has failed. A process that ends in good order takes back what it has counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::super::Context;
 use super::super::apart::Place;
 use super::super::destination::connect_to_deploy;
-use super::super::failure::{EngineError, Verdict};
+use super::super::failure::{Chain, EngineError, Verdict};
 use super::super::load;
 use super::super::output;
 use super::super::plan::GroupPlan;
@@ -32,12 +33,29 @@ const TRIES_MAX: u32 = 5;
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 /// How long is waited after something that is not the component's fault.
 const AWAY: Duration = Duration::from_secs(5);
-/// How often a component may take the process with it while it is compiled.
+/// How long is waited where no other instance can be started, since so many run.
+const CROWDED: Duration = Duration::from_secs(60);
+/// How often a component may take the process with it before it runs.
 const ATTEMPTS_MAX: i32 = 3;
+/// How long a process that ends takes to take back the attempts that it has counted.
+const TAKING_BACK: Duration = Duration::from_secs(3);
 
 /// What came of the deployments that this process has seen, the newest of each transform.
 #[derive(Default)]
-pub struct Trials(Mutex<BTreeMap<Place, Trial>>);
+pub struct Trials {
+    all: Mutex<BTreeMap<Place, Trial>>,
+    /// Attempts that this process has counted at a destination, and that have not ended.
+    counted: Mutex<BTreeMap<Place, Attempt>>,
+}
+
+/// An attempt to make a component ready, as the destination has it.
+#[derive(Clone)]
+struct Attempt {
+    group: GroupPlan,
+    scope: Scope,
+    transform: String,
+    number: i64,
+}
 
 struct Trial {
     number: i64,
@@ -77,7 +95,35 @@ impl Trial {
 
 impl Trials {
     fn all(&self) -> MutexGuard<'_, BTreeMap<Place, Trial>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.all.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<Place, Attempt>> {
+        self.counted.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes note that a deployment was taken, and its attempt has ended with that.
+    pub fn taken(&self, place: &Place) {
+        self.counted().remove(place);
+    }
+
+    /// Takes back the attempts that have not ended, since the process ends in good order, and not for them.
+    pub async fn take_back(&self, context: &Context) {
+        let counted = std::mem::take(&mut *self.counted());
+        let take_back = async {
+            for Attempt { group, scope, transform, number } in counted.values() {
+                let taken_back = async {
+                    let client = connect_to_deploy(context, group).await?;
+                    let taken_back = datastore::attempt_taken_back(&client, scope, transform, *number).await;
+                    taken_back.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })
+                };
+                if let Err(error) = taken_back.await {
+                    let destination = &group.slug;
+                    tracing::debug!(destination, transform, "an attempt is not taken back: {}", Chain(&error));
+                }
+            }
+        };
+        let _ = tokio::time::timeout(TAKING_BACK, take_back).await;
     }
 
     /// Returns how a deployment stands.
@@ -100,7 +146,7 @@ impl Trials {
     fn failed(&self, place: &Place, wish: &Deployment) -> Option<Duration> {
         let mut all = self.all();
         let earlier = all.get(place).filter(|trial| trial.is_of(wish)).map_or(0, |trial| trial.failures);
-        let wait = WAIT_FIRST * 2u32.pow(earlier);
+        let wait = WAIT_FIRST * 2u32.pow(earlier.min(TRIES_MAX));
         let standing = Standing::Due(Instant::now() + wait);
         let (number, digest, failures) = (wish.number, wish.digest.clone(), earlier + 1);
         all.insert(place.clone(), Trial { number, digest, failures, standing });
@@ -146,11 +192,15 @@ impl Surroundings<'_> {
         tracing::info!(destination, transform, digest, "was deployed; making it ready");
         match self.made_ready(whose, wish).await {
             Ok(standing) => {
+                self.attempt_ended(whose).await;
                 trials.put(place, wish, standing);
                 Ok(true)
             }
-            Err(error) if error.is_of_component() => self.failed(whose, wish, error).await.map(|()| false),
+            Err(error) if error.is_of_component() || error.is_crowded() => {
+                self.failed(whose, wish, error).await.map(|()| false)
+            }
             Err(error) => {
+                self.attempt_ended(whose).await;
                 trials.put(place, wish, Standing::Due(Instant::now() + AWAY));
                 Err(error)
             }
@@ -160,11 +210,24 @@ impl Surroundings<'_> {
     /// Takes note that a deployment could not take over: it is refused, or tried again later.
     ///
     /// # Errors
-    /// `error`, where the component is not to blame, or the destination does not answer.
+    /// `error`, where the component is not to blame.
     pub async fn failed(&self, whose: &Whose<'_>, wish: &Deployment, error: EngineError) -> Result<(), EngineError> {
         let (trials, place) = (&whose.context.trials, whose.place());
         let (destination, transform, digest) = (whose.destination, &whose.transform.name, short(&wish.digest));
         let passes = error.verdict() == Verdict::Retry;
+        self.attempt_ended(whose).await;
+        if error.is_crowded() {
+            trials.put(place, wish, Standing::Due(Instant::now() + CROWDED));
+            let seconds = CROWDED.as_secs();
+            tracing::warn!(
+                destination,
+                transform,
+                digest,
+                "can't take over yet: {}; trying again in {seconds} s",
+                error.told()
+            );
+            return Ok(());
+        }
         if !error.is_of_component() {
             let stops = error.verdict() == Verdict::Stop;
             let standing = if stops { Standing::Later } else { Standing::Due(Instant::now() + AWAY) };
@@ -194,11 +257,40 @@ impl Surroundings<'_> {
             hint = shown,
             "the deployment is refused, and what ran goes on: {problem}"
         );
-        // Over a session of its own: there is a transaction, and the caller's is somebody else's too.
-        let mut client = connect_to_deploy(whose.context, self.group).await?;
-        let refused =
-            datastore::refuse_deployment(&mut client, self.scope, transform, wish.number, &problem, hint.as_deref());
-        refused.await.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })
+        // Where that can't be written, it is tried again, and what ran goes on all the same.
+        trials.put(place, wish, Standing::Due(Instant::now() + AWAY));
+        let refused = async {
+            // Over a session of its own: there is a transaction, and the caller's is somebody else's too.
+            let mut client = connect_to_deploy(whose.context, self.group).await?;
+            let (scope, hint) = (self.scope, hint.as_deref());
+            let refused =
+                datastore::refuse_deployment(&mut client, scope, transform, wish.number, &problem, hint).await;
+            refused.map_err(|source| EngineError::DataStore { slug: destination.to_owned(), source })
+        };
+        if let Err(error) = refused.await {
+            tracing::warn!(destination, transform, digest, "that it is refused is not written: {}", Chain(&error));
+        }
+        Ok(())
+    }
+
+    /// Takes note that the attempt which this process has counted has ended, whatever came of it. Where that can't be written,
+    /// it stays the one that is counted.
+    async fn attempt_ended(&self, whose: &Whose<'_>) {
+        let (trials, place) = (&whose.context.trials, whose.place());
+        let Some(attempt) = trials.counted().get(&place).cloned() else { return };
+        let Attempt { group, scope, transform, number } = &attempt;
+        let ended = async {
+            let client = connect_to_deploy(whose.context, group).await?;
+            let ended = datastore::attempt_ended(&client, scope, transform, *number).await;
+            ended.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })
+        };
+        match ended.await {
+            Ok(()) => trials.taken(&place),
+            Err(error) => {
+                let destination = &group.slug;
+                tracing::debug!(destination, transform, "that an attempt has ended is not written: {}", Chain(&error));
+            }
+        }
     }
 
     async fn made_ready(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<Standing, EngineError> {
@@ -246,30 +338,35 @@ impl Surroundings<'_> {
     async fn compiled(&self, whose: &Whose<'_>, wish: &Deployment) -> Result<(Component, Component), EngineError> {
         let compiling = Compiling {
             context: self.context.clone(),
-            group: self.group.clone(),
-            scope: self.scope.clone(),
-            transform: whose.transform.name.clone(),
-            number: wish.number,
+            place: whose.place(),
+            attempt: Attempt {
+                group: self.group.clone(),
+                scope: self.scope.clone(),
+                transform: whose.transform.name.clone(),
+                number: wish.number,
+            },
             digest: wish.digest.clone(),
             limits: load::limits(whose.config),
         };
+        // These go on to their end though the run ends meanwhile: what is counted must be known here, and what is compiled is
+        // not compiled again.
+        let counted = tokio::spawn(compiling.clone().counted());
+        counted.await.map_err(|error| EngineError::Bug(error.to_string()))??;
         if let Some(compiled) = compiling.loaded().await? {
             return Ok(compiled);
         }
         let bytes = whose.kept(&wish.digest).await?;
-        // It goes on to its end though the run ends meanwhile: what was begun must be seen to end.
         let compiled = tokio::spawn(compiling.run(Arc::new(bytes)));
         compiled.await.map_err(|error| EngineError::Bug(error.to_string()))?
     }
 }
 
 /// A deployment's component that is being compiled.
+#[derive(Clone)]
 struct Compiling {
     context: Arc<Context>,
-    group: GroupPlan,
-    scope: Scope,
-    transform: String,
-    number: i64,
+    place: Place,
+    attempt: Attempt,
     digest: String,
     limits: wasm::Limits,
 }
@@ -280,22 +377,22 @@ impl Compiling {
         Ok(to_run.zip(self.context.candidates().await?.loaded(&self.digest)))
     }
 
-    /// Compiles, and has counted that before.
-    async fn run(self, bytes: Arc<Vec<u8>>) -> Result<(Component, Component), EngineError> {
-        let Compiling { context, group, scope, transform, number, digest, limits } = &self;
-        let _alone = context.compiling.lock().await;
-        if let Some(compiled) = self.loaded().await? {
-            return Ok(compiled);
+    /// Counts the attempt at the destination, unless this process has counted one that has not ended.
+    async fn counted(self) -> Result<(), EngineError> {
+        let Compiling { context, place, attempt, digest, .. } = self;
+        if context.trials.counted().get(&place).is_some_and(|counted| counted.number == attempt.number) {
+            return Ok(());
         }
-        let failed = |source| EngineError::DataStore { slug: group.slug.clone(), source };
-        let mut client = connect_to_deploy(context, group).await?;
-        let attempts = datastore::attempt_begins(&mut client, scope, transform, *number).await.map_err(failed)?;
-        let name = format!("component {}", short(digest));
+        let Attempt { group, scope, transform, number } = &attempt;
+        let mut client = connect_to_deploy(&context, group).await?;
+        let attempts = datastore::attempt_begins(&mut client, scope, transform, *number).await;
+        let attempts = attempts.map_err(|source| EngineError::DataStore { slug: group.slug.clone(), source })?;
         if attempts > ATTEMPTS_MAX {
             return Err(EngineError::Setup {
                 what: format!(
-                    "{name} was begun to be compiled {ATTEMPTS_MAX} times, and each time `pelton sync` was gone before that \
-                     was done"
+                    "component {} was begun to be made ready {ATTEMPTS_MAX} times, and each time `pelton sync` was gone \
+                     before it was",
+                    short(&digest)
                 ),
                 hint: Some(
                     "see what ended `pelton sync`: where memory ran out, give it more, or build the component smaller; \
@@ -304,28 +401,37 @@ impl Compiling {
                 ),
             });
         }
+        context.trials.counted().insert(place, attempt);
+        Ok(())
+    }
+
+    async fn run(self, bytes: Arc<Vec<u8>>) -> Result<(Component, Component), EngineError> {
+        let Compiling { context, digest, limits, .. } = &self;
+        let candidates = context.candidates().await?;
+        let _alone = context.compiling.lock().await;
+        if let Some(compiled) = self.loaded().await? {
+            return Ok(compiled);
+        }
+        let name = format!("component {}", short(digest));
         fault::point("before-compiled");
-        let compiled = async {
-            let candidate = context.candidates().await?.load(&bytes, digest, name.clone(), *limits).await?;
-            Ok((context.components.load(&bytes, digest, name, *limits).await?, candidate))
-        };
-        let compiled = compiled.await;
-        datastore::attempt_ended(&client, scope, transform, *number).await.map_err(failed)?;
-        compiled
+        let candidate = candidates.load(&bytes, digest, name.clone(), *limits).await?;
+        Ok((context.components.load(&bytes, digest, name, *limits).await?, candidate))
     }
 }
 
 /// Starts a component once: what `init` says against it is heard before anything ends.
 async fn starts(whose: &Whose<'_>, candidate: &Component, relations: &[Arc<Relation>]) -> Result<(), EngineError> {
     let Whose { config, transform, .. } = *whose;
+    wasm::check_instances(candidate, &transform.name, config.parallel)?;
     let options = wasm::Options {
         name: transform.name.clone(),
         settings: load::settings(candidate, config)?,
         limits: load::limits(config),
-        instances: config.parallel,
+        instances: 1,
         state: candidate.descriptor().stateful.then(|| Arc::new(Nothing) as Arc<dyn wasm::StateStore>),
         relations: relations.to_vec(),
     };
+    fault::point("before-started");
     wasm::Transform::start(candidate, options).await?;
     Ok(())
 }

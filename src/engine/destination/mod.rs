@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::batch::Cut;
-use crate::datastore::{self, NewFlow, Owned, Scope};
+use crate::datastore::{self, DataStoreError, NewFlow, Owned, Scope};
 use crate::eventstore;
 use crate::lsn::Lsn;
 use crate::postgres::{self, Backoff};
@@ -323,12 +323,16 @@ pub async fn connect(context: &Context, source: &str, plan: &GroupPlan) -> Resul
     connect_as(plan, name).await
 }
 
-/// Connects to a destination to look for deployments. A takeover does not mistake it for a session that writes.
+/// Connects to a destination to look for deployments. A takeover does not mistake it for a session that writes; and no lock
+/// is waited for long, for what it does can be done later.
 ///
 /// # Errors
 /// It can't be reached.
 pub async fn connect_to_deploy(context: &Context, plan: &GroupPlan) -> Result<Client, EngineError> {
-    connect_as(plan, format!("{} deploy", context.application_name())).await
+    let client = connect_as(plan, format!("{} deploy", context.application_name())).await?;
+    let set = client.batch_execute("SET lock_timeout = '2s'").await.map_err(DataStoreError::query("set lock_timeout"));
+    set.map_err(|source| EngineError::DataStore { slug: plan.slug.clone(), source })?;
+    Ok(client)
 }
 
 async fn connect_as(plan: &GroupPlan, name: String) -> Result<Client, EngineError> {

@@ -14,7 +14,7 @@ use crate::sink::Writer as Writes;
 
 use super::super::Context;
 use super::super::deploy::{self, Chosen, Surroundings, Whose};
-use super::super::failure::EngineError;
+use super::super::failure::{Chain, EngineError};
 use super::super::plan::{GroupPlan, TransformKind, TransformPlan};
 use super::super::prepare::Source;
 use super::super::rejot::Left;
@@ -118,7 +118,11 @@ impl Opening<'_> {
             let whose = self.whose(of, config, deployed);
             // Where it runs already, it is made ready beside it; and so it is where that may end the process once more.
             if !whose.has_begun() && wish.attempts == 0 {
-                surroundings.try_out(&whose, wish).await?;
+                // What keeps it from being tried out keeps nobody from going on as what is recorded.
+                if let Err(error) = surroundings.try_out(&whose, wish).await {
+                    let (destination, transform) = (&group.slug, &of.transform.name);
+                    tracing::warn!(destination, transform, "a deployment is tried out later: {}", Chain(&error));
+                }
             }
             context.trials.ready(&whose, wish)
         };

@@ -126,7 +126,11 @@ impl Part<'_> {
                 let exact = matches!(transform.kind, TransformKind::Table { .. });
                 let place = Place { context, slug: &group.slug, connection: &group.connection, client };
                 let public = &public_schemas[public_schema];
-                writers.push(place.writer(&flow.name, &flow.target, public, exact).await?);
+                // What is recorded waits for its tables' locks; a deployment is tried again.
+                writers.push(match chosen {
+                    Some(chosen) if chosen.is_deployment => place.writer_soon(&flow.name, &flow.target, public).await?,
+                    _ => place.writer(&flow.name, &flow.target, public, exact).await?,
+                });
                 let table = first_table + flows.len();
                 let (name, whole) = (flow.name.clone(), flow.target.is_whole() && !left.may_lack_rows(flow));
                 flows.push(FlowTarget { name, public_schema: public_schema as u32, table, whole });

@@ -200,7 +200,8 @@ impl Guest {
             name: table.transform.clone(),
             settings: load::settings(&component, config)?,
             limits,
-            instances: if new.parallel { config.parallel } else { 1 },
+            // One is enough to compare with, and takes little from the other candidates.
+            instances: 1,
             state: new.stateful.then(|| memory.clone() as Arc<dyn wasm::StateStore>),
             relations: relations.clone(),
         };

@@ -45,7 +45,7 @@ def flat(hint: Any) -> Flat | None:
         exec(f"def pack(value): return value if {test} else through_bytes(value)", names)
         return Flat(names["pack"], lambda packed: packed, write, 18)
     if isinstance(hint, type) and hasattr(hint, "__pelton_state_value__"):
-        return _class(hint, through_bytes)
+        return _class(hint)
     return None
 
 
@@ -63,20 +63,21 @@ def _test(hint: Any, value: str) -> str | None:
     return None
 
 
-def _class(cls: type, through_bytes: Callable[[Any], Any]) -> Flat | None:
+def _class(cls: type) -> Flat | None:
     hints = typing.get_type_hints(cls, vars(sys.modules[cls.__module__]), include_extras=True)
     tests = [_test(hint, f"v{i}") for i, hint in enumerate(hints.values())]
     if not tests or None in tests:
         return None
-    names: dict[str, Any] = {"make": cls, "head": values.head(len(hints)), "through_bytes": through_bytes}
+    names: dict[str, Any] = {"make": cls, "head": values.head(len(hints))}
     for i, hint in enumerate(hints.values()):
-        names[f"write{i}"] = values.codec(hint)[0]
+        names[f"write{i}"], names[f"read{i}"] = values.codec(hint)
     parts = "".join(f"v{i}, " for i in range(len(hints)))
     lines = [
         "def pack(value):",
         *(f"    v{i} = value.{field}" for i, field in enumerate(hints)),
         f"    if {' and '.join(test for test in tests if test)}: return ({parts})",
-        "    return pack(through_bytes(value))",
+        # The fields, and not the object: to make it again may change their classes once more.
+        f"    return ({''.join(f'read{i}(write{i}(v{i}), 0)[0], ' for i in range(len(hints)))})",
         "def unpack(packed): return make(*packed)",
         "def write(packed):",
         f"    {parts}= packed",
