@@ -264,7 +264,7 @@ mod tests {
         // A file that must change is a new migration.
         assert_eq!(
             sums(&ORDINARY),
-            "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156 1f6a749f 41c85e52 f0dbf0f3 0251222f 7ba6813c"
+            "828fb8e6 0a2daa71 27efd424 b8d486fb 6dd3b423 62d43d40 e6458156 1f6a749f 41c85e52 f0dbf0f3 0251222f 7ba6813c f55f0253"
         );
         assert_eq!(sums(&EVENTS), "69fff2b1 2af7d471 57cb6919 b5d7743f 5b94cb16");
         assert_eq!(sums(&PRIVILEGED), "cc6030a4 7ef01934 b28c838b");
