@@ -104,7 +104,7 @@ async fn what_was_made_goes_and_tables_and_everything_of_others_stays() {
     assert!(said.contains("Hint: somebody else's objects"), "{said}");
     assert_eq!(
         line.destination.value("SELECT count(*) FROM rejot_data_store.schema_migrations").await,
-        "12",
+        "13",
         "all or nothing"
     );
     line.destination.execute("DROP VIEW mine").await;
