@@ -15,7 +15,7 @@ use self::file::Out;
 use super::dev::stopped;
 use super::report::Failure;
 use super::words::counted;
-use crate::change::{Change, Relation, Value};
+use crate::change::{Change, Column, Kind, Relation, Tuple, Value};
 use crate::fixture::anonymise::Anonymiser;
 use crate::fixture::write;
 use crate::manifest::age_seconds;
@@ -109,6 +109,7 @@ impl End {
 }
 
 /// What was recorded so far.
+#[derive(Default)]
 struct Recording {
     /// As they stand in the fixture.
     transactions: Vec<String>,
@@ -146,15 +147,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         true => Some(Anonymiser::new(key()?, keep.into_iter().map(Into::into), mask.into_iter().map(Into::into))),
         false => None,
     };
-    let recording = Recording {
-        transactions: Vec::new(),
-        changes: 0,
-        bytes: 0,
-        values: 0,
-        nulls: HashSet::new(),
-        too_large: Vec::new(),
-        anonymiser,
-    };
+    let recording = Recording { anonymiser, ..Recording::default() };
     let options = Options {
         messages: match (args.messages.is_empty(), tables.is_empty()) {
             (true, true) => Messages::All,
@@ -256,6 +249,17 @@ fn progress() -> ProgressBar {
     progress
 }
 
+/// Returns how many values a change is in a fixture at most: a name and a value for each column, of which some are maps, and
+/// what stands around them.
+fn values(table: &write::Recorded, change: &Change) -> usize {
+    let value = |(column, value): (&Column, Value<'_>)| match (&column.kind, value) {
+        (Kind::Bytea, _) | (_, Value::Unchanged) => 4,
+        _ => 2,
+    };
+    let row = |row: &Tuple| 3 + table.relation.columns.iter().zip(row.columns()).map(value).sum::<usize>();
+    6 + change.rows().map(row).sum::<usize>()
+}
+
 impl Recording {
     /// Adds a transaction; returns false when the fixture has no room for it.
     fn add(&mut self, tables: &[write::Recorded], mut transaction: crate::fixture::Transaction) -> bool {
@@ -263,8 +267,11 @@ impl Recording {
             anonymiser.transaction(tables, &mut transaction);
         }
         let text = write::transaction(tables, &transaction);
-        // A name and a value for each column, and what stands around them.
-        let values = transaction.changes.iter().flat_map(Change::rows).map(|row| 4 * row.len() + 8).sum::<usize>() + 16;
+        let values = 8 + transaction
+            .changes
+            .iter()
+            .map(|change| values(&tables[change.relation as usize], change))
+            .sum::<usize>();
         if self.bytes + text.len() > BYTES_MAX || self.values + values > VALUES_MAX {
             return false;
         }
@@ -325,5 +332,33 @@ impl Recording {
             None => String::new(),
         };
         eprintln!("Recorded {}{next}", self.counted());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_fixture_that_is_full_can_be_read() {
+        let columns = "{ id: bigint key, raw: bytea, note: text not null }";
+        let change = "- insert: t\n        new: { id: 1, raw: { bytes: 00ff }, note: null }";
+        // `not null` was dropped while it was recorded.
+        let before = format!("tables:\n  t: {{ columns: {} }}", columns.replace(" not null", ""));
+        let text = format!("{before}\ntransactions:\n  - changes:\n      {change}\n");
+        let one = fixture::read(&text, "t.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+        let mut relation = Relation::clone(&one.relations[0]);
+        relation.columns[2].nullable = false;
+        let mut tables = vec![write::Recorded { relation: relation.into(), key: vec![0] }];
+        let mut transaction = one.transactions[0].clone();
+        transaction.changes = vec![transaction.changes[0].clone(); 1_000];
+        let mut recording = Recording::default();
+        while recording.add(&tables, transaction.clone()) {}
+        assert!(recording.changes >= 10_000, "{}", recording.changes);
+        recording.loosen(&mut tables);
+        let full = write::fixture(&[], &tables, &recording.transactions);
+        let read = fixture::read(&full, "t.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(read.transactions.len(), recording.transactions.len());
     }
 }
